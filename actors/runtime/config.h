@@ -1,0 +1,21 @@
+/* The configuration that the process started with: set before any actor exists, and constant from then on. */
+#ifndef REPRISE_CONFIG_H
+#define REPRISE_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef enum endpoint_id { ENDPOINT_COMMANDS, ENDPOINT_INGEST, ENDPOINT_TEST_STREAM, ENDPOINT_NOTIFICATIONS, ENDPOINT_COUNT } endpoint_id_t;
+
+typedef enum durability { DURABILITY_ASYNC, DURABILITY_INTERVAL, DURABILITY_SYNC } durability_t;
+
+typedef struct config {
+    char data[4096];                     /* the data folder */
+    char endpoints[ENDPOINT_COUNT][512]; /* ZeroMQ endpoints, as they are bound */
+    durability_t durability;
+    bool chaos;            /* accept chaos.* */
+    int64_t started;       /* when the process started, µs since the epoch; also its boot id */
+    int64_t segment_bytes; /* a segment's size: 128 MiB, less in tests */
+} config_t;
+
+#endif

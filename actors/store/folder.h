@@ -1,0 +1,26 @@
+/* The data folder: <data>/lock, <data>/catalog.sqlite, <data>/recordings/<id>/. */
+#ifndef REPRISE_FOLDER_H
+#define REPRISE_FOLDER_H
+
+#include <stddef.h>
+
+#include "../../messages/fault.h"
+#include "../../messages/message.h"
+
+/* Creates the folder where it is missing and takes its lock for this process. Returns a descriptor to keep open; -1 on failure;
+ * -2 where another process has it (`why` gives its pid). */
+int folder_lock(const char *data, fault_t *why);
+
+/* The ids of the recordings, sorted. Free with folder_free. */
+int folder_recordings(const char *data, names_t *ret_names, fault_t *why);
+void folder_free(names_t *names);
+
+void folder_recording_path(const char *data, const char *recording, char *ret_path, size_t size);
+/* Reads a manifest on its own: checks format and checksum. Free with record_free(RECORD_CLASS(manifest), …). */
+int folder_manifest(const char *data, const char *recording, msg_manifest_t **ret_manifest, fault_t *why);
+/* Deletes a recording's folder; one that does not exist is no error. Renames it first, so that a crash leaves no half of it in sight. */
+int folder_drop(const char *data, const char *recording, fault_t *why);
+/* Bytes free for an unprivileged writer on the disk that holds `data`. */
+int folder_free_bytes(const char *data, int64_t *ret_bytes, fault_t *why);
+
+#endif

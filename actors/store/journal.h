@@ -1,0 +1,74 @@
+/* A journal: a recording being written. Appends records to segment files, keeps the totals, the digest and each producer's position,
+ * and finds all of that again after a crash.
+ *
+ * The folder <data>/recordings/<id> holds manifest.msgpack and segments, each named by the number of its first record (12 digits, .seg).
+ * Not thread-safe; one journal per folder in the process that holds the data folder's lock. */
+#ifndef REPRISE_JOURNAL_H
+#define REPRISE_JOURNAL_H
+
+#include "../../messages/fault.h"
+#include "record.h"
+
+typedef struct journal journal_t;
+
+/* What must be as durable as the elements that it comes with. */
+typedef struct journal_meta {
+    const char *producer;
+    uint64_t seq;
+    bytes_t cursor;        /* a msgpack value; size 0: none */
+    bool has_watermark;
+    int64_t watermark;
+} journal_meta_t;
+
+/* Creates the folder, the manifest (state, streams, limits as in `manifest`) and the first segment. `segment_bytes`: where to roll. */
+journal_t *journal_create(const char *folder, const msg_manifest_t *manifest, int64_t now, int64_t segment_bytes, fault_t *why);
+
+/* Opens a recording that a process or an actor left unfinished, or one that has ended (then nothing can be appended). Scans the last
+ * segment only; cuts a torn tail off, and says so in `ret_torn` (bytes cut; 0: none). Damage (a bad record with valid ones after it) is a
+ * failure that names file and offset. */
+journal_t *journal_open(const char *folder, int64_t segment_bytes, uint64_t *ret_torn, fault_t *why);
+void journal_close(journal_t **journal);
+
+const msg_manifest_t *journal_manifest(const journal_t *journal); /* borrowed; replaced by journal_save */
+/* Replaces the manifest file atomically (write, fsync, rename, fsync of the folder). */
+int journal_save(journal_t *journal, const msg_manifest_t *manifest, fault_t *why);
+
+/* ---- appending: one writev each. `at` is raised to the last record's where it is earlier. On failure the file is cut back to what it
+ * was, and the journal stays usable for closing records only. ---- */
+/* `parts` are elements without their array's header, `count` of them in all. */
+int journal_elements(journal_t *journal, uint32_t stream, int64_t at, uint32_t count, const bytes_t *parts, size_t parts_count,
+                     const journal_meta_t *metas, size_t metas_count, fault_t *why);
+int journal_watermark(journal_t *journal, uint32_t stream, int64_t at, int64_t watermark, fault_t *why);
+/* `stream` may be RECORD_STREAM_ALL; `lost_us` < 0: not known. Also added to the totals' gaps. */
+int journal_gap(journal_t *journal, uint32_t stream, int64_t at, const char *what, int64_t lost_us, fault_t *why);
+int journal_stream_ended(journal_t *journal, uint32_t stream, int64_t at, fault_t *why);
+/* Writes the closing record; nothing can be appended afterwards. */
+int journal_ended(journal_t *journal, int64_t at, fault_t *why);
+
+/* ---- what an append would cost, so that no byte is over a limit ---- */
+/* Bytes of the whole recording after appending elements of that size with those metas (a new segment's header included, if one is due). */
+uint64_t journal_bytes_after(const journal_t *journal, size_t elements_size, const journal_meta_t *metas, size_t metas_count);
+/* What the closing records and one watermark per stream can cost at most from here: keep this much back. */
+uint64_t journal_closing_bytes(const journal_t *journal);
+
+/* ---- state ---- */
+typedef struct journal_totals {
+    uint64_t records, elements, bytes; /* bytes: of all segments */
+    uint64_t segment, length;          /* the last segment's number and its valid bytes */
+    int64_t at;                        /* the last record's */
+    digest_t digest;
+    bool ended;
+} journal_totals_t;
+const journal_totals_t *journal_totals(const journal_t *journal);
+const msg_stream_total_t *journal_stream(const journal_t *journal, uint32_t stream);
+size_t journal_streams(const journal_t *journal);
+/* How far a producer of a stream has come; NULL where it has never sent. */
+const msg_producer_t *journal_producer(const journal_t *journal, uint32_t stream, const char *producer);
+/* All producers, in the order in which they first appeared. */
+const msg_producer_t *journal_producers(const journal_t *journal, size_t *ret_count);
+const msg_gap_t *journal_gaps(const journal_t *journal, size_t *ret_count);
+
+/* The path of the last segment, for the syncer. */
+const char *journal_segment_path(const journal_t *journal);
+
+#endif
