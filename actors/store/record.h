@@ -30,8 +30,9 @@ enum {
     RECORD_OVERHEAD = 45,             /* a record's size without meta and body */
     RECORD_BODY_HEAD = 5,             /* of an elements body: the array's header */
     RECORD_TARGET = 256 * 1024,       /* small batches are joined up to this many bytes of body */
-    RECORD_STREAM_ALL = 0xffffffff,   /* in a gap: every stream; in kinds 0 and 5: no stream */
 };
+
+#define RECORD_STREAM_ALL UINT32_MAX /* in a gap: every stream; in kinds 0 and 5: no stream */
 
 typedef struct record_view {
     int kind;
