@@ -86,6 +86,7 @@ typedef struct field {
     const char *name; /* NULL ends a table */
     field_kind_t kind;
     bool required;
+    uint8_t name_size;
     size_t offset;               /* of the member in the struct */
     size_t has_offset;           /* of its has_ flag */
     const record_class_t *record; /* for LIST, RECORD and NAMED */
