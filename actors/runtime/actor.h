@@ -106,8 +106,11 @@ void actor_refuse_as(actor_t *me, ticket_t ticket, const refusal_t *no);
 
 /* ---- to peers at a door ---- */
 typedef enum sent { SENT, SENT_FULL, SENT_GONE } sent_t;
-/* `body` may be NULL; it is moved out of on SENT and left alone otherwise. SENT_FULL: try again after actor_room is called. */
+/* `body` may be NULL; it is moved out of on SENT and left alone otherwise. SENT_FULL: the peer reads too slowly; try again later. */
 sent_t actor_send(actor_t *me, const peer_t *to, message_id_t id, const void *message, frame_t *body);
+/* Answers a peer's message that no ticket stands for: {"ok": false, "error": …}. */
+void actor_refuse_peer(actor_t *me, const peer_t *to, error_code_t code, const char *field, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
 /* At a DEALER door: tells or asks the actor behind it. `body` may be NULL and is moved out of. */
 void actor_door_tell(actor_t *me, unsigned door, message_id_t id, const void *message, frame_t *body);
 void actor_door_ask(actor_t *me, unsigned door, message_id_t id, const void *message, frame_t *body, answer_fn *then, uint64_t context);
@@ -123,5 +126,9 @@ void actor_unwatch(actor_t *me, int descriptor);
 /* ---- for the supervisor only ---- */
 /* Starts an actor of that class under that name; it will tell the supervisor ACTOR_READY or ACTOR_FAILED. `args` is copied. */
 int actor_spawn(actor_t *me, const actor_class_t *class, const char *name, bytes_t args, fault_t *why);
+/* Waits for a stopped actor's thread, which has nothing more to do. */
+void actor_reap(actor_t *me, const char *name);
+/* Leaves, once the handler has returned. */
+void actor_leave(actor_t *me);
 
 #endif

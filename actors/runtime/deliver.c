@@ -1,0 +1,226 @@
+/* What an actor is given: messages of other actors, of peers, and answers. Whatever cannot be understood is refused here, so that a handler
+ * only ever sees a message that passed every check of its list. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../messages/wire.h"
+#include "actor_state.h"
+
+const void *actor_decode(actor_t *me, message_id_t id, bytes_t in, refusal_t *no) {
+    msgpack_zone_clear(me->zone);
+    memset(me->decoded, 0, message_class(id)->record.size);
+    return message_decode(id, in, me->zone, me->decoded, no) == 0 ? me->decoded : NULL;
+}
+
+/* ---- from actors ---- */
+
+static bool handle_control(actor_t *me, const parcel_t *parcel) {
+    message_id_t id = parcel->head.id;
+    if (me->class->takes[id]) return false;
+    fault_t why;
+    switch ((int)id) {
+    case MSG_ACTOR_RESTART:
+        if (me->phase == PHASE_FAILED) actor_start(me);
+        return true;
+    case MSG_ACTOR_STOP: actor_leave(me); return true;
+    case MSG_ACTOR_FAIL:
+        fault_set(&why, "told to fail by chaos.fail");
+        if (me->phase == PHASE_LOADING || me->phase == PHASE_READY) actor_fail(me, &why, 0);
+        return true;
+    default: return false;
+    }
+}
+
+static void answer_count(actor_t *me, const parcel_t *parcel) {
+    msg_counted_t items[COUNTER_COUNT];
+    msg_actor_counted_t counted = {.counters = {0, items}, .mailbox = (int64_t)me->held.count};
+    for (size_t i = 0; i < COUNTER_COUNT; i++) {
+        if (!me->counters[i]) continue;
+        items[counted.counters.count++] =
+            (msg_counted_t){.name = counter_name((counter_t)i), .value = (int64_t)me->counters[i]};
+    }
+    actor_answer(me, tickets_add(&me->tickets, parcel), &counted);
+}
+
+static void hold(actor_t *me, parcel_t *parcel) {
+    if (me->held.count < HELD_MAX) {
+        held_push(&me->held, parcel);
+        return;
+    }
+    actor_count(me, COUNTER_UNDELIVERED, 1);
+    if (parcel->head.kind == HEAD_REQUEST)
+        actor_refuse(me, tickets_add(&me->tickets, parcel), ERROR_UNAVAILABLE, NULL, "%s has too many messages waiting", me->name);
+    parcel_fini(parcel);
+}
+
+void actor_receive(actor_t *me, const char *from, frame_t *head_frame, frame_t *message, frame_t *body) {
+    parcel_t parcel = {.has_body = body != NULL};
+    bool understood = head_decode(frame_bytes(head_frame), &parcel.head);
+    frame_fini(head_frame);
+    must(understood);
+    snprintf(parcel.from, sizeof parcel.from, "%s", from);
+    parcel.message = *message;
+    if (body) parcel.body = *body;
+    if (parcel.head.kind == HEAD_ANSWER || parcel.head.kind == HEAD_REFUSAL) {
+        actor_deliver_answer(me, &parcel.head, &parcel.message);
+        parcel_fini(&parcel);
+    } else if (handle_control(me, &parcel)) {
+        parcel_fini(&parcel);
+    } else if (parcel.head.id == MSG_ACTOR_COUNT) {
+        answer_count(me, &parcel);
+        parcel_fini(&parcel);
+    } else if (me->phase == PHASE_READY && me->held.count == 0) {
+        actor_deliver(me, &parcel);
+    } else {
+        hold(me, &parcel);
+    }
+    actor_drain(me);
+}
+
+void actor_deliver(actor_t *me, parcel_t *parcel) {
+    envelope_t in = {.id = parcel->head.id, .from = parcel->from[0] ? parcel->from : NULL, .peer = parcel->from[0] ? NULL : &parcel->peer};
+    if (parcel->head.kind == HEAD_REQUEST) in.ticket = tickets_add(&me->tickets, parcel);
+    in.raw = frame_bytes(&parcel->message);
+    if (parcel->has_body) in.body = &parcel->body;
+    refusal_t no;
+    fault_t why;
+    handler_fn *handler = me->class->takes[in.id];
+    if (!handler && in.peer) handler = me->class->passes;
+    if (!handler) {
+        refuse(&no, ERROR_UNKNOWN_OP, "op", "%s does not take `%s`", me->name, message_class(in.id)->wire);
+        in.message = NULL;
+    } else {
+        in.message = actor_decode(me, in.id, in.raw, &no);
+    }
+    if (in.message) {
+        if (handler(me->state, &in, &why) < 0) actor_fail(me, &why, in.ticket);
+    } else if (in.ticket) {
+        actor_refuse_as(me, in.ticket, &no);
+    } else if (in.peer) {
+        bytes_t echo = {0};
+        wire_map_get(in.raw, "id", &echo);
+        actor_refuse_frames(me, in.peer, &parcel->prefix, echo, &no);
+    } else {
+        fprintf(stderr, "reprised: %s cannot read %s: %s\n", me->name, message_class(in.id)->wire, no.message);
+    }
+    parcel_fini(parcel);
+}
+
+void actor_drain(actor_t *me) {
+    parcel_t parcel;
+    while (me->phase == PHASE_READY && held_take(&me->held, &parcel)) actor_deliver(me, &parcel);
+}
+
+static void take_answer(actor_t *me, const ask_t *ask, bool refused, frame_t *message) {
+    if (!ask->then) {
+        ticket_entry_t *entry = tickets_find(&me->tickets, ask->context);
+        if (!entry) return;
+        frame_t passed;
+        frame_init(&passed);
+        frame_move(&passed, message);
+        actor_resolve(me, entry, refused ? HEAD_REFUSAL : HEAD_ANSWER, &passed);
+        return;
+    }
+    if (!me->state) return;
+    refusal_t no;
+    answer_t answer = {.raw = frame_bytes(message)};
+    if (refused) {
+        if (refusal_decode(answer.raw, &no) < 0) refuse(&no, ERROR_INTERNAL, NULL, "an error that cannot be read");
+        answer.refusal = &no;
+    } else {
+        answer.message = actor_decode(me, message_class(ask->id)->answer, answer.raw, &no);
+        if (!answer.message) answer.refusal = &no;
+    }
+    fault_t why;
+    if (ask->then(me->state, &answer, ask->context, &why) < 0) actor_fail(me, &why, 0);
+}
+
+void actor_deliver_answer(actor_t *me, const head_t *head, frame_t *message) {
+    ask_t ask;
+    if (asks_take(&me->asks, head->number, &ask)) take_answer(me, &ask, head->kind == HEAD_REFUSAL, message);
+}
+
+/* ---- from peers ---- */
+
+typedef struct arrival {
+    const peer_t *from;
+    const prefix_t *prefix;
+    frame_t *message, *body;
+    bool frames_lost;
+} arrival_t;
+
+static unsigned scope_of(const actor_t *me, const peer_t *from) {
+    return me->class->doors[from->door].scope;
+}
+
+/* Finds out which message it is. Walks the bytes before anything else may believe what they declare. */
+static message_id_t understand(const actor_t *me, const arrival_t *in, refusal_t *no) {
+    bytes_t raw = frame_bytes(in->message), op;
+    const char *text;
+    size_t size;
+    if (raw.size > WIRE_MESSAGE_MAX || (in->body && frame_bytes(in->body).size > WIRE_MESSAGE_MAX)) {
+        refuse(no, ERROR_TOO_LARGE, NULL, "a frame of %zu bytes is larger than the %d that are taken",
+               raw.size > WIRE_MESSAGE_MAX ? raw.size : frame_bytes(in->body).size, WIRE_MESSAGE_MAX);
+        return MSG_NONE;
+    }
+    if (wire_walk(raw, no) < 0) return MSG_NONE;
+    if (in->frames_lost) {
+        refuse(no, ERROR_BAD_REQUEST, NULL, "more frames than the message and its body");
+        return MSG_NONE;
+    }
+    bool event = false;
+    if (!wire_map_get(raw, "op", &op) && !(event = wire_map_get(raw, "event", &op))) {
+        refuse(no, ERROR_BAD_REQUEST, "op", "a message is a map with an `op`");
+        return MSG_NONE;
+    }
+    if (!wire_text(op, &text, &size)) {
+        refuse(no, ERROR_BAD_REQUEST, "op", "`op` must be text");
+        return MSG_NONE;
+    }
+    message_id_t id = message_find(scope_of(me, in->from), text, size);
+    if (id != MSG_NONE && (message_class(id)->kind == KIND_EVENT) == event && (me->class->takes[id] || me->class->passes)) return id;
+    refuse(no, ERROR_UNKNOWN_OP, "op", "no operation `%.*s` on this endpoint", size > 64 ? 64 : (int)size, text);
+    return MSG_NONE;
+}
+
+/* An answer to what this actor asked at a DEALER door. */
+static bool take_door_answer(actor_t *me, frame_t *message) {
+    bytes_t raw = frame_bytes(message), ok, echo;
+    refusal_t no;
+    int64_t number;
+    if (wire_walk(raw, &no) < 0 || !wire_map_get(raw, "ok", &ok)) return false;
+    ask_t ask;
+    if (wire_map_get(raw, "id", &echo) && wire_int(echo, &number) && asks_take(&me->asks, (uint64_t)number, &ask))
+        take_answer(me, &ask, ok.data[0] != 0xc3, message);
+    return true;
+}
+
+void actor_receive_peer(actor_t *me, const peer_t *from, const prefix_t *prefix, frame_t *message, frame_t *body, bool frames_lost,
+                        bool stranger) {
+    arrival_t in = {from, prefix, message, body, frames_lost};
+    refusal_t no;
+    bool dealer = me->class->doors[from->door].kind == DOOR_DEALER;
+    if (scope_of(me, from) == SCOPE_COMMANDS) actor_count(me, COUNTER_COMMANDS, 1);
+    if (!dealer || !take_door_answer(me, message)) {
+        message_id_t id = understand(me, &in, &no);
+        if (id != MSG_NONE) {
+            parcel_t parcel = {.peer = *from, .prefix = *prefix, .has_body = body != NULL};
+            parcel.head = (head_t){message_class(id)->kind == KIND_REQUEST ? HEAD_REQUEST : HEAD_TELL, id, 0};
+            parcel.message = *message;
+            if (body) parcel.body = *body;
+            actor_deliver(me, &parcel);
+            return;
+        }
+        if (stranger || dealer) {
+            actor_count(me, COUNTER_DROPPED, 1);
+        } else {
+            bytes_t echo = {0};
+            refusal_t ignored;
+            if (wire_walk(frame_bytes(message), &ignored) == 0) wire_map_get(frame_bytes(message), "id", &echo);
+            actor_refuse_frames(me, from, prefix, echo, &no);
+        }
+    }
+    frame_fini(message);
+    if (body) frame_fini(body);
+}

@@ -1,0 +1,164 @@
+/* The only code that touches bytes from strangers before they are checked: it reads every message to its last frame, keeps the first
+ * few, and mirrors what REQ sockets put before a message. */
+#include "doors.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    LINGER_MS = 1000,
+    BACKLOG = 1024,
+    HANDSHAKE_MS = 3000,
+    HWM = 20000,
+};
+
+static const char *endpoint_names[ENDPOINT_COUNT] = {"commands", "ingest", "test-stream", "notifications"};
+
+static void set_int(void *socket, int option, int value) {
+    must(zmq_setsockopt(socket, option, &value, sizeof value) == 0);
+}
+
+static int bind_door(door_t *door, const config_t *config, const door_spec_t *spec, fault_t *why) {
+    char inside[64];
+    const char *endpoint = config->endpoints[spec->endpoint];
+    snprintf(inside, sizeof inside, "inproc://%s", endpoint_names[spec->endpoint]);
+    if (zmq_bind(door->socket, endpoint) < 0)
+        return fault_set(why, "cannot bind the %s endpoint %s: %s", endpoint_names[spec->endpoint], endpoint, zmq_strerror(errno));
+    if (door->kind == DOOR_ROUTER && zmq_bind(door->socket, inside) < 0)
+        return fault_set(why, "cannot bind %s: %s", inside, zmq_strerror(errno));
+    return 0;
+}
+
+int door_open(door_t *door, void *context, const config_t *config, const door_spec_t *spec, fault_t *why) {
+    static const int types[] = {[DOOR_ROUTER] = ZMQ_ROUTER, [DOOR_DEALER] = ZMQ_DEALER, [DOOR_PUBLISH] = ZMQ_PUB};
+    door->kind = spec->kind;
+    door->socket = zmq_socket(context, types[spec->kind]);
+    if (!door->socket) return fault_set(why, "cannot create the %s socket: %s", endpoint_names[spec->endpoint], zmq_strerror(errno));
+    set_int(door->socket, ZMQ_LINGER, LINGER_MS);
+    if (spec->kind == DOOR_DEALER) {
+        /* Credit bounds what is under way here, not a count of messages. */
+        char inside[64];
+        snprintf(inside, sizeof inside, "inproc://%s", endpoint_names[spec->endpoint]);
+        set_int(door->socket, ZMQ_SNDHWM, 0);
+        set_int(door->socket, ZMQ_RCVHWM, 0);
+        if (zmq_connect(door->socket, inside) == 0) return 0;
+        return fault_set(why, "cannot connect to %s: %s", inside, zmq_strerror(errno));
+    }
+    int64_t frame_max = INT64_C(256) * 1024 * 1024;
+    must(zmq_setsockopt(door->socket, ZMQ_MAXMSGSIZE, &frame_max, sizeof frame_max) == 0);
+    set_int(door->socket, ZMQ_BACKLOG, BACKLOG);
+    set_int(door->socket, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS);
+    set_int(door->socket, ZMQ_SNDHWM, HWM);
+    set_int(door->socket, ZMQ_RCVHWM, HWM);
+    if (spec->kind == DOOR_ROUTER) {
+        set_int(door->socket, ZMQ_ROUTER_MANDATORY, 1);
+        set_int(door->socket, ZMQ_ROUTER_HANDOVER, 1);
+    }
+    return bind_door(door, config, spec, why);
+}
+
+void door_close(door_t *door) {
+    if (door->socket) zmq_close(door->socket);
+    door->socket = NULL;
+}
+
+/* Is this from a raw TCP client that a NULL-mechanism socket lets in? Such a peer has an address but no socket type. */
+static bool is_stranger(frame_t *frame) {
+    return zmq_msg_gets(&frame->msg, "Peer-Address") && !zmq_msg_gets(&frame->msg, "Socket-Type");
+}
+
+typedef struct gathered {
+    frame_t frames[FRAMES_MAX];
+    size_t count;
+    bool lost;
+} gathered_t;
+
+static bool gather(void *socket, gathered_t *in) {
+    *in = (gathered_t){0};
+    bool more = true;
+    for (bool first = true; more; first = false) {
+        frame_t frame;
+        frame_init(&frame);
+        if (zmq_msg_recv(&frame.msg, socket, first ? ZMQ_DONTWAIT : 0) < 0) {
+            frame_fini(&frame);
+            for (size_t i = 0; i < in->count; i++) frame_fini(&in->frames[i]);
+            return false;
+        }
+        more = zmq_msg_more(&frame.msg) != 0;
+        if (in->count < FRAMES_MAX) {
+            in->frames[in->count++] = frame;
+        } else {
+            frame_fini(&frame);
+            in->lost = true;
+        }
+    }
+    return true;
+}
+
+static bool empty(const gathered_t *in, size_t i) {
+    return i < in->count && frame_bytes(&in->frames[i]).size == 0;
+}
+
+/* How many frames stand before the message: REQ sends an empty one, with REQ_CORRELATE four bytes and an empty one. */
+static size_t read_prefix(const gathered_t *in, size_t at, prefix_t *prefix) {
+    if (empty(in, at)) {
+        prefix->delimited = true;
+        return 1;
+    }
+    bytes_t first = in->count > at ? frame_bytes(&in->frames[at]) : (bytes_t){0};
+    if (first.size != sizeof prefix->correlation || !empty(in, at + 1) || in->count <= at + 2) return 0;
+    prefix->delimited = prefix->correlated = true;
+    memcpy(prefix->correlation, first.data, sizeof prefix->correlation);
+    return 2;
+}
+
+bool door_receive(door_t *door, unsigned number, door_message_t *ret) {
+    gathered_t in;
+    if (!gather(door->socket, &in)) return false;
+    memset(&ret->prefix, 0, sizeof ret->prefix);
+    ret->from.door = (uint8_t)number;
+    ret->from.size = 0;
+    ret->has_body = ret->unaddressed = ret->stranger = false;
+    size_t at = 0;
+    if (door->kind == DOOR_ROUTER) {
+        bytes_t id = frame_bytes(&in.frames[0]);
+        ret->unaddressed = id.size > sizeof ret->from.id;
+        if (!ret->unaddressed) {
+            ret->from.size = (uint8_t)id.size;
+            memcpy(ret->from.id, id.data, id.size);
+        }
+        at = 1 + read_prefix(&in, 1, &ret->prefix);
+    }
+    ret->unaddressed = ret->unaddressed || in.count <= at;
+    ret->frames_lost = in.lost || in.count > at + 2;
+    if (!ret->unaddressed) {
+        bytes_t message = frame_bytes(&in.frames[at]);
+        /* Looking up a connection's properties costs more than reading a header: only what is no map is looked at. */
+        if (door->kind == DOOR_ROUTER && (message.size == 0 || message.data[0] < 0x80)) ret->stranger = is_stranger(&in.frames[at]);
+        ret->message = in.frames[at];
+        if (in.count > at + 1) {
+            ret->body = in.frames[at + 1];
+            ret->has_body = true;
+        }
+    }
+    size_t kept = ret->unaddressed ? 0 : ret->has_body ? 2 : 1;
+    for (size_t i = 0; i < in.count; i++)
+        if (i < at || i >= at + kept) frame_fini(&in.frames[i]);
+    return true;
+}
+
+static int send_bytes(void *socket, const void *data, size_t size) {
+    return zmq_send(socket, data, size, ZMQ_DONTWAIT | ZMQ_SNDMORE) < 0 ? -1 : 0;
+}
+
+sent_t door_send(door_t *door, const peer_t *to, const prefix_t *prefix, frame_t *message, frame_t *body) {
+    if (!door->socket) return SENT_GONE;
+    if (door->kind == DOOR_ROUTER && send_bytes(door->socket, to->id, to->size) < 0) return errno == EAGAIN ? SENT_FULL : SENT_GONE;
+    if (prefix && prefix->correlated) send_bytes(door->socket, prefix->correlation, sizeof prefix->correlation);
+    if (prefix && prefix->delimited) send_bytes(door->socket, "", 0);
+    if (zmq_msg_send(&message->msg, door->socket, ZMQ_DONTWAIT | (body ? ZMQ_SNDMORE : 0)) < 0)
+        return errno == EAGAIN ? SENT_FULL : SENT_GONE;
+    if (body && zmq_msg_send(&body->msg, door->socket, ZMQ_DONTWAIT) < 0) frame_fini(body);
+    return SENT;
+}

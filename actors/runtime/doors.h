@@ -1,0 +1,27 @@
+/* Doors: the sockets to the world outside, and what arrives there whatever it is. */
+#ifndef REPRISE_DOORS_H
+#define REPRISE_DOORS_H
+
+#include "host.h"
+
+typedef struct door {
+    void *socket; /* NULL: not open */
+    door_kind_t kind;
+} door_t;
+
+typedef struct door_message {
+    peer_t from;
+    prefix_t prefix;
+    frame_t message, body; /* the receiver's to move or free, unless `unaddressed` */
+    bool has_body;
+    bool frames_lost;
+    bool stranger;    /* came in over a socket that did not shake hands as a ZeroMQ socket */
+    bool unaddressed; /* there was nothing in it to answer: already dropped */
+} door_message_t;
+
+int door_open(door_t *door, void *context, const config_t *config, const door_spec_t *spec, fault_t *why);
+void door_close(door_t *door);
+bool door_receive(door_t *door, unsigned number, door_message_t *ret_message); /* false: nothing waits */
+sent_t door_send(door_t *door, const peer_t *to, const prefix_t *prefix, frame_t *message, frame_t *body);
+
+#endif
