@@ -71,7 +71,7 @@ static int kind_refuse(const decoder_t *d, const path_t *path, const char *wante
     return path_refuse(d, path, "must be ", wanted, given);
 }
 
-static head_t head_next(const decoder_t *d)
+__attribute__((always_inline)) static inline head_t head_next(const decoder_t *d)
 {
     head_t head = head_read(d->at, (size_t)(d->end - d->at));
     must(head.kind < HEAD_CUT);
