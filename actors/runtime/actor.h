@@ -23,7 +23,7 @@ typedef uint64_t timer_id_t; /* 0: none */
 typedef struct peer {
     uint8_t door;
     uint8_t size;
-    uint8_t id[254]; /* the connection's routing id */
+    uint8_t id[255]; /* the connection's routing id */
 } peer_t;
 bool peer_equal(const peer_t *a, const peer_t *b);
 
