@@ -1,0 +1,405 @@
+/* The path of every element into the journal. Small batches are copied once, into the record that they will share; a large one goes from the
+ * frame it came in straight to the disk. Whether something fits the budget is decided here, before it is written: first against what it can
+ * cost at most, which is a few additions, and exactly only near the limit. */
+#include "reel.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "../messages/wire.h"
+
+enum {
+    WATERMARK_SIZE = 9, /* of a watermark record's body */
+    META_SIZE = 64,     /* of one producer's entry in a meta and in a segment header, without its name and cursor */
+};
+
+static void *grow(void *items, size_t *room, size_t wanted, size_t size) {
+    if (wanted <= *room) return items;
+    *room = *room * 2 > wanted ? *room * 2 : wanted;
+    items = realloc(items, *room * size);
+    must(items);
+    return items;
+}
+
+static void reel_hold(reel_t *reel, int64_t held) {
+    reel->ledger->held += held - reel->held;
+    reel->held = held;
+}
+
+/* What another record may cost depends on what is in the journal: the headers of its segments grow with its producers. */
+static void reel_measure(reel_t *reel) {
+    int64_t bytes = (int64_t)journal_totals(reel->journal)->bytes;
+    int64_t rolled = (int64_t)journal_bytes_after(reel->journal, (size_t)reel->segment_bytes, NULL, 0);
+    reel->record_cost = 2 * (rolled - bytes - reel->segment_bytes) + WATERMARK_SIZE;
+    reel->keep = (int64_t)journal_closing_bytes(reel->journal) + REEL_RESERVE;
+    reel_hold(reel, bytes + reel->keep + reel->waiting_cost);
+}
+
+static void reel_notice_segment(reel_t *reel) {
+    const journal_totals_t *totals = journal_totals(reel->journal);
+    if (reel->segment_path && totals->segment == reel->segment) return;
+    if (reel->segment_path) {
+        reel->finished_paths = realloc(reel->finished_paths, (reel->finished_count + 1) * sizeof *reel->finished_paths);
+        must(reel->finished_paths);
+        reel->finished_paths[reel->finished_count++] = reel->segment_path;
+    }
+    reel->segment = totals->segment;
+    reel->segment_path = strdup(journal_segment_path(reel->journal));
+    must(reel->segment_path);
+}
+
+/* After each append. */
+static int reel_appended(reel_t *reel, int result) {
+    if (result < 0) reel->broken = true;
+    reel_notice_segment(reel);
+    reel_measure(reel);
+    return result;
+}
+
+/* ---- life ---- */
+
+static void producer_set_cursor(reel_t *reel, reel_producer_t *producer, bytes_t cursor) {
+    if (cursor.size == 0) return;
+    producer->cursor = grow(producer->cursor, &producer->cursor_room, cursor.size, 1);
+    memcpy(producer->cursor, cursor.data, cursor.size);
+    producer->cursor_size = cursor.size;
+    reel->lanes[producer->stream].newest = producer;
+}
+
+static reel_t *reel_new(journal_t *journal, int64_t now, int64_t ticks, int64_t segment_bytes, reel_ledger_t *ledger) {
+    reel_t *reel = calloc(1, sizeof *reel);
+    must(reel);
+    reel->journal = journal;
+    reel->ledger = ledger;
+    reel->segment_bytes = segment_bytes;
+    reel->budget = (reel_budget_t){LIMIT_NONE, LIMIT_NONE, LIMIT_NONE, INT64_MAX};
+    reel->lanes = calloc(journal_streams(journal) + 1, sizeof *reel->lanes);
+    must(reel->lanes);
+    size_t count;
+    const msg_producer_t *known = journal_producers(journal, &count);
+    for (size_t i = 0; i < count; i++) {
+        reel_producer_t *producer = reel_producer(reel, (uint32_t)known[i].stream, known[i].producer, known[i].producer[0] == '~');
+        if (!producer) break;
+        producer->seq = (uint64_t)known[i].seq;
+        producer->has_watermark = known[i].has_watermark;
+        producer->watermark = known[i].watermark;
+        if (known[i].has_cursor) producer_set_cursor(reel, producer, known[i].cursor);
+    }
+    reel_set_clock(reel, now, ticks);
+    reel_notice_segment(reel);
+    reel_measure(reel);
+    return reel;
+}
+
+reel_t *reel_create(const char *folder, const msg_manifest_t *manifest, int64_t now, int64_t ticks, int64_t segment_bytes,
+                    reel_ledger_t *ledger, fault_t *why) {
+    journal_t *journal = journal_create(folder, manifest, now, segment_bytes, why);
+    return journal ? reel_new(journal, now, ticks, segment_bytes, ledger) : NULL;
+}
+
+reel_t *reel_open(const char *folder, int64_t now, int64_t ticks, int64_t segment_bytes, reel_ledger_t *ledger, uint64_t *ret_torn,
+                  fault_t *why) {
+    journal_t *journal = journal_open(folder, segment_bytes, ret_torn, why);
+    return journal ? reel_new(journal, now, ticks, segment_bytes, ledger) : NULL;
+}
+
+void reel_close(reel_t **reel) {
+    reel_t *old = *reel;
+    if (!old) return;
+    reel_hold(old, 0);
+    for (size_t i = 0; i < old->producers_count; i++) {
+        free(old->producers[i]->name);
+        free(old->producers[i]->cursor);
+        free(old->producers[i]);
+    }
+    for (size_t i = 0; i < old->finished_count; i++) free(old->finished_paths[i]);
+    free(old->finished_paths);
+    free(old->segment_path);
+    free(old->producers);
+    free(old->gathered.producers);
+    free(old->gathered.bytes);
+    free(old->metas);
+    free(old->lanes);
+    journal_close(&old->journal);
+    free(old);
+    *reel = NULL;
+}
+
+/* ---- time and budget ---- */
+
+void reel_set_clock(reel_t *reel, int64_t now, int64_t ticks) {
+    int64_t last = journal_totals(reel->journal)->at;
+    reel->base_at = now > last ? now : last;
+    reel->base_ticks = ticks;
+}
+
+static int64_t reel_time(const reel_t *reel, int64_t ticks) {
+    return reel->base_at + (ticks - reel->base_ticks);
+}
+
+int64_t reel_at(const reel_t *reel, int64_t ticks) {
+    int64_t at = reel_time(reel, ticks);
+    return at < reel->budget.until ? at : reel->budget.until;
+}
+
+static int64_t reel_elements(const reel_t *reel) {
+    return (int64_t)(journal_totals(reel->journal)->elements + reel->gathered.count);
+}
+
+/* Bytes that the segments may have, without those kept for closing. */
+static int64_t reel_room(const reel_t *reel) {
+    int64_t room = reel->budget.bytes == LIMIT_NONE ? INT64_MAX : reel->budget.bytes;
+    if (reel->budget.total != LIMIT_NONE) {
+        int64_t left = reel->budget.total - (reel->ledger->held - reel->held);
+        if (left < room) room = left;
+    }
+    return room == INT64_MAX ? room : room - reel->keep;
+}
+
+int reel_set_budget(reel_t *reel, const reel_budget_t *budget, int64_t ticks, fault_t *why) {
+    reel->budget = *budget;
+    if (reel->broken || reel->spent) return 0;
+    if (reel_flush(reel, ticks, why) < 0) return -1;
+    if (budget->elements != LIMIT_NONE && reel_elements(reel) >= budget->elements)
+        reel->spent = "count";
+    else if ((int64_t)journal_totals(reel->journal)->bytes >= reel_room(reel))
+        reel->spent = "bytes";
+    else if (reel_time(reel, ticks) > budget->until)
+        reel->spent = "duration";
+    return 0;
+}
+
+/* ---- producers ---- */
+
+reel_producer_t *reel_producer(reel_t *reel, uint32_t stream, const char *name, bool anonymous) {
+    for (size_t i = 0; i < reel->producers_count; i++)
+        if (reel->producers[i]->stream == stream && strcmp(reel->producers[i]->name, name) == 0) return reel->producers[i];
+    if (reel->producers_count == REEL_PRODUCERS_MAX) return NULL;
+    reel->producers = grow(reel->producers, &reel->producers_room, reel->producers_count + 1, sizeof(reel_producer_t *));
+    reel_producer_t *producer = calloc(1, sizeof *producer);
+    must(producer);
+    producer->name = strdup(name);
+    must(producer->name);
+    producer->stream = stream;
+    producer->anonymous = anonymous;
+    producer->accepted = -1;
+    return reel->producers[reel->producers_count++] = producer;
+}
+
+bytes_t reel_cursor(const reel_t *reel, const reel_producer_t *producer) {
+    if (producer->cursor_size == 0 && reel->lanes[producer->stream].newest) producer = reel->lanes[producer->stream].newest;
+    return (bytes_t){producer->cursor, producer->cursor_size};
+}
+
+void reel_attach(reel_t *reel, reel_producer_t *producer, bool attached) {
+    producer->attached = attached;
+    reel->lanes[producer->stream].watermark_due = true;
+}
+
+/* The oldest promise of those who feed the stream now, and of those who may come back and go on. */
+static bool lane_watermark(const reel_t *reel, uint32_t stream, int64_t *ret_watermark) {
+    int64_t least = INT64_MAX;
+    bool any = false;
+    for (size_t i = 0; i < reel->producers_count; i++) {
+        const reel_producer_t *producer = reel->producers[i];
+        if (producer->stream != stream) continue;
+        if (!producer->attached && (producer->anonymous || !producer->has_watermark)) continue;
+        if (!producer->has_watermark) return false;
+        any = true;
+        if (producer->watermark < least) least = producer->watermark;
+    }
+    if (any) *ret_watermark = least;
+    return any;
+}
+
+/* ---- appending ---- */
+
+/* With `closing`, the bytes kept for it may be used. */
+static int lane_flush_watermark(reel_t *reel, uint32_t stream, int64_t at, bool closing, fault_t *why) {
+    reel_lane_t *lane = &reel->lanes[stream];
+    int64_t watermark;
+    if (!lane->watermark_due) return 0;
+    const msg_stream_total_t *total = journal_stream(reel->journal, stream);
+    if (total->ended || !lane_watermark(reel, stream, &watermark) || (total->has_watermark && watermark <= total->watermark)) {
+        lane->watermark_due = false;
+        return 0;
+    }
+    if (!closing && (int64_t)journal_bytes_after(reel->journal, WATERMARK_SIZE, NULL, 0) > reel_room(reel)) return 0;
+    lane->watermark_due = false;
+    return reel_appended(reel, journal_watermark(reel->journal, stream, at, watermark, why));
+}
+
+static journal_meta_t producer_meta(const reel_producer_t *producer) {
+    return (journal_meta_t){producer->name, producer->seq, {producer->cursor, producer->cursor_size}, producer->has_watermark,
+                            producer->watermark};
+}
+
+static int reel_flush_gathered(reel_t *reel, int64_t at, fault_t *why) {
+    reel_gathered_t *gathered = &reel->gathered;
+    if (gathered->producers_count == 0) return 0;
+    for (size_t i = 0; i < gathered->producers_count; i++) {
+        reel->metas[i] = producer_meta(gathered->producers[i]);
+        gathered->producers[i]->gathered = false;
+    }
+    bytes_t part = {gathered->bytes, gathered->size};
+    int result = journal_elements(reel->journal, gathered->stream, at, gathered->count, &part, gathered->size > 0, reel->metas,
+                                  gathered->producers_count, why);
+    gathered->producers_count = gathered->size = gathered->count = 0;
+    reel->waiting_cost = 0;
+    if (reel_appended(reel, result) < 0) return -1;
+    return lane_flush_watermark(reel, gathered->stream, at, false, why);
+}
+
+int reel_flush(reel_t *reel, int64_t ticks, fault_t *why) {
+    if (reel->broken || journal_totals(reel->journal)->ended) return 0;
+    int64_t at = reel_at(reel, ticks);
+    if (reel_flush_gathered(reel, at, why) < 0) return -1;
+    for (uint32_t i = 0; i < journal_streams(reel->journal); i++)
+        if (lane_flush_watermark(reel, i, at, false, why) < 0) return -1;
+    return 0;
+}
+
+/* ---- taking ---- */
+
+/* What a batch can add to the bytes of the recording at most. */
+static int64_t batch_cost(const reel_t *reel, const reel_producer_t *producer, const reel_batch_t *batch, size_t size) {
+    size_t meta = META_SIZE + strlen(producer->name) + batch->cursor.size;
+    return (int64_t)(size + 2 * meta) + (reel->gathered.producers_count == 0 ? reel->record_cost : 0);
+}
+
+static bool reel_has_room(const reel_t *reel, int64_t cost) {
+    if (reel->budget.total != LIMIT_NONE && reel->ledger->held + cost > reel->budget.total) return false;
+    return reel->budget.bytes == LIMIT_NONE || reel->held + cost <= reel->budget.bytes;
+}
+
+static void reel_gather(reel_t *reel, reel_producer_t *producer, bytes_t elements, uint32_t count, int64_t cost) {
+    reel_gathered_t *gathered = &reel->gathered;
+    if (!gathered->bytes) gathered->bytes = malloc(RECORD_TARGET);
+    must(gathered->bytes);
+    memcpy(gathered->bytes + gathered->size, elements.data, elements.size);
+    gathered->size += elements.size;
+    gathered->count += count;
+    gathered->stream = producer->stream;
+    if (!producer->gathered) {
+        size_t room = gathered->producers_room;
+        gathered->producers = grow(gathered->producers, &gathered->producers_room, gathered->producers_count + 1, sizeof(reel_producer_t *));
+        if (gathered->producers_room > room) reel->metas = realloc(reel->metas, gathered->producers_room * sizeof *reel->metas);
+        must(reel->metas);
+        gathered->producers[gathered->producers_count++] = producer;
+        producer->gathered = true;
+    }
+    reel->waiting_cost += cost;
+    reel_hold(reel, reel->held + cost);
+}
+
+/* Does a record of one batch fit, with nothing gathered? */
+static bool reel_fits(const reel_t *reel, const journal_meta_t *meta, size_t size) {
+    int64_t room = reel_room(reel);
+    if (room == INT64_MAX) return true;
+    /* the producer's entry makes the header of each later segment longer */
+    int64_t growth = (int64_t)(META_SIZE + strlen(meta->producer) + meta->cursor.size);
+    return (int64_t)journal_bytes_after(reel->journal, size, meta, 1) + growth <= room;
+}
+
+/* How many of the first elements fit, where not all do. */
+static uint32_t reel_fitting(const reel_t *reel, const journal_meta_t *meta, bytes_t elements, uint32_t count) {
+    size_t size = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        size += wire_element_at((bytes_t){elements.data + size, elements.size - size}).size;
+        if (!reel_fits(reel, meta, size)) return i;
+    }
+    return count;
+}
+
+static void producer_promise(reel_t *reel, reel_producer_t *producer, const reel_batch_t *batch) {
+    if (!batch->has_watermark || (producer->has_watermark && batch->watermark <= producer->watermark)) return;
+    producer->has_watermark = true;
+    producer->watermark = batch->watermark;
+    reel->lanes[producer->stream].watermark_due = true;
+}
+
+/* Appends the first `count` elements of a batch by themselves, or as many of them as fit. */
+static int reel_put_alone(reel_t *reel, reel_producer_t *producer, const reel_batch_t *batch, uint32_t count, int64_t at, fault_t *why) {
+    if (reel_flush_gathered(reel, at, why) < 0) return -1;
+    /* What a batch says of the position after it holds only if all of it is taken. */
+    journal_meta_t before = producer_meta(producer);
+    journal_meta_t meta = before;
+    meta.seq = before.seq = batch->seq;
+    if (batch->cursor.size > 0) meta.cursor = batch->cursor;
+    if (batch->has_watermark && (!meta.has_watermark || batch->watermark > meta.watermark)) {
+        meta.has_watermark = true;
+        meta.watermark = batch->watermark;
+    }
+    bytes_t elements = wire_body_elements(batch->body, count);
+    if (!reel_fits(reel, count < batch->count ? &before : &meta, elements.size)) {
+        reel->spent = "bytes";
+        count = reel_fitting(reel, &before, elements, count);
+        elements = wire_body_elements(batch->body, count);
+        if (count == 0) return 0;
+    }
+    bool cut = count < batch->count;
+    int result = journal_elements(reel->journal, producer->stream, at, count, &elements, elements.size > 0, cut ? &before : &meta, 1, why);
+    if (reel_appended(reel, result) < 0) return -1;
+    producer->seq = batch->seq;
+    producer->accepted = count;
+    producer->cut = cut;
+    if (cut) return 0;
+    producer_set_cursor(reel, producer, batch->cursor);
+    producer_promise(reel, producer, batch);
+    return lane_flush_watermark(reel, producer->stream, at, false, why);
+}
+
+static int reel_put_joined(reel_t *reel, reel_producer_t *producer, const reel_batch_t *batch, bytes_t elements, int64_t at, fault_t *why) {
+    const reel_gathered_t *gathered = &reel->gathered;
+    if (gathered->producers_count > 0 && (gathered->stream != producer->stream || gathered->size + elements.size > RECORD_TARGET) &&
+        reel_flush_gathered(reel, at, why) < 0)
+        return -1;
+    int64_t cost = batch_cost(reel, producer, batch, elements.size);
+    if (!reel_has_room(reel, cost)) return reel_put_alone(reel, producer, batch, batch->count, at, why);
+    reel_gather(reel, producer, elements, batch->count, cost);
+    producer->seq = batch->seq;
+    producer->accepted = batch->count;
+    producer_set_cursor(reel, producer, batch->cursor);
+    producer_promise(reel, producer, batch);
+    return 0;
+}
+
+int reel_put(reel_t *reel, reel_producer_t *producer, const reel_batch_t *batch, int64_t ticks, fault_t *why) {
+    must(!reel->spent && !reel->broken);
+    if (reel_time(reel, ticks) > reel->budget.until) {
+        reel->spent = "duration";
+        return 0;
+    }
+    int64_t at = reel_at(reel, ticks);
+    uint32_t count = batch->count;
+    if (reel->budget.elements != LIMIT_NONE && count > 0 && reel_elements(reel) + count >= reel->budget.elements) {
+        reel->spent = "count";
+        count = (uint32_t)(reel->budget.elements - reel_elements(reel));
+    }
+    bytes_t elements = wire_body_elements(batch->body, batch->count);
+    if (count < batch->count || elements.size >= REEL_SMALL) return reel_put_alone(reel, producer, batch, count, at, why);
+    return reel_put_joined(reel, producer, batch, elements, at, why);
+}
+
+/* ---- closing ---- */
+
+int reel_gap(reel_t *reel, const char *what, int64_t lost_us, int64_t ticks, fault_t *why) {
+    if (reel_flush(reel, ticks, why) < 0) return -1;
+    return reel_appended(reel, journal_gap(reel->journal, RECORD_STREAM_ALL, reel_at(reel, ticks), what, lost_us, why));
+}
+
+int reel_end_stream(reel_t *reel, uint32_t stream, int64_t ticks, fault_t *why) {
+    if (reel_flush(reel, ticks, why) < 0) return -1;
+    int64_t at = reel_at(reel, ticks);
+    if (lane_flush_watermark(reel, stream, at, true, why) < 0) return -1;
+    return reel_appended(reel, journal_stream_ended(reel->journal, stream, at, why));
+}
+
+int reel_end(reel_t *reel, int64_t ticks, fault_t *why) {
+    if (journal_totals(reel->journal)->ended) return 0;
+    int64_t at = reel_at(reel, ticks);
+    if (reel_flush(reel, ticks, why) < 0) return -1;
+    for (uint32_t i = 0; !reel->broken && i < journal_streams(reel->journal); i++)
+        if (lane_flush_watermark(reel, i, at, true, why) < 0) return -1;
+    return reel_appended(reel, journal_ended(reel->journal, at, why));
+}

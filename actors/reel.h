@@ -1,0 +1,121 @@
+/* A reel: one recording while it is being written. It stands between the batches that arrive and the journal: it keeps each producer's
+ * place, joins small batches of a stream into one record, cuts at the budget, and derives each stream's watermark.
+ *
+ * It knows no actor and no clock: `ticks` are given to it. Not thread-safe. */
+#ifndef REPRISE_REEL_H
+#define REPRISE_REEL_H
+
+#include "store/journal.h"
+
+enum {
+    REEL_SMALL = 64 * 1024,     /* a batch below this is copied and joined with others */
+    REEL_RESERVE = 1024,        /* kept back for what a recovery has to say */
+    REEL_PRODUCERS_MAX = 10000, /* of one recording */
+};
+
+/* A producer of one stream, known since it first attached or since the journal was opened. */
+typedef struct reel_producer {
+    char *name;
+    uint32_t stream;
+    bool anonymous;    /* its name was made here: it cannot come back */
+    bool attached;     /* something feeds it now */
+    bool gathered;     /* has something that is not appended yet */
+    bool cut;          /* batch `seq` was cut: it is not acknowledged */
+    uint64_t seq;      /* the last batch dealt with; gathered ones included */
+    int64_t accepted;  /* elements taken of batch `seq`; -1: not known */
+    uint8_t *cursor;   /* the position that came last: a msgpack value */
+    size_t cursor_size, cursor_room;
+    bool has_watermark;
+    int64_t watermark;
+} reel_producer_t;
+
+typedef struct reel_lane {
+    bool watermark_due;            /* a producer's has changed, or a producer came or went */
+    const reel_producer_t *newest; /* whose cursor came last */
+} reel_lane_t;
+
+/* What waits to become one record of one stream. */
+typedef struct reel_gathered {
+    uint32_t stream, count;
+    uint8_t *bytes;
+    size_t size;
+    reel_producer_t **producers; /* those with something in it; none: nothing waits */
+    size_t producers_count, producers_room;
+} reel_gathered_t;
+
+typedef struct reel_budget {
+    int64_t elements, bytes, total; /* LIMIT_NONE: any number; `total`: bytes of all recordings together */
+    int64_t until;                  /* INT64_MAX: any time */
+} reel_budget_t;
+
+/* What all recordings together have and may need: each reel keeps its own share in it up to date. */
+typedef struct reel_ledger {
+    int64_t held;
+} reel_ledger_t;
+
+typedef struct reel {
+    journal_t *journal;
+    reel_lane_t *lanes; /* one per stream */
+    reel_producer_t **producers;
+    size_t producers_count, producers_room;
+    reel_gathered_t gathered;
+    journal_meta_t *metas; /* scratch: room for every producer gathered */
+    reel_budget_t budget;
+    reel_ledger_t *ledger;
+    int64_t held;          /* its share in the ledger */
+    int64_t waiting_cost;  /* what the gathered will cost at most */
+    int64_t keep;          /* bytes that only closing records may use */
+    int64_t record_cost;   /* of an elements record and a watermark by themselves, each with a new segment before it */
+    int64_t segment_bytes;
+    int64_t base_at, base_ticks; /* `at` = base_at + ticks since */
+    const char *spent;     /* the limit that was reached: `count`, `bytes`, `duration`; NULL: none */
+    bool broken;           /* an append failed: nothing more is taken */
+    uint64_t segment;      /* the last one seen, to notice that a new one was begun */
+    char *segment_path;
+    char **finished_paths; /* segments that were left behind and may not be on the disk yet */
+    size_t finished_count;
+} reel_t;
+
+/* `now` and `ticks`: the time, on both clocks. The reel has no budget yet. */
+reel_t *reel_create(const char *folder, const msg_manifest_t *manifest, int64_t now, int64_t ticks, int64_t segment_bytes,
+                    reel_ledger_t *ledger, fault_t *why);
+/* As journal_open. */
+reel_t *reel_open(const char *folder, int64_t now, int64_t ticks, int64_t segment_bytes, reel_ledger_t *ledger, uint64_t *ret_torn,
+                  fault_t *why);
+void reel_close(reel_t **reel); /* gives its share in the ledger back; what was gathered is lost */
+
+/* The clock goes on from `now`, or from the last record where that is later. */
+void reel_set_clock(reel_t *reel, int64_t now, int64_t ticks);
+/* The time of a record written now: never after the budget's end. */
+int64_t reel_at(const reel_t *reel, int64_t ticks);
+/* Counted from the recording's beginning. Sets `spent` where it is already reached. */
+int reel_set_budget(reel_t *reel, const reel_budget_t *budget, int64_t ticks, fault_t *why);
+
+/* The producer of that name, made where it is new; NULL where there are too many. */
+reel_producer_t *reel_producer(reel_t *reel, uint32_t stream, const char *name, bool anonymous);
+/* The cursor to go on from: the producer's own, or the newest of its stream; size 0: none. */
+bytes_t reel_cursor(const reel_t *reel, const reel_producer_t *producer);
+/* Sets `attached`: the stream's watermark may depend on it. */
+void reel_attach(reel_t *reel, reel_producer_t *producer, bool attached);
+
+typedef struct reel_batch {
+    uint64_t seq;   /* the producer's next */
+    uint32_t count;
+    bytes_t body;   /* checked */
+    bytes_t cursor; /* size 0: none */
+    bool has_watermark;
+    int64_t watermark;
+} reel_batch_t;
+
+/* Takes a batch, as much of it as the budget allows: the producer's `seq` and `accepted` say how much. `spent` is set when a limit was
+ * reached by it. -1: the journal failed, and the reel is broken. Not for a reel that is spent or broken. */
+int reel_put(reel_t *reel, reel_producer_t *producer, const reel_batch_t *batch, int64_t ticks, fault_t *why);
+
+/* Appends what was gathered. */
+int reel_flush(reel_t *reel, int64_t ticks, fault_t *why);
+int reel_gap(reel_t *reel, const char *what, int64_t lost_us, int64_t ticks, fault_t *why);
+int reel_end_stream(reel_t *reel, uint32_t stream, int64_t ticks, fault_t *why);
+/* Appends what was gathered, the watermarks that are due, and the closing record; for a broken reel the closing record alone. */
+int reel_end(reel_t *reel, int64_t ticks, fault_t *why);
+
+#endif
