@@ -81,7 +81,10 @@ static void fields_fill(void)
 /* ---- the index of ops and events: open addressing, at most half full */
 enum { INDEX_BITS = 9, INDEX_SIZE = 1 << INDEX_BITS };
 static_assert(MESSAGE_COUNT * 2 <= INDEX_SIZE, "the index of messages is too small");
-static uint16_t index_slots[INDEX_SIZE]; /* message ids; MSG_NONE is free */
+static struct slot {
+    uint16_t id; /* MSG_NONE: free */
+    uint16_t size; /* of its op */
+} slots[INDEX_SIZE];
 
 static size_t index_slot(const char *wire, size_t size)
 {
@@ -96,6 +99,17 @@ static size_t index_slot(const char *wire, size_t size)
     return (size_t)((mixed ^ mixed >> 32) * UINT64_C(0x9e3779b97f4a7c15) >> (64 - INDEX_BITS));
 }
 
+message_id_t message_find(unsigned scope, const char *wire, size_t size)
+{
+    for (size_t at = index_slot(wire, size); slots[at].id != MSG_NONE; at = (at + 1) % INDEX_SIZE) {
+        const message_class_t *class = &classes[slots[at].id];
+        if (slots[at].size == size && (class->scope & scope) != 0 && memcmp(class->wire, wire, size) == 0) {
+            return (message_id_t)slots[at].id;
+        }
+    }
+    return MSG_NONE;
+}
+
 __attribute__((constructor)) static void tables_make(void)
 {
     fields_fill();
@@ -106,23 +120,12 @@ __attribute__((constructor)) static void tables_make(void)
         }
         size_t size = strlen(class->wire);
         must(message_find(class->scope, class->wire, size) == MSG_NONE);
-        size_t slot = index_slot(class->wire, size);
-        while (index_slots[slot] != MSG_NONE) {
-            slot = (slot + 1) % INDEX_SIZE;
+        size_t at = index_slot(class->wire, size);
+        while (slots[at].id != MSG_NONE) {
+            at = (at + 1) % INDEX_SIZE;
         }
-        index_slots[slot] = id;
+        slots[at] = (struct slot){id, (uint16_t)size};
     }
-}
-
-message_id_t message_find(unsigned scope, const char *wire, size_t size)
-{
-    for (size_t slot = index_slot(wire, size); index_slots[slot] != MSG_NONE; slot = (slot + 1) % INDEX_SIZE) {
-        const message_class_t *class = &classes[index_slots[slot]];
-        if ((class->scope & scope) != 0 && strncmp(class->wire, wire, size) == 0 && class->wire[size] == '\0') {
-            return (message_id_t)index_slots[slot];
-        }
-    }
-    return MSG_NONE;
 }
 
 const message_class_t *message_class(message_id_t id)
