@@ -331,13 +331,14 @@ static int reel_put_alone(reel_t *reel, reel_producer_t *producer, const reel_ba
         meta.watermark = batch->watermark;
     }
     bytes_t elements = wire_body_elements(batch->body, count);
-    if (!reel_fits(reel, count < batch->count ? &before : &meta, elements.size)) {
+    bool cut = count < batch->count;
+    if (!reel_fits(reel, cut ? &before : &meta, elements.size)) {
+        cut = true;
         reel->spent = "bytes";
         count = reel_fitting(reel, &before, elements, count);
         elements = wire_body_elements(batch->body, count);
         if (count == 0) return 0;
     }
-    bool cut = count < batch->count;
     int result = journal_elements(reel->journal, producer->stream, at, count, &elements, elements.size > 0, cut ? &before : &meta, 1, why);
     if (reel_appended(reel, result) < 0) return -1;
     producer->seq = batch->seq;
