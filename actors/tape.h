@@ -1,0 +1,37 @@
+/* A tape: a recording that is being replayed. Its map and how far it may be read are shared by all its replays, so that a hundred of them
+ * cost hardly more than one. */
+#ifndef REPRISE_TAPE_H
+#define REPRISE_TAPE_H
+
+#include <sys/queue.h>
+
+#include "../messages/codec.h"
+#include "store/reader.h"
+
+struct player;
+
+typedef struct tape {
+    LIST_ENTRY(tape) link;
+    LIST_HEAD(, player) players; /* those that replay it */
+    msg_recording_place_t *place; /* what it is; how far it goes is below */
+    reader_t *reader;
+    int64_t start;     /* where its clock starts, µs since the epoch */
+    uint64_t records, elements; /* how far it may be read */
+    bool growing;      /* more may come */
+    bool begun;        /* `start` is known: a recording has none before its sources have attached */
+    bool asked;        /* the recorder was asked where it stands, and has not answered yet */
+    int64_t heard;     /* when the recorder last spoke of it, in ticks */
+} tape_t;
+
+/* `segment_bytes`: what the recorder rolls segments at. */
+tape_t *tape_create(const msg_recording_place_t *place, int64_t segment_bytes, fault_t *why);
+void tape_destroy(tape_t **tape);
+
+/* What the recorder says of it now: where it stands, and how far it has grown. News older than what is known changes nothing. */
+void tape_place(tape_t *tape, const msg_recording_place_t *place);
+void tape_grow(tape_t *tape, const msg_recording_grew_t *grew);
+
+/* The index of the stream with that signature; -1: it has none. */
+int tape_stream(const tape_t *tape, const char *signature);
+
+#endif
