@@ -58,6 +58,12 @@ static int reel_appended(reel_t *reel, int result) {
 
 /* ---- life ---- */
 
+static void producer_free(reel_producer_t *producer) {
+    free(producer->name);
+    free(producer->cursor);
+    free(producer);
+}
+
 static void producer_set_cursor(reel_t *reel, reel_producer_t *producer, bytes_t cursor) {
     if (cursor.size == 0) return;
     producer->cursor = grow(producer->cursor, &producer->cursor_room, cursor.size, 1);
@@ -78,7 +84,7 @@ static reel_t *reel_new(journal_t *journal, int64_t now, int64_t ticks, int64_t 
     size_t count;
     const msg_producer_t *known = journal_producers(journal, &count);
     for (size_t i = 0; i < count; i++) {
-        reel_producer_t *producer = reel_producer(reel, (uint32_t)known[i].stream, known[i].producer, known[i].producer[0] == '~');
+        reel_producer_t *producer = reel_producer(reel, (uint32_t)known[i].stream, known[i].producer);
         if (!producer) break;
         producer->seq = (uint64_t)known[i].seq;
         producer->has_watermark = known[i].has_watermark;
@@ -107,11 +113,7 @@ void reel_close(reel_t **reel) {
     reel_t *old = *reel;
     if (!old) return;
     reel_hold(old, 0);
-    for (size_t i = 0; i < old->producers_count; i++) {
-        free(old->producers[i]->name);
-        free(old->producers[i]->cursor);
-        free(old->producers[i]);
-    }
+    for (size_t i = 0; i < old->producers_count; i++) producer_free(old->producers[i]);
     for (size_t i = 0; i < old->finished_count; i++) free(old->finished_paths[i]);
     free(old->finished_paths);
     free(old->segment_path);
@@ -140,6 +142,10 @@ static int64_t reel_time(const reel_t *reel, int64_t ticks) {
 int64_t reel_at(const reel_t *reel, int64_t ticks) {
     int64_t at = reel_time(reel, ticks);
     return at < reel->budget.until ? at : reel->budget.until;
+}
+
+bool reel_is_sealed(const reel_t *reel) {
+    return reel->spent || reel->broken || journal_totals(reel->journal)->ended;
 }
 
 static int64_t reel_elements(const reel_t *reel) {
@@ -171,7 +177,7 @@ int reel_set_budget(reel_t *reel, const reel_budget_t *budget, int64_t ticks, fa
 
 /* ---- producers ---- */
 
-reel_producer_t *reel_producer(reel_t *reel, uint32_t stream, const char *name, bool anonymous) {
+reel_producer_t *reel_producer(reel_t *reel, uint32_t stream, const char *name) {
     for (size_t i = 0; i < reel->producers_count; i++)
         if (reel->producers[i]->stream == stream && strcmp(reel->producers[i]->name, name) == 0) return reel->producers[i];
     if (reel->producers_count == REEL_PRODUCERS_MAX) return NULL;
@@ -181,7 +187,7 @@ reel_producer_t *reel_producer(reel_t *reel, uint32_t stream, const char *name, 
     producer->name = strdup(name);
     must(producer->name);
     producer->stream = stream;
-    producer->anonymous = anonymous;
+    producer->anonymous = name[0] == '~';
     producer->accepted = -1;
     return reel->producers[reel->producers_count++] = producer;
 }
@@ -191,9 +197,18 @@ bytes_t reel_cursor(const reel_t *reel, const reel_producer_t *producer) {
     return (bytes_t){producer->cursor, producer->cursor_size};
 }
 
-void reel_attach(reel_t *reel, reel_producer_t *producer, bool attached) {
-    producer->attached = attached;
+void reel_attach(reel_t *reel, reel_producer_t *producer) {
+    producer->attached = true;
     reel->lanes[producer->stream].watermark_due = true;
+}
+
+void reel_detach(reel_t *reel, reel_producer_t *producer) {
+    producer->attached = false;
+    reel->lanes[producer->stream].watermark_due = true;
+    if (!producer->anonymous || producer->seq > 0) return;
+    for (size_t i = 0; i < reel->producers_count; i++)
+        if (reel->producers[i] == producer) reel->producers[i] = reel->producers[--reel->producers_count];
+    producer_free(producer);
 }
 
 /* The oldest promise of those who feed the stream now, and of those who may come back and go on. */

@@ -17,7 +17,7 @@ enum {
 typedef struct reel_producer {
     char *name;
     uint32_t stream;
-    bool anonymous;    /* its name was made here: it cannot come back */
+    bool anonymous;    /* its name, which begins with ~, was made here: it cannot come back */
     bool attached;     /* something feeds it now */
     bool gathered;     /* has something that is not appended yet */
     bool cut;          /* batch `seq` was cut: it is not acknowledged */
@@ -92,11 +92,15 @@ int64_t reel_at(const reel_t *reel, int64_t ticks);
 int reel_set_budget(reel_t *reel, const reel_budget_t *budget, int64_t ticks, fault_t *why);
 
 /* The producer of that name, made where it is new; NULL where there are too many. */
-reel_producer_t *reel_producer(reel_t *reel, uint32_t stream, const char *name, bool anonymous);
+reel_producer_t *reel_producer(reel_t *reel, uint32_t stream, const char *name);
 /* The cursor to go on from: the producer's own, or the newest of its stream; size 0: none. */
 bytes_t reel_cursor(const reel_t *reel, const reel_producer_t *producer);
-/* Sets `attached`: the stream's watermark may depend on it. */
-void reel_attach(reel_t *reel, reel_producer_t *producer, bool attached);
+/* Somebody feeds it now, or nobody any more: the stream's watermark may depend on it. One that cannot come back and left nothing behind
+ * is gone after reel_detach. */
+void reel_attach(reel_t *reel, reel_producer_t *producer);
+void reel_detach(reel_t *reel, reel_producer_t *producer);
+/* true: it takes nothing more. */
+bool reel_is_sealed(const reel_t *reel);
 
 typedef struct reel_batch {
     uint64_t seq;   /* the producer's next */
