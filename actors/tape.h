@@ -21,6 +21,7 @@ typedef struct tape {
     bool begun;        /* `start` is known: a recording has none before its sources have attached */
     bool asked;        /* the recorder was asked where it stands, and has not answered yet */
     int64_t heard;     /* when the recorder last spoke of it, in ticks */
+    uint64_t serial;   /* the server's name for it: a recording may be opened again while an answer about it is on its way */
 } tape_t;
 
 /* `segment_bytes`: what the recorder rolls segments at. */
