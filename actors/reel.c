@@ -10,7 +10,9 @@
 
 enum {
     WATERMARK_SIZE = 9, /* of a watermark record's body */
-    META_SIZE = 64,     /* of one producer's entry in a meta and in a segment header, without its name and cursor */
+    META_SIZE = 80,     /* at most, of one producer's entry in a meta or in a segment's header, without its name and cursor */
+    STREAM_SIZE = 80,   /* of one stream's entry in a segment's header */
+    HEADER_SIZE = 600,  /* of the rest of it */
 };
 
 static void *grow(void *items, size_t *room, size_t wanted, size_t size) {
@@ -28,11 +30,13 @@ static void reel_hold(reel_t *reel, int64_t held) {
 
 /* What another record may cost depends on what is in the journal: the headers of its segments grow with its producers. */
 static void reel_measure(reel_t *reel) {
-    int64_t bytes = (int64_t)journal_totals(reel->journal)->bytes;
-    int64_t rolled = (int64_t)journal_bytes_after(reel->journal, (size_t)reel->segment_bytes, NULL, 0);
-    reel->record_cost = 2 * (rolled - bytes - reel->segment_bytes) + WATERMARK_SIZE;
     reel->keep = (int64_t)journal_closing_bytes(reel->journal) + REEL_RESERVE;
-    reel_hold(reel, bytes + reel->keep + reel->waiting_cost);
+    reel_hold(reel, (int64_t)journal_totals(reel->journal)->bytes + reel->keep + reel->waiting_cost);
+}
+
+/* At most: an elements record and a watermark by themselves, each with a new segment before it. */
+static int64_t reel_record_cost(const reel_t *reel) {
+    return 2 * (RECORD_OVERHEAD + RECORD_BODY_HEAD + reel->header_cost) + WATERMARK_SIZE;
 }
 
 static void reel_notice_segment(reel_t *reel) {
@@ -66,19 +70,21 @@ static void producer_free(reel_producer_t *producer) {
 
 static void producer_set_cursor(reel_t *reel, reel_producer_t *producer, bytes_t cursor) {
     if (cursor.size == 0) return;
+    size_t room = producer->cursor_room;
     producer->cursor = grow(producer->cursor, &producer->cursor_room, cursor.size, 1);
+    reel->header_cost += (int64_t)(producer->cursor_room - room);
     memcpy(producer->cursor, cursor.data, cursor.size);
     producer->cursor_size = cursor.size;
     reel->lanes[producer->stream].newest = producer;
 }
 
-static reel_t *reel_new(journal_t *journal, int64_t now, int64_t ticks, int64_t segment_bytes, reel_ledger_t *ledger) {
+static reel_t *reel_new(journal_t *journal, int64_t now, int64_t ticks, reel_ledger_t *ledger) {
     reel_t *reel = calloc(1, sizeof *reel);
     must(reel);
     reel->journal = journal;
     reel->ledger = ledger;
-    reel->segment_bytes = segment_bytes;
     reel->budget = (reel_budget_t){LIMIT_NONE, LIMIT_NONE, LIMIT_NONE, INT64_MAX};
+    reel->header_cost = HEADER_SIZE + STREAM_SIZE * (int64_t)journal_streams(journal);
     reel->lanes = calloc(journal_streams(journal) + 1, sizeof *reel->lanes);
     must(reel->lanes);
     size_t count;
@@ -100,13 +106,13 @@ static reel_t *reel_new(journal_t *journal, int64_t now, int64_t ticks, int64_t 
 reel_t *reel_create(const char *folder, const msg_manifest_t *manifest, int64_t now, int64_t ticks, int64_t segment_bytes,
                     reel_ledger_t *ledger, fault_t *why) {
     journal_t *journal = journal_create(folder, manifest, now, segment_bytes, why);
-    return journal ? reel_new(journal, now, ticks, segment_bytes, ledger) : NULL;
+    return journal ? reel_new(journal, now, ticks, ledger) : NULL;
 }
 
 reel_t *reel_open(const char *folder, int64_t now, int64_t ticks, int64_t segment_bytes, reel_ledger_t *ledger, uint64_t *ret_torn,
                   fault_t *why) {
     journal_t *journal = journal_open(folder, segment_bytes, ret_torn, why);
-    return journal ? reel_new(journal, now, ticks, segment_bytes, ledger) : NULL;
+    return journal ? reel_new(journal, now, ticks, ledger) : NULL;
 }
 
 void reel_close(reel_t **reel) {
@@ -189,6 +195,7 @@ reel_producer_t *reel_producer(reel_t *reel, uint32_t stream, const char *name) 
     producer->stream = stream;
     producer->anonymous = name[0] == '~';
     producer->accepted = -1;
+    reel->header_cost += META_SIZE + (int64_t)strlen(name);
     return reel->producers[reel->producers_count++] = producer;
 }
 
@@ -239,7 +246,8 @@ static int lane_flush_watermark(reel_t *reel, uint32_t stream, int64_t at, bool 
         lane->watermark_due = false;
         return 0;
     }
-    if (!closing && (int64_t)journal_bytes_after(reel->journal, WATERMARK_SIZE, NULL, 0) > reel_room(reel)) return 0;
+    int64_t room = closing ? INT64_MAX : reel_room(reel);
+    if (room < INT64_MAX && (int64_t)journal_bytes_after(reel->journal, WATERMARK_SIZE, NULL, 0) > room) return 0;
     lane->watermark_due = false;
     return reel_appended(reel, journal_watermark(reel->journal, stream, at, watermark, why));
 }
@@ -279,7 +287,7 @@ int reel_flush(reel_t *reel, int64_t ticks, fault_t *why) {
 /* What a batch can add to the bytes of the recording at most. */
 static int64_t batch_cost(const reel_t *reel, const reel_producer_t *producer, const reel_batch_t *batch, size_t size) {
     size_t meta = META_SIZE + strlen(producer->name) + batch->cursor.size;
-    return (int64_t)(size + 2 * meta) + (reel->gathered.producers_count == 0 ? reel->record_cost : 0);
+    return (int64_t)(size + 2 * meta) + (reel->gathered.producers_count == 0 ? reel_record_cost(reel) : 0);
 }
 
 static bool reel_has_room(const reel_t *reel, int64_t cost) {

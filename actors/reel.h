@@ -65,8 +65,7 @@ typedef struct reel {
     int64_t held;          /* its share in the ledger */
     int64_t waiting_cost;  /* what the gathered will cost at most */
     int64_t keep;          /* bytes that only closing records may use */
-    int64_t record_cost;   /* of an elements record and a watermark by themselves, each with a new segment before it */
-    int64_t segment_bytes;
+    int64_t header_cost;   /* of a segment's header, at most */
     int64_t base_at, base_ticks; /* `at` = base_at + ticks since */
     const char *spent;     /* the limit that was reached: `count`, `bytes`, `duration`; NULL: none */
     bool broken;           /* an append failed: nothing more is taken */
