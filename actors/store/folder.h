@@ -20,6 +20,8 @@ void folder_recording_path(const char *data, const char *recording, char *ret_pa
 int folder_manifest(const char *data, const char *recording, msg_manifest_t **ret_manifest, fault_t *why);
 /* Deletes a recording's folder; one that does not exist is no error. Renames it first, so that a crash leaves no half of it in sight. */
 int folder_drop(const char *data, const char *recording, fault_t *why);
+/* Deletes a folder and the files in it; one that does not exist is no error. */
+int folder_remove(const char *path, fault_t *why);
 /* Bytes free for an unprivileged writer on the disk that holds `data`. */
 int folder_free_bytes(const char *data, int64_t *ret_bytes, fault_t *why);
 

@@ -52,8 +52,14 @@ uint32_t checksum_of(uint32_t chain, const void *data, size_t size);
  * With `check`, its checksum is verified (-1 where it does not match). */
 int64_t record_read(bytes_t in, bool check, record_view_t *ret_record);
 
+/* Writes what stands before a record's meta, its checksum included, for a record of these values; `ret_body_head` gets what stands before
+ * its body. `body`: the whole body in parts, an array's header included. `record`'s checksum, body and size are not read. Returns the size. */
+size_t record_seal(const record_view_t *record, const bytes_t *body, size_t body_count, uint8_t ret_head[RECORD_HEAD_SIZE],
+                   uint8_t ret_body_head[RECORD_OVERHEAD - RECORD_HEAD_SIZE]);
+
 /* The digest of what a replay sends: d = XXH3-128(d ‖ kind ‖ signature ‖ at ‖ count ‖ body), integers big-endian in 1, 8, 4 bytes, the
- * signature preceded by its length in 4. Kinds elements, watermark and gap are folded, no others. */
+ * signature preceded by its length in 4 (the empty one for all streams), the body as in the record, an array's header (0xdd) included.
+ * Kinds elements, watermark and gap are folded; others change nothing. */
 typedef struct digest {
     uint8_t bytes[16];
 } digest_t;

@@ -1,0 +1,189 @@
+/* The manifest on disk: small, whole, and replaced atomically, so that a reader sees the old one or the new one.
+ *
+ * It carries a checksum of its own because it is the truth about a recording: a flipped bit in a state or a signature must not make an
+ * invalid recording look valid. The checksum is a second msgpack value, so that the file stays plain msgpack. */
+#include "manifest.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../../messages/wire.h"
+#include "record.h"
+
+enum { PATH_SIZE = 4096, TRAILER_SIZE = 5, FILE_MAX = 256 * 1024 * 1024 };
+
+msg_manifest_t *manifest_copy(const msg_manifest_t *manifest)
+{
+    return record_copy(RECORD_CLASS(manifest), manifest);
+}
+
+void manifest_free(msg_manifest_t **manifest)
+{
+    void *copy = *manifest;
+
+    *manifest = NULL;
+    if (copy)
+        record_free(RECORD_CLASS(manifest), &copy);
+}
+
+int manifest_sync_folder(const char *folder, fault_t *why)
+{
+    int descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (descriptor < 0)
+        return fault_errno(why, "cannot open the folder %s", folder);
+
+    int failed = fsync(descriptor) < 0 ? fault_errno(why, "cannot sync the folder %s", folder) : 0;
+
+    close(descriptor);
+    return failed;
+}
+
+static int manifest_write_file(const char *path, bytes_t bytes, fault_t *why)
+{
+    int descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+
+    if (descriptor < 0)
+        return fault_errno(why, "cannot create %s", path);
+    while (bytes.size > 0) {
+        ssize_t written = write(descriptor, bytes.data, bytes.size);
+
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written < 0)
+            goto fail;
+        bytes.data += written;
+        bytes.size -= (size_t)written;
+    }
+    if (fsync(descriptor) < 0)
+        goto fail;
+    close(descriptor);
+    return 0;
+fail:
+    fault_errno(why, "cannot write %s", path);
+    close(descriptor);
+    return -1;
+}
+
+int manifest_write(const char *folder, const msg_manifest_t *manifest, fault_t *why)
+{
+    char path[PATH_SIZE], fresh[PATH_SIZE];
+    msgpack_sbuffer out;
+    int failed = -1;
+
+    must(snprintf(path, sizeof path, "%s/" MANIFEST_FILE, folder) < PATH_SIZE);
+    must(snprintf(fresh, sizeof fresh, "%s/." MANIFEST_FILE ".new", folder) < PATH_SIZE);
+    msgpack_sbuffer_init(&out);
+    record_encode(RECORD_CLASS(manifest), manifest, &out);
+
+    uint32_t sum = checksum_of(0, out.data, out.size);
+    uint8_t trailer[TRAILER_SIZE] = {0xce, (uint8_t)(sum >> 24), (uint8_t)(sum >> 16), (uint8_t)(sum >> 8), (uint8_t)sum};
+
+    must(msgpack_sbuffer_write(&out, (const char *)trailer, sizeof trailer) == 0);
+    if (manifest_write_file(fresh, (bytes_t){(const uint8_t *)out.data, out.size}, why) < 0) {
+        unlink(fresh);
+        goto done;
+    }
+    if (rename(fresh, path) < 0) {
+        fault_errno(why, "cannot rename %s to %s", fresh, path);
+        goto done;
+    }
+    failed = manifest_sync_folder(folder, why);
+done:
+    msgpack_sbuffer_destroy(&out);
+    return failed;
+}
+
+static int manifest_read_file(const char *path, uint8_t **ret_data, size_t *ret_size, fault_t *why)
+{
+    uint8_t *data = NULL;
+    size_t size = 0;
+    struct stat status;
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (descriptor < 0)
+        return fault_errno(why, "cannot open %s", path);
+    if (fstat(descriptor, &status) < 0)
+        goto fail;
+    if (status.st_size > FILE_MAX) {
+        errno = EFBIG;
+        goto fail;
+    }
+    data = malloc((size_t)status.st_size + 1);
+    must(data);
+    while (size < (size_t)status.st_size) {
+        ssize_t got = read(descriptor, data + size, (size_t)status.st_size - size);
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            goto fail;
+        if (got == 0)
+            break;
+        size += (size_t)got;
+    }
+    close(descriptor);
+    *ret_data = data;
+    *ret_size = size;
+    return 0;
+fail:
+    fault_errno(why, "cannot read %s", path);
+    close(descriptor);
+    free(data);
+    return -1;
+}
+
+static int manifest_decode(const char *path, bytes_t file, msg_manifest_t **ret_manifest, fault_t *why)
+{
+    bytes_t map = {file.data, file.size - TRAILER_SIZE}, format;
+    const uint8_t *trailer = file.data + map.size;
+    uint32_t sum = checksum_of(0, map.data, map.size);
+    int64_t version = 0;
+    msg_manifest_t manifest;
+    refusal_t no;
+
+    if (trailer[0] != 0xce || trailer[1] != (uint8_t)(sum >> 24) || trailer[2] != (uint8_t)(sum >> 16) || trailer[3] != (uint8_t)(sum >> 8) ||
+        trailer[4] != (uint8_t)sum)
+        return fault_set(why, "%s is damaged: its checksum does not match", path);
+    if (wire_walk(map, &no) < 0)
+        return fault_set(why, "%s is damaged: %s", path, no.message);
+    if (!wire_map_get(map, "format", &format) || !wire_int(format, &version))
+        return fault_set(why, "%s is no manifest: it has no format version", path);
+    if (version != MANIFEST_FORMAT)
+        return fault_set(why, "%s has format version %lld: this version reads format %d only", path, (long long)version, MANIFEST_FORMAT);
+
+    msgpack_zone *zone = msgpack_zone_new(8192);
+
+    must(zone);
+
+    int failed = record_decode(RECORD_CLASS(manifest), "manifest", map, zone, &manifest, &no);
+
+    if (failed < 0) {
+        fault_set(why, "%s: %s", path, no.message);
+    } else {
+        *ret_manifest = manifest_copy(&manifest);
+    }
+    msgpack_zone_free(zone);
+    return failed;
+}
+
+int manifest_read(const char *folder, msg_manifest_t **ret_manifest, fault_t *why)
+{
+    char path[PATH_SIZE];
+    uint8_t *data = NULL;
+    size_t size = 0;
+
+    must(snprintf(path, sizeof path, "%s/" MANIFEST_FILE, folder) < PATH_SIZE);
+    if (manifest_read_file(path, &data, &size, why) < 0)
+        return -1;
+
+    int failed = size > TRAILER_SIZE ? manifest_decode(path, (bytes_t){data, size}, ret_manifest, why)
+                                     : fault_set(why, "%s is damaged: it has only %zu bytes", path, size);
+
+    free(data);
+    return failed;
+}

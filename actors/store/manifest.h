@@ -1,0 +1,21 @@
+/* The manifest file of a recording: the map of RECORD manifest, then a msgpack uint32 (0xce) with the CRC32C of the map's bytes. */
+#ifndef REPRISE_MANIFEST_H
+#define REPRISE_MANIFEST_H
+
+#include "../../messages/fault.h"
+#include "../../messages/message.h"
+
+#define MANIFEST_FILE "manifest.msgpack"
+enum { MANIFEST_FORMAT = 1 };
+
+/* Replaces it atomically: write, fsync, rename, fsync of the folder. */
+int manifest_write(const char *folder, const msg_manifest_t *manifest, fault_t *why);
+/* Checks checksum and format. */
+int manifest_read(const char *folder, msg_manifest_t **ret_manifest, fault_t *why);
+msg_manifest_t *manifest_copy(const msg_manifest_t *manifest);
+void manifest_free(msg_manifest_t **manifest);
+
+/* fsync of a folder, so that the names in it are on the disk. */
+int manifest_sync_folder(const char *folder, fault_t *why);
+
+#endif
