@@ -26,6 +26,7 @@
 #undef SCOPE
 #define SCOPE SCOPE_INTERNAL
 #include "internal.def"
+#include "sources.def"
 #undef SCOPE
 
 #undef REQUEST
