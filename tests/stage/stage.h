@@ -24,36 +24,53 @@ config_t *stage_config(stage_t *stage); /* to be changed before actors are added
 
 /* Adds an actor. It starts when the stage runs. */
 void stage_add(stage_t *stage, const actor_class_t *class, const char *name, bytes_t args);
-/* Adds the supervisor, which starts the whole tree. Runs until all serve. */
+/* Adds the supervisor, which starts the whole tree. Runs until all serve. From then on, as behind the switchboard, a request to an actor
+ * that is not there is refused; `main` is the test. */
 void stage_add_tree(stage_t *stage);
 bool stage_is_ready(const stage_t *stage, const char *name);
-/* Makes an actor fail where it stands. Without a supervisor on the stage, the stage itself starts it again. */
+bool stage_has_left(const stage_t *stage, const char *name); /* it was told to stop, and did */
+/* Makes an actor fail where it stands. Without a supervisor on the stage, the stage itself starts it again: at once, or after 20 ms where
+ * the new start failed. An actor that has never been ready is not started again. */
 void stage_fail(stage_t *stage, const char *name);
-/* Fails the actor when it has handled `count` more messages. */
+/* Fails the actor when it has handled `count` more messages; and how many it has handled so far. */
 void stage_fail_after(stage_t *stage, const char *name, size_t count);
+size_t stage_handled(const stage_t *stage, const char *name);
+/* Its doors cannot be opened: the actor's first start will fail. */
+void stage_fail_start(stage_t *stage, const char *name);
+/* Why the actor last failed, "" where it has not; and how often it did. */
+const char *stage_failure(const stage_t *stage, const char *name);
+size_t stage_failures(const stage_t *stage, const char *name);
 
 /* Runs until nobody has anything left to do at this moment; and for a while, timers included. Messages from peers count. */
 void stage_run(stage_t *stage);
 void stage_advance(stage_t *stage, int64_t us);
 int64_t stage_now(const stage_t *stage);  /* µs since the epoch */
-void stage_set_now(stage_t *stage, int64_t now);
+void stage_set_now(stage_t *stage, int64_t now); /* before any actor is added: the process starts then */
 
 /* ---- as an actor: what others send to `name`, which need not be on the stage, waits here for the test ---- */
 typedef struct stage_message {
     char from[256], to[256];
     head_t head;
     bytes_t raw;      /* the msgpack map */
-    const void *message; /* decoded, for tells and requests; NULL otherwise */
+    const void *message; /* decoded; NULL for an answer that is an error, and for a peer's answer */
     bool refused;     /* an answer that is an error */
     bytes_t body;
     bool has_body;
+    const char *topic; /* of a notification; NULL otherwise */
+    int door;          /* the sender's door that it came out of; -1: it came through the switchboard */
 } stage_message_t;
 /* Takes the oldest message to `name` of that id (MSG_NONE: of any); NULL: there is none. Valid until the stage is destroyed. */
 const stage_message_t *stage_take(stage_t *stage, const char *name, message_id_t id);
 void stage_tell(stage_t *stage, const char *from, const char *to, message_id_t id, const void *message);
 uint64_t stage_ask(stage_t *stage, const char *from, const char *to, message_id_t id, const void *message); /* the number to expect back */
 void stage_answer(stage_t *stage, const stage_message_t *request, const void *message);
-void stage_refuse(stage_t *stage, const stage_message_t *request, error_code_t code, const char *text);
+void stage_refuse(stage_t *stage, const stage_message_t *request, error_code_t code, const char *text); /* retry: with UNAVAILABLE */
+void stage_refuse_as(stage_t *stage, const stage_message_t *request, const refusal_t *no);
+/* What an actor sends at a DEALER door waits, where the actor behind that endpoint is not on the stage, as a message to `ingest`,
+ * `test-stream` or `commands`, to be taken and answered as above. Tells to such a door: */
+void stage_door_tell(stage_t *stage, const char *actor, unsigned door, message_id_t id, const void *message, bytes_t body);
+/* What an actor published: the oldest, NULL: none. */
+const stage_message_t *stage_take_published(stage_t *stage, const char *actor);
 /* Asks `to`, runs, and gives the decoded answer; fails the test where it was refused or did not come. */
 const void *stage_get(stage_t *stage, const char *to, message_id_t id, const void *message);
 /* Asks, runs, and gives the refusal; fails the test where there was none. */
@@ -75,6 +92,7 @@ const stage_message_t *stage_peer_take_of(stage_t *stage, stage_peer_t peer, mes
 /* Takes messages to the peer until an answer; decoded as `id`. Fails the test where there is none or a refusal. */
 const void *stage_peer_answer(stage_t *stage, stage_peer_t peer, message_id_t id);
 const refusal_t *stage_peer_refusal(stage_t *stage, stage_peer_t peer);
+bool stage_peer_waits(stage_t *stage, stage_peer_t peer); /* is there a message to it? */
 /* The peer vanishes: sends to it are SENT_GONE; or reads nothing: SENT_FULL. */
 void stage_peer_leave(stage_t *stage, stage_peer_t peer);
 void stage_peer_block(stage_t *stage, stage_peer_t peer, bool blocked);
