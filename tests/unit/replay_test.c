@@ -1,0 +1,707 @@
+/* What a replay sends is written as lines of text, so that a test shows the whole of it: "elements a 3@0 [0 1 2]" is an event for tag a with
+ * three elements, number 0 the first, and their event times. Every event's size and body are checked on the way. */
+#include <ftw.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "taped.h"
+
+#include "actors/replay.h"
+#include "messages/wire.h"
+
+typedef struct fixture {
+    char data[32];
+    taped_t taped;
+    tape_t *tape;
+    char text[1 << 16];
+    size_t used;
+} fixture_t;
+
+/* ---- the recording ---- */
+
+static int setup(void **state) {
+    fixture_t *f = calloc(1, sizeof *f);
+    snprintf(f->data, sizeof f->data, "/tmp/replay_test.XXXXXX");
+    assert_non_null(mkdtemp(f->data));
+    taped_open(&f->taped, f->data, 1 << 20);
+    *state = f;
+    return 0;
+}
+
+static int remove_one(const char *path, const struct stat *info, int type, struct FTW *walk) {
+    (void)info;
+    (void)type;
+    (void)walk;
+    return remove(path);
+}
+
+static int teardown(void **state) {
+    fixture_t *f = *state;
+    tape_destroy(&f->tape);
+    taped_close(&f->taped);
+    nftw(f->data, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    free(f);
+    return 0;
+}
+
+static void tape_load(fixture_t *f) {
+    fault_t why;
+    msg_recording_place_t place = taped_place(&f->taped);
+    f->tape = tape_create(&place, f->taped.segment_bytes, &why);
+    if (!f->tape) fail_msg("%s", why.text);
+}
+
+static void grow(fixture_t *f) {
+    msg_recording_grew_t grew = taped_grew(&f->taped);
+    tape_grow(f->tape, &grew);
+    if (f->tape->begun) return;
+    msg_recording_place_t place = taped_place(&f->taped);
+    tape_place(f->tape, &place);
+}
+
+/* Two streams, all kinds of records, ended. */
+static void record_some(fixture_t *f) {
+    taped_elements(&f->taped, 0, 100, 3);
+    taped_watermark(&f->taped, 0, 100, 42);
+    taped_elements(&f->taped, 1, 250, 2);
+    taped_elements(&f->taped, 0, 400, 4);
+    taped_gap(&f->taped, 1, 500, "lost the connection", 70);
+    taped_watermark(&f->taped, 1, 600, -7);
+    taped_stream_ended(&f->taped, 1, 700);
+    taped_elements(&f->taped, 0, 900, 1);
+    taped_ended(&f->taped, 1000);
+    tape_load(f);
+}
+
+/* ---- events as text ---- */
+
+static __attribute__((format(printf, 2, 3))) void line(fixture_t *f, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    f->used += (size_t)vsnprintf(f->text + f->used, sizeof f->text - f->used, format, arguments);
+    va_end(arguments);
+    assert_true(f->used < sizeof f->text);
+}
+
+static void body_line(fixture_t *f, const replay_event_t *event, uint32_t count) {
+    bytes_t body = frame_bytes(event->body);
+    uint32_t found = 0;
+    refusal_t no;
+    if (wire_body_check(body, &found, &no) < 0) fail_msg("%s", no.message);
+    assert_int_equal(found, count);
+    bytes_t elements = wire_body_elements(body, count);
+    line(f, " [");
+    for (uint32_t i = 0; i < count; i++) {
+        wire_element_t element = wire_element_at(elements);
+        line(f, "%s%lld", i ? " " : "", (long long)element.event_time);
+        elements.data += element.size;
+        elements.size -= element.size;
+    }
+    line(f, "]\n");
+}
+
+static void event_line(fixture_t *f, const replay_event_t *event) {
+    msgpack_sbuffer out;
+    msgpack_sbuffer_init(&out);
+    message_encode(event->id, event->message, true, (bytes_t){0}, &out);
+    assert_int_equal(event->size, out.size + (event->body ? frame_bytes(event->body).size : 0));
+    msgpack_sbuffer_destroy(&out);
+    if (event->id == MSG_ELEMENTS) {
+        const msg_elements_t *elements = event->message;
+        line(f, "elements %s %lld@%lld", elements->tag, (long long)elements->count, (long long)elements->element);
+        body_line(f, event, (uint32_t)elements->count);
+    } else if (event->id == MSG_WATERMARK) {
+        const msg_watermark_t *watermark = event->message;
+        if (watermark->to == WATERMARK_MAX) line(f, "watermark %s max\n", watermark->tag);
+        else line(f, "watermark %s %lld\n", watermark->tag, (long long)watermark->to);
+    } else if (event->id == MSG_PROCESSING_TIME) {
+        line(f, "time +%lld\n", (long long)((const msg_processing_time_t *)event->message)->advance_us);
+    } else if (event->id == MSG_GAP) {
+        const msg_gap_event_t *gap = event->message;
+        line(f, "gap %s '%s' %lld\n", gap->has_tag ? gap->tag : "-", gap->what, gap->has_lost_us ? (long long)gap->lost_us : -1LL);
+    } else {
+        const msg_end_t *end = event->message;
+        line(f, "end %s %lld%s%s%s\n", end->reason, (long long)end->elements, end->has_digest ? " proven" : "", end->has_error ? ": " : "",
+             end->has_error ? end->error : "");
+    }
+}
+
+/* Takes at most `max` events. */
+static replay_state_t take(fixture_t *f, replay_t *replay, int max) {
+    const replay_event_t *event;
+    replay_state_t state = REPLAY_READY;
+    while (max-- > 0 && ((state = replay_next(replay, &event)) == REPLAY_READY || state == REPLAY_BUSY)) {
+        if (state == REPLAY_BUSY) continue;
+        event_line(f, event);
+        replay_taken(replay);
+    }
+    return state;
+}
+
+/* A digest in words, to compare: the end event has it. */
+static void digest_at_end(replay_t *replay, char ret_digest[33]) {
+    const replay_event_t *event = NULL;
+    while (replay_next(replay, &event) == REPLAY_READY && event->id != MSG_END) replay_taken(replay);
+    assert_int_equal(event->id, MSG_END);
+    const msg_end_t *end = event->message;
+    assert_true(end->has_digest);
+    snprintf(ret_digest, 33, "%s", end->digest);
+}
+
+static const msg_tag_t TAG_A = {.tag = "a", .signature = "A"}, TAG_AA = {.tag = "aa", .signature = "A"},
+                       TAG_B = {.tag = "b", .signature = "B"}, TAG_NEW = {.tag = "new", .signature = "C"};
+
+static replay_t *open_as(fixture_t *f, const msg_replay_open_t *ask, const msg_tag_t *tags, size_t count) {
+    f->used = 0;
+    f->text[0] = 0;
+    return replay_create(f->tape, 1, ask, tags, count);
+}
+
+static void assert_replay(fixture_t *f, const msg_replay_open_t *ask, const msg_tag_t *tags, size_t count, const char *expected) {
+    replay_t *replay = open_as(f, ask, tags, count);
+    assert_int_equal(take(f, replay, 10000), REPLAY_OVER);
+    assert_string_equal(f->text, expected);
+    replay_destroy(&replay);
+}
+
+static const msg_replay_open_t ALL = {0};
+
+/* ---- order ---- */
+
+static void events_come_in_the_logs_order_with_the_time_between_them(void **state) {
+    fixture_t *f = *state;
+    record_some(f);
+    assert_replay(f, &ALL, (msg_tag_t[]){TAG_A, TAG_B}, 2,
+                  "time +100\n"
+                  "elements a 3@0 [0 1 2]\n"
+                  "watermark a 42\n"
+                  "time +150\n"
+                  "elements b 2@3 [3 4]\n"
+                  "time +150\n"
+                  "elements a 4@5 [5 6 7 8]\n"
+                  "time +100\n"
+                  "gap b 'lost the connection' 70\n"
+                  "time +100\n"
+                  "watermark b -7\n"
+                  "time +300\n"
+                  "elements a 1@9 [9]\n"
+                  "watermark a max\n"
+                  "watermark b max\n"
+                  "end end 10 proven\n");
+}
+
+static void the_time_of_what_is_left_out_is_added_up(void **state) {
+    fixture_t *f = *state;
+    record_some(f);
+    assert_replay(f, &ALL, (msg_tag_t[]){TAG_B}, 1,
+                  "time +250\n"
+                  "elements b 2@3 [3 4]\n"
+                  "time +250\n"
+                  "gap b 'lost the connection' 70\n"
+                  "time +100\n"
+                  "watermark b -7\n"
+                  "watermark b max\n"
+                  "end end 2 proven\n");
+}
+
+static void every_tag_that_names_a_stream_gets_its_events(void **state) {
+    fixture_t *f = *state;
+    taped_elements(&f->taped, 0, 0, 2);
+    taped_watermark(&f->taped, 0, 5, 42);
+    taped_gap(&f->taped, 0, 5, "a hole", -1);
+    taped_ended(&f->taped, 9);
+    tape_load(f);
+    assert_replay(f, &ALL, (msg_tag_t[]){TAG_A, TAG_AA, TAG_B}, 3,
+                  "elements a 2@0 [0 1]\n"
+                  "elements aa 2@0 [0 1]\n"
+                  "time +5\n"
+                  "watermark a 42\n"
+                  "watermark aa 42\n"
+                  "gap a 'a hole' -1\n"
+                  "gap aa 'a hole' -1\n"
+                  "watermark a max\n"
+                  "watermark aa max\n"
+                  "watermark b max\n"
+                  "end end 4 proven\n");
+}
+
+static void a_gap_in_all_streams_has_no_tag_and_comes_once(void **state) {
+    fixture_t *f = *state;
+    taped_gap(&f->taped, RECORD_STREAM_ALL, 3, "the engine was restarted", 1234567);
+    taped_ended(&f->taped, 3);
+    tape_load(f);
+    assert_replay(f, &ALL, (msg_tag_t[]){TAG_A, TAG_AA}, 2,
+                  "time +3\n"
+                  "gap - 'the engine was restarted' 1234567\n"
+                  "watermark a max\n"
+                  "watermark aa max\n"
+                  "end end 0 proven\n");
+}
+
+static void a_tag_that_is_not_recorded_gets_only_its_last_watermark(void **state) {
+    fixture_t *f = *state;
+    record_some(f);
+    assert_replay(f, &ALL, (msg_tag_t[]){TAG_NEW}, 1, "watermark new max\nend end 0 proven\n");
+}
+
+static void a_watermark_beyond_infinity_is_infinity(void **state) {
+    fixture_t *f = *state;
+    taped_watermark(&f->taped, 1, 0, INT64_MAX);
+    taped_ended(&f->taped, 0);
+    tape_load(f);
+    assert_replay(f, &ALL, (msg_tag_t[]){TAG_B}, 1, "watermark b max\nwatermark b max\nend end 0 proven\n");
+}
+
+/* ---- limits ---- */
+
+static void the_last_body_is_cut_at_max_elements(void **state) {
+    fixture_t *f = *state;
+    record_some(f);
+    msg_replay_open_t ask = {.has_max_elements = true, .max_elements = 7};
+    assert_replay(f, &ask, (msg_tag_t[]){TAG_A, TAG_B}, 2,
+                  "time +100\n"
+                  "elements a 3@0 [0 1 2]\n"
+                  "watermark a 42\n"
+                  "time +150\n"
+                  "elements b 2@3 [3 4]\n"
+                  "time +150\n"
+                  "elements a 2@5 [5 6]\n"
+                  "watermark a max\n"
+                  "watermark b max\n"
+                  "end limit 7 proven\n");
+    ask.max_elements = 5; /* the limit of tags that share a stream is over both */
+    assert_replay(f, &ask, (msg_tag_t[]){TAG_A, TAG_AA}, 2,
+                  "time +100\n"
+                  "elements a 3@0 [0 1 2]\n"
+                  "elements aa 2@0 [0 1]\n"
+                  "watermark a max\n"
+                  "watermark aa max\n"
+                  "end limit 5 proven\n");
+}
+
+static void max_elements_reached_at_the_end_of_a_record_needs_no_other(void **state) {
+    fixture_t *f = *state;
+    taped_elements(&f->taped, 0, 0, 3);
+    tape_load(f); /* still growing */
+    msg_replay_open_t ask = {.has_max_elements = true, .max_elements = 3};
+    assert_replay(f, &ask, (msg_tag_t[]){TAG_A}, 1, "elements a 3@0 [0 1 2]\nwatermark a max\nend limit 3 proven\n");
+}
+
+static void max_duration_ends_before_the_first_later_record(void **state) {
+    fixture_t *f = *state;
+    taped_elements(&f->taped, 0, 2000, 1);
+    taped_elements(&f->taped, 0, 2001, 1);
+    tape_load(f);
+    msg_replay_open_t ask = {.has_max_duration_ms = true, .max_duration_ms = 2};
+    assert_replay(f, &ask, (msg_tag_t[]){TAG_A}, 1, "time +2000\nelements a 1@0 [0]\nwatermark a max\nend limit 1 proven\n");
+    assert_replay(f, &ask, (msg_tag_t[]){TAG_B}, 1, "watermark b max\nend limit 0 proven\n");
+}
+
+static void max_duration_counts_from_the_place_sought(void **state) {
+    fixture_t *f = *state;
+    for (int i = 0; i < 6; i++) taped_elements(&f->taped, 0, i * 1000, 1);
+    taped_ended(&f->taped, 6000);
+    tape_load(f);
+    msg_replay_open_t ask = {.has_max_duration_ms = true, .max_duration_ms = 1, .has_from = true};
+    ask.from = (msg_replay_from_t){.has_offset_ms = true, .offset_ms = 3};
+    assert_replay(f, &ask, (msg_tag_t[]){TAG_A}, 1,
+                  "time +3000\nelements a 1@3 [3]\ntime +1000\nelements a 1@4 [4]\nwatermark a max\nend limit 2\n");
+}
+
+/* ---- places ---- */
+
+static void from_an_element_cuts_the_record_that_holds_it(void **state) {
+    fixture_t *f = *state;
+    record_some(f);
+    msg_replay_open_t ask = {.has_from = true, .from = {.has_element = true, .element = 6}};
+    assert_replay(f, &ask, (msg_tag_t[]){TAG_A, TAG_AA, TAG_B}, 3,
+                  "watermark a 42\n"
+                  "watermark aa 42\n"
+                  "time +400\n"
+                  "elements a 3@6 [6 7 8]\n"
+                  "elements aa 3@6 [6 7 8]\n"
+                  "time +100\n"
+                  "gap b 'lost the connection' 70\n"
+                  "time +100\n"
+                  "watermark b -7\n"
+                  "time +300\n"
+                  "elements a 1@9 [9]\n"
+                  "elements aa 1@9 [9]\n"
+                  "watermark a max\n"
+                  "watermark aa max\n"
+                  "watermark b max\n"
+                  "end end 8\n");
+}
+
+static void from_an_element_of_another_stream_goes_on_with_the_first_later_one(void **state) {
+    fixture_t *f = *state;
+    record_some(f);
+    msg_replay_open_t ask = {.has_from = true, .from = {.has_element = true, .element = 4}, .has_max_elements = true, .max_elements = 1};
+    assert_replay(f, &ask, (msg_tag_t[]){TAG_A}, 1, "watermark a 42\ntime +400\nelements a 1@5 [5]\nwatermark a max\nend limit 1\n");
+}
+
+static void from_an_offset_starts_at_the_first_record_not_before_it(void **state) {
+    fixture_t *f = *state;
+    for (int i = 0; i < 5; i++) taped_elements(&f->taped, 0, i * 1000, 1);
+    taped_ended(&f->taped, 5000);
+    tape_load(f);
+    msg_replay_open_t ask = {.has_from = true, .from = {.has_offset_ms = true, .offset_ms = 4}};
+    assert_replay(f, &ask, (msg_tag_t[]){TAG_A}, 1, "time +4000\nelements a 1@4 [4]\nwatermark a max\nend end 1\n");
+}
+
+static void from_the_beginning_is_a_replay_like_any(void **state) {
+    fixture_t *f = *state;
+    record_some(f);
+    replay_t *replay = open_as(f, &ALL, (msg_tag_t[]){TAG_A}, 1);
+    assert_int_equal(take(f, replay, 10000), REPLAY_OVER);
+    replay_destroy(&replay);
+    char *whole = strdup(f->text);
+    msg_replay_open_t ask = {.has_from = true, .from = {.has_element = true, .element = 0}};
+    assert_replay(f, &ask, (msg_tag_t[]){TAG_A}, 1, whole);
+    ask.from = (msg_replay_from_t){.has_offset_ms = true};
+    assert_replay(f, &ask, (msg_tag_t[]){TAG_A}, 1, whole);
+    free(whole);
+}
+
+static void from_beyond_the_end_of_a_finished_recording_gives_its_watermarks_and_the_end(void **state) {
+    fixture_t *f = *state;
+    record_some(f);
+    msg_replay_open_t ask = {.has_from = true, .from = {.has_element = true, .element = 10}};
+    assert_replay(f, &ask, (msg_tag_t[]){TAG_A, TAG_B}, 2,
+                  "watermark a 42\nwatermark b -7\nwatermark a max\nwatermark b max\nend end 0\n");
+    ask.from = (msg_replay_from_t){.has_offset_ms = true, .offset_ms = INT64_MAX};
+    assert_replay(f, &ask, (msg_tag_t[]){TAG_A, TAG_B}, 2,
+                  "watermark a 42\nwatermark b -7\nwatermark a max\nwatermark b max\nend end 0\n");
+}
+
+static void a_place_that_is_not_recorded_yet_is_waited_for(void **state) {
+    fixture_t *f = *state;
+    taped_elements(&f->taped, 0, 1000, 2);
+    tape_load(f);
+    msg_replay_open_t by_element = {.has_from = true, .from = {.has_element = true, .element = 3}};
+    msg_replay_open_t by_time = {.has_from = true, .from = {.has_offset_ms = true, .offset_ms = 3}};
+    replay_t *first = open_as(f, &by_element, &TAG_A, 1), *second = open_as(f, &by_time, &TAG_A, 1);
+    const replay_event_t *event;
+    assert_int_equal(replay_next(first, &event), REPLAY_WAITS);
+    assert_int_equal(replay_next(second, &event), REPLAY_WAITS);
+    assert_false(replay_placed(first));
+    taped_watermark(&f->taped, 0, 2000, 5);
+    grow(f);
+    assert_int_equal(replay_next(first, &event), REPLAY_WAITS);
+    assert_int_equal(replay_next(second, &event), REPLAY_WAITS);
+    taped_elements(&f->taped, 0, 3000, 2);
+    taped_ended(&f->taped, 3000);
+    grow(f);
+    assert_int_equal(take(f, first, 100), REPLAY_OVER);
+    assert_string_equal(f->text, "watermark a 5\ntime +3000\nelements a 1@3 [3]\nwatermark a max\nend end 1\n");
+    f->used = 0;
+    assert_int_equal(take(f, second, 100), REPLAY_OVER);
+    assert_string_equal(f->text, "watermark a 5\ntime +3000\nelements a 2@2 [2 3]\nwatermark a max\nend end 2\n");
+    replay_destroy(&first);
+    replay_destroy(&second);
+}
+
+static void a_seek_gives_what_a_replay_opened_there_gives(void **state) {
+    fixture_t *f = *state;
+    record_some(f);
+    for (int taken = 0; taken < 16; taken++) { /* from the middle of anything, the last watermarks and `end` included */
+        replay_t *replay = open_as(f, &ALL, (msg_tag_t[]){TAG_A, TAG_B}, 2);
+        const replay_event_t *event;
+        take(f, replay, taken);
+        assert_int_equal(replay_next(replay, &event), REPLAY_READY); /* one is made, and dropped by the seek */
+        replay_placed(replay);
+        replay_seek(replay, 8, 0);
+        f->used = 0;
+        assert_int_equal(take(f, replay, 2), REPLAY_READY);
+        assert_true(replay_placed(replay));
+        assert_false(replay_placed(replay));
+        assert_string_equal(f->text, "watermark a 42\ntime +400\n");
+        assert_int_equal(replay_at(replay), TAPED_START + 400);
+        take(f, replay, 1);
+        assert_non_null(strstr(f->text, "elements a 1@8 [8]\n"));
+        replay_seek(replay, -1, 0);
+        f->used = 0;
+        take(f, replay, 2);
+        assert_string_equal(f->text, "time +100\nelements a 3@0 [0 1 2]\n");
+        take(f, replay, 1000);
+        assert_null(strstr(f->text, "proven"));
+        replay_destroy(&replay);
+    }
+}
+
+/* ---- a recording that grows ---- */
+
+static void a_replay_waits_for_what_is_still_to_come(void **state) {
+    fixture_t *f = *state;
+    taped_elements(&f->taped, 0, 1, 1);
+    tape_load(f);
+    replay_t *replay = open_as(f, &ALL, &TAG_A, 1);
+    assert_int_equal(take(f, replay, 100), REPLAY_WAITS);
+    assert_string_equal(f->text, "time +1\nelements a 1@0 [0]\n");
+    taped_elements(&f->taped, 0, 2, 1);
+    assert_int_equal(take(f, replay, 100), REPLAY_WAITS); /* nothing is published */
+    grow(f);
+    assert_int_equal(take(f, replay, 100), REPLAY_WAITS);
+    taped_ended(&f->taped, 2);
+    grow(f);
+    assert_int_equal(take(f, replay, 100), REPLAY_OVER);
+    assert_string_equal(f->text, "time +1\nelements a 1@0 [0]\ntime +1\nelements a 1@1 [1]\nwatermark a max\nend end 2 proven\n");
+    replay_destroy(&replay);
+}
+
+static void without_follow_it_ends_at_what_there_was_when_it_was_opened(void **state) {
+    fixture_t *f = *state;
+    taped_elements(&f->taped, 0, 0, 1);
+    taped_elements(&f->taped, 0, 0, 1);
+    tape_load(f);
+    msg_replay_open_t ask = {.has_follow = true, .follow = false};
+    replay_t *replay = open_as(f, &ask, &TAG_A, 1);
+    taped_elements(&f->taped, 0, 0, 1);
+    grow(f);
+    assert_int_equal(take(f, replay, 100), REPLAY_OVER);
+    assert_string_equal(f->text, "elements a 1@0 [0]\nelements a 1@1 [1]\nwatermark a max\nend end 2 proven\n");
+    replay_destroy(&replay);
+}
+
+static void the_clock_starts_with_the_recording_not_with_the_replay(void **state) {
+    fixture_t *f = *state;
+    msg_recording_place_t place = taped_place(&f->taped);
+    place.start = TAPED_START - 5000; /* nothing has attached: the recorder does not know better */
+    fault_t why;
+    f->tape = tape_create(&place, f->taped.segment_bytes, &why);
+    assert_non_null(f->tape);
+    replay_t *replay = open_as(f, &ALL, &TAG_A, 1);
+    const replay_event_t *event;
+    assert_int_equal(replay_next(replay, &event), REPLAY_WAITS);
+    taped_elements(&f->taped, 0, 10, 1);
+    msg_recording_grew_t grew = taped_grew(&f->taped);
+    tape_grow(f->tape, &grew);
+    assert_int_equal(replay_next(replay, &event), REPLAY_WAITS);
+    place = taped_place(&f->taped);
+    tape_place(f->tape, &place);
+    take(f, replay, 2);
+    assert_string_equal(f->text, "time +10\nelements a 1@0 [0]\n");
+    replay_destroy(&replay);
+}
+
+static void following_and_reading_afterwards_give_the_same(void **state) {
+    fixture_t *f = *state;
+    msg_tag_t tags[] = {TAG_A, TAG_AA, TAG_B};
+    tape_load(f);
+    replay_t *replay = open_as(f, &ALL, tags, 3);
+    uint64_t seed = 7;
+    int64_t at = 0;
+    for (int i = 0; i < 200; i++) {
+        seed = seed * 6364136223846793005u + 1442695040888963407u;
+        uint32_t dice = (uint32_t)(seed >> 40);
+        at += dice % 3 * 100;
+        if (dice % 7 == 0) taped_watermark(&f->taped, dice % 2, at, i);
+        else if (dice % 7 == 1) taped_gap(&f->taped, dice % 5 ? dice % 2 : RECORD_STREAM_ALL, at, "hole", i);
+        else taped_elements(&f->taped, dice % 2, at, 1 + dice % 9);
+        if (dice % 4 != 0) grow(f);
+        take(f, replay, (int)(dice % 5));
+    }
+    taped_ended(&f->taped, at);
+    grow(f);
+    assert_int_equal(take(f, replay, 10000), REPLAY_OVER);
+    replay_destroy(&replay);
+    char *followed = strdup(f->text);
+    assert_replay(f, &ALL, tags, 3, followed);
+    free(followed);
+}
+
+/* ---- proof ---- */
+
+static void the_digest_of_all_is_the_recordings_own(void **state) {
+    fixture_t *f = *state;
+    record_some(f);
+    char own[33], all[33], again[33], some[33], cut[33];
+    digest_text(&journal_totals(f->taped.journal)->digest, own);
+    replay_t *replay = open_as(f, &ALL, (msg_tag_t[]){TAG_A, TAG_AA, TAG_B}, 3);
+    digest_at_end(replay, all);
+    assert_string_equal(all, own);
+    replay_destroy(&replay);
+    replay = open_as(f, &ALL, (msg_tag_t[]){TAG_A, TAG_B}, 2);
+    digest_at_end(replay, again);
+    assert_string_equal(again, own);
+    replay_destroy(&replay);
+    replay = open_as(f, &ALL, (msg_tag_t[]){TAG_A}, 1);
+    digest_at_end(replay, some);
+    assert_string_not_equal(some, own);
+    replay_destroy(&replay);
+    replay = open_as(f, &(msg_replay_open_t){.has_max_elements = true, .max_elements = 9}, (msg_tag_t[]){TAG_A, TAG_B}, 2);
+    digest_at_end(replay, cut);
+    assert_string_not_equal(cut, own);
+    replay_destroy(&replay);
+}
+
+static void the_digest_is_of_what_was_taken_and_no_more(void **state) {
+    fixture_t *f = *state;
+    record_some(f);
+    char empty[33], found[33];
+    digest_text(&(digest_t){{0}}, empty);
+    replay_t *replay = open_as(f, &ALL, &TAG_A, 1);
+    take(f, replay, 1); /* time */
+    const replay_event_t *event;
+    assert_int_equal(replay_next(replay, &event), REPLAY_READY);
+    assert_int_equal(event->id, MSG_ELEMENTS);
+    replay_end(replay, "closed", NULL);
+    digest_at_end(replay, found);
+    assert_string_equal(found, empty);
+    replay_destroy(&replay);
+}
+
+static void a_cut_body_is_proven_as_it_was_sent(void **state) {
+    fixture_t *f = *state;
+    taped_elements(&f->taped, 0, 5, 3);
+    tape_load(f);
+    replay_t *replay = open_as(f, &(msg_replay_open_t){.has_max_elements = true, .max_elements = 2}, &TAG_A, 1);
+    take(f, replay, 1);
+    const replay_event_t *event;
+    assert_int_equal(replay_next(replay, &event), REPLAY_READY);
+    digest_t expected = {{0}};
+    bytes_t body = frame_bytes(event->body);
+    digest_fold(&expected, RECORD_ELEMENTS, "A", TAPED_START + 5, 2, &body, 1);
+    char wanted[33], found[33];
+    digest_text(&expected, wanted);
+    digest_at_end(replay, found);
+    assert_string_equal(found, wanted);
+    replay_destroy(&replay);
+}
+
+/* ---- ends ---- */
+
+static void an_end_that_is_told_comes_alone(void **state) {
+    fixture_t *f = *state;
+    record_some(f);
+    for (int taken = 0; taken < 16; taken++) {
+        replay_t *replay = open_as(f, &ALL, (msg_tag_t[]){TAG_A, TAG_B}, 2);
+        take(f, replay, taken);
+        const replay_event_t *event;
+        assert_int_equal(replay_next(replay, &event), REPLAY_READY);
+        replay_end(replay, "stopped", NULL);
+        f->used = 0;
+        assert_int_equal(take(f, replay, 100), REPLAY_OVER);
+        assert_int_equal(strncmp(f->text, "end stopped ", 12), 0);
+        replay_destroy(&replay);
+    }
+}
+
+static void flip(const fixture_t *f, int64_t byte) {
+    char path[256];
+    snprintf(path, sizeof path, "%s/000000000000.seg", f->taped.folder);
+    FILE *file = fopen(path, "r+b");
+    assert_non_null(file);
+    fseek(file, (long)byte, SEEK_SET);
+    int c = fgetc(file);
+    fseek(file, (long)byte, SEEK_SET);
+    fputc(c ^ 0x10, file);
+    fclose(file);
+}
+
+static void damage_ends_a_replay_that_reaches_it_and_names_the_place(void **state) {
+    fixture_t *f = *state;
+    taped_elements(&f->taped, 0, 1, 2);
+    int64_t good = (int64_t)journal_totals(f->taped.journal)->length;
+    taped_elements(&f->taped, 0, 2, 2);
+    taped_ended(&f->taped, 3);
+    flip(f, good + RECORD_OVERHEAD + 8);
+    tape_load(f);
+    replay_t *replay = open_as(f, &ALL, &TAG_A, 1);
+    assert_int_equal(take(f, replay, 100), REPLAY_OVER);
+    const char *start = "time +1\nelements a 2@0 [0 1]\nend corrupt 2 proven: ";
+    assert_int_equal(strncmp(f->text, start, strlen(start)), 0);
+    assert_non_null(strstr(f->text, "000000000000.seg"));
+    replay_destroy(&replay);
+}
+
+static void what_is_passed_over_is_passed_over_in_portions(void **state) {
+    fixture_t *f = *state;
+    for (int i = 0; i < 5000; i++) taped_elements(&f->taped, 1, 0, 1);
+    taped_elements(&f->taped, 0, 0, 1);
+    tape_load(f);
+    replay_t *replay = open_as(f, &ALL, &TAG_A, 1);
+    const replay_event_t *event;
+    int busy = 0;
+    while (replay_next(replay, &event) == REPLAY_BUSY) busy++;
+    assert_in_range(busy, 4, 5000);
+    take(f, replay, 1);
+    assert_string_equal(f->text, "elements a 1@5000 [5000]\n");
+    replay_destroy(&replay);
+}
+
+static void a_body_outlives_the_tape_it_was_borrowed_from(void **state) {
+    fixture_t *f = *state;
+    record_some(f);
+    replay_t *replay = open_as(f, &ALL, &TAG_A, 1);
+    take(f, replay, 1);
+    const replay_event_t *event;
+    assert_int_equal(replay_next(replay, &event), REPLAY_READY);
+    frame_t kept;
+    frame_init(&kept);
+    frame_move(&kept, event->body);
+    replay_taken(replay);
+    replay_destroy(&replay);
+    tape_destroy(&f->tape);
+    uint32_t count;
+    refusal_t no;
+    assert_int_equal(wire_body_check(frame_bytes(&kept), &count, &no), 0);
+    assert_int_equal(count, 3);
+    frame_fini(&kept);
+}
+
+static void sizes_are_right_for_numbers_of_every_length(void **state) {
+    fixture_t *f = *state;
+    int64_t at = 0;
+    for (int bit = 0; bit < 40; bit++) { /* event_line compares each size with the encoded message */
+        at += INT64_C(1) << bit;
+        taped_watermark(&f->taped, 0, at, INT64_C(1) << bit);
+        taped_watermark(&f->taped, 1, at, -(INT64_C(1) << bit));
+        taped_watermark(&f->taped, 1, at, -(INT64_C(1) << bit) - 1);
+        taped_elements(&f->taped, 0, at, bit < 12 ? 1u << bit : 1);
+    }
+    taped_ended(&f->taped, at);
+    tape_load(f);
+    replay_t *replay = open_as(f, &ALL, (msg_tag_t[]){TAG_A, TAG_B}, 2);
+    replay_state_t result;
+    while ((result = take(f, replay, 1)) == REPLAY_READY) f->used = 0;
+    assert_int_equal(result, REPLAY_OVER);
+    replay_destroy(&replay);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(events_come_in_the_logs_order_with_the_time_between_them),
+        TEST(the_time_of_what_is_left_out_is_added_up),
+        TEST(every_tag_that_names_a_stream_gets_its_events),
+        TEST(a_gap_in_all_streams_has_no_tag_and_comes_once),
+        TEST(a_tag_that_is_not_recorded_gets_only_its_last_watermark),
+        TEST(a_watermark_beyond_infinity_is_infinity),
+        TEST(the_last_body_is_cut_at_max_elements),
+        TEST(max_elements_reached_at_the_end_of_a_record_needs_no_other),
+        TEST(max_duration_ends_before_the_first_later_record),
+        TEST(max_duration_counts_from_the_place_sought),
+        TEST(from_an_element_cuts_the_record_that_holds_it),
+        TEST(from_an_element_of_another_stream_goes_on_with_the_first_later_one),
+        TEST(from_an_offset_starts_at_the_first_record_not_before_it),
+        TEST(from_the_beginning_is_a_replay_like_any),
+        TEST(from_beyond_the_end_of_a_finished_recording_gives_its_watermarks_and_the_end),
+        TEST(a_place_that_is_not_recorded_yet_is_waited_for),
+        TEST(a_seek_gives_what_a_replay_opened_there_gives),
+        TEST(a_replay_waits_for_what_is_still_to_come),
+        TEST(without_follow_it_ends_at_what_there_was_when_it_was_opened),
+        TEST(the_clock_starts_with_the_recording_not_with_the_replay),
+        TEST(following_and_reading_afterwards_give_the_same),
+        TEST(the_digest_of_all_is_the_recordings_own),
+        TEST(the_digest_is_of_what_was_taken_and_no_more),
+        TEST(a_cut_body_is_proven_as_it_was_sent),
+        TEST(an_end_that_is_told_comes_alone),
+        TEST(damage_ends_a_replay_that_reaches_it_and_names_the_place),
+        TEST(what_is_passed_over_is_passed_over_in_portions),
+        TEST(a_body_outlives_the_tape_it_was_borrowed_from),
+        TEST(sizes_are_right_for_numbers_of_every_length),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
