@@ -1,0 +1,107 @@
+/* What a payload may be, and what is said of one that is not. */
+#include "actors/sources/payload.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const char urn[] = "reprise:source:generator:v1";
+
+static int decode(bytes_t payload, msg_generator_payload_t *ret, fault_t *why) {
+    msgpack_zone *zone = msgpack_zone_new(1024);
+    assert_non_null(zone);
+    int got = payload_decode(RECORD_CLASS(generator_payload), urn, payload, zone, ret, why);
+    msgpack_zone_free(zone);
+    return got;
+}
+
+static void assert_refused(bytes_t payload, const char *expected) {
+    msg_generator_payload_t ignored;
+    fault_t why = {.text = ""};
+    assert_int_equal(decode(payload, &ignored, &why), -1);
+    if (strcmp(why.text, expected) != 0) fail_msg("\"%s\" is not \"%s\"", why.text, expected);
+}
+
+#define PAYLOAD(text) ((bytes_t){(const uint8_t *)(text), sizeof(text) - 1})
+
+static void an_absent_payload_is_as_an_empty_map(void **state) {
+    (void)state;
+    msg_generator_payload_t payload;
+    fault_t why;
+    assert_int_equal(decode((bytes_t){0}, &payload, &why), 0);
+    assert_false(payload.has_rate);
+    assert_int_equal(payload.count, LIMIT_NONE);
+    assert_int_equal(decode(PAYLOAD("\x80"), &payload, &why), 0);
+    assert_false(payload.has_rate);
+}
+
+static void its_fields_are_decoded(void **state) {
+    (void)state;
+    msg_generator_payload_t payload;
+    fault_t why;
+    assert_int_equal(decode(PAYLOAD("\x82\xa4rate\x05\xa5" "count\x07"), &payload, &why), 0);
+    assert_true(payload.has_rate);
+    assert_true(payload.rate == 5.0);
+    assert_int_equal(payload.count, 7);
+}
+
+static void a_field_of_the_wrong_type_is_named_with_its_urn(void **state) {
+    (void)state;
+    assert_refused(PAYLOAD("\x81\xa4rate\xa1x"), "`reprise:source:generator:v1`: `rate` must be a number, not text");
+    assert_refused(PAYLOAD("\x81\xa4rate\xff"), "`reprise:source:generator:v1`: `rate` must be a number, 0 or more, not -1");
+}
+
+static void an_unknown_field_is_refused_and_the_known_ones_are_listed(void **state) {
+    (void)state;
+    assert_refused(PAYLOAD("\x81\xa3rte\x05"),
+                   "`reprise:source:generator:v1`: the payload has no field `rte`; it takes `rate`, `size`, `count`, `seed` and `origin_us`");
+    assert_refused(PAYLOAD("\x81\x05\x05"), "`reprise:source:generator:v1`: the payload has a key that is no text; it takes `rate`, `size`, "
+                                            "`count`, `seed` and `origin_us`");
+}
+
+static void what_is_no_map_is_refused(void **state) {
+    (void)state;
+    assert_refused(PAYLOAD("\xc4\x01x"), "`reprise:source:generator:v1`: the payload must be a map of `rate`, `size`, `count`, `seed` and "
+                                         "`origin_us`, not bytes");
+    assert_refused(PAYLOAD("\x05"), "`reprise:source:generator:v1`: the payload must be a map of `rate`, `size`, `count`, `seed` and "
+                                    "`origin_us`, not another value");
+}
+
+static void bytes_that_lie_are_refused_before_they_are_decoded(void **state) {
+    (void)state;
+    msg_generator_payload_t ignored;
+    fault_t why;
+    assert_int_equal(decode(PAYLOAD("\xdf\xff\xff\xff\xff"), &ignored, &why), -1);
+    assert_int_equal(decode(PAYLOAD("\x81\xa4rat"), &ignored, &why), -1);
+}
+
+static void a_choice_is_one_of_a_list_and_the_first_by_default(void **state) {
+    static const char *const units[] = {"us", "ms", "s", NULL};
+    unsigned choice = 9;
+    fault_t why;
+    (void)state;
+    assert_int_equal(payload_choice(urn, "unit", NULL, units, &choice, &why), 0);
+    assert_int_equal(choice, 0);
+    assert_int_equal(payload_choice(urn, "unit", "s", units, &choice, &why), 0);
+    assert_int_equal(choice, 2);
+    assert_int_equal(payload_choice(urn, "unit", "h", units, &choice, &why), -1);
+    assert_string_equal(why.text, "`reprise:source:generator:v1`: `unit` must be `us`, `ms` or `s`, not `h`");
+    assert_int_equal(choice, 2);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_absent_payload_is_as_an_empty_map),
+        cmocka_unit_test(its_fields_are_decoded),
+        cmocka_unit_test(a_field_of_the_wrong_type_is_named_with_its_urn),
+        cmocka_unit_test(an_unknown_field_is_refused_and_the_known_ones_are_listed),
+        cmocka_unit_test(what_is_no_map_is_refused),
+        cmocka_unit_test(bytes_that_lie_are_refused_before_they_are_decoded),
+        cmocka_unit_test(a_choice_is_one_of_a_list_and_the_first_by_default),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

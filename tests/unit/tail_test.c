@@ -1,0 +1,399 @@
+/* Files as they grow, are cut, renamed and made anew. Real files and real events; nothing waits, as the kernel queues an event before the
+ * call that caused it returns. */
+#include "actors/sources/tail.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { LINE_MAX_TEST = 1000000 };
+
+static char folder[64];
+static char log_path[96], old_path[96];
+
+static int folder_make(void **state) {
+    (void)state;
+    snprintf(folder, sizeof folder, "/tmp/tail_test.XXXXXX");
+    if (!mkdtemp(folder)) return -1;
+    snprintf(log_path, sizeof log_path, "%s/log", folder);
+    snprintf(old_path, sizeof old_path, "%s/log.1", folder);
+    return 0;
+}
+
+static int folder_remove(void **state) {
+    (void)state;
+    unlink(log_path);
+    unlink(old_path);
+    return rmdir(folder);
+}
+
+static void append(const char *path, const char *text) {
+    FILE *file = fopen(path, "a");
+    assert_non_null(file);
+    fputs(text, file);
+    assert_int_equal(fclose(file), 0);
+}
+
+static tail_t *open_tail(bool follow) {
+    fault_t why;
+    tail_t *tail = tail_create(log_path, follow, LINE_MAX_TEST, &why);
+    if (!tail) fail_msg("%s", why.text);
+    assert_int_equal(tail_start(tail, false, &why), 0);
+    return tail;
+}
+
+static void assert_line(tail_t *tail, const char *expected) {
+    fault_t why;
+    bytes_t line;
+    int got = tail_next(tail, &line, &why);
+    if (got < 0) fail_msg("%s", why.text);
+    if (got == 0) fail_msg("there is no line where \"%s\" is expected", expected);
+    if (line.size != strlen(expected) || memcmp(line.data, expected, line.size) != 0)
+        fail_msg("\"%.*s\" is not \"%s\"", (int)line.size, (const char *)line.data, expected);
+}
+
+static void assert_nothing(tail_t *tail) {
+    fault_t why;
+    bytes_t line;
+    int got = tail_next(tail, &line, &why);
+    if (got < 0) fail_msg("%s", why.text);
+    if (got > 0) fail_msg("\"%.*s\" is not expected", (int)line.size, (const char *)line.data);
+}
+
+/* Its descriptor says that there is something, and takes note. */
+static void assert_woken(tail_t *tail) {
+    fault_t why;
+    struct pollfd ready = {.fd = tail_descriptor(tail), .events = POLLIN};
+    assert_int_equal(poll(&ready, 1, 0), 1);
+    assert_int_equal(tail_wake(tail, &why), 0);
+    assert_int_equal(poll(&ready, 1, 0), 0);
+}
+
+static tail_place_t place_of(tail_t *tail) {
+    fault_t why;
+    tail_place_t place;
+    assert_int_equal(tail_place(tail, &place, &why), 0);
+    return place;
+}
+
+static void resume(tail_t *tail, tail_place_t place) {
+    fault_t why;
+    if (tail_resume(tail, &place, &why) < 0) fail_msg("%s", why.text);
+}
+
+/* ---- reading ---- */
+
+static void lines_keep_every_byte_but_the_newline(void **state) {
+    (void)state;
+    append(log_path, "one\n\ntwo\r\n\tthree \n");
+    tail_t *tail = open_tail(false);
+    assert_line(tail, "one");
+    assert_line(tail, "");
+    assert_line(tail, "two\r");
+    assert_line(tail, "\tthree ");
+    assert_nothing(tail);
+    assert_nothing(tail);
+    tail_destroy(&tail);
+}
+
+static void a_last_line_without_a_newline_is_taken_at_the_end_of_a_file_that_is_not_followed(void **state) {
+    (void)state;
+    append(log_path, "one\ntwo");
+    tail_t *tail = open_tail(false);
+    assert_line(tail, "one");
+    assert_line(tail, "two");
+    assert_nothing(tail);
+    assert_int_equal(tail_descriptor(tail), -1);
+    tail_destroy(&tail);
+}
+
+static void a_line_is_taken_when_it_is_complete(void **state) {
+    (void)state;
+    append(log_path, "one\ntw");
+    tail_t *tail = open_tail(true);
+    assert_line(tail, "one");
+    assert_nothing(tail);
+    append(log_path, "o\nthree");
+    assert_woken(tail);
+    assert_line(tail, "two");
+    assert_nothing(tail);
+    append(log_path, "\n");
+    assert_woken(tail);
+    assert_line(tail, "three");
+    assert_nothing(tail);
+    tail_destroy(&tail);
+}
+
+static void a_line_longer_than_the_buffer_is_whole(void **state) {
+    (void)state;
+    char *line = malloc(900001);
+    assert_non_null(line);
+    memset(line, 'x', 900000);
+    line[900000] = '\0';
+    append(log_path, "short\n");
+    append(log_path, line);
+    append(log_path, "\nlast\n");
+    tail_t *tail = open_tail(true);
+    assert_line(tail, "short");
+    assert_line(tail, line);
+    assert_line(tail, "last");
+    assert_nothing(tail);
+    tail_destroy(&tail);
+    free(line);
+}
+
+static void a_line_over_the_limit_is_a_fault_that_names_the_byte(void **state) {
+    (void)state;
+    fault_t why;
+    bytes_t line;
+    append(log_path, "1234\n12345\n");
+    tail_t *tail = tail_create(log_path, true, 4, &why);
+    assert_non_null(tail);
+    assert_line(tail, "1234");
+    assert_int_equal(tail_next(tail, &line, &why), -1);
+    assert_non_null(strstr(why.text, "the line at byte 5 is longer than 4 bytes"));
+    tail_destroy(&tail);
+}
+
+static void at_the_end_only_later_lines_are_read(void **state) {
+    (void)state;
+    fault_t why;
+    char where[200];
+    for (int i = 0; i < 1000; i++) append(log_path, "an old line\n");
+    append(log_path, "begun");
+    tail_t *tail = tail_create(log_path, true, LINE_MAX_TEST, &why);
+    assert_non_null(tail);
+    assert_int_equal(tail_start(tail, true, &why), 0);
+    assert_nothing(tail);
+    append(log_path, " and ended\nnew\n");
+    assert_line(tail, "begun and ended");
+    tail_where(tail, where, sizeof where);
+    assert_string_equal(where + strlen(log_path), ", byte 12000");
+    assert_line(tail, "new");
+    tail_destroy(&tail);
+}
+
+static void the_last_line_is_named_by_its_number(void **state) {
+    (void)state;
+    char where[200];
+    append(log_path, "one\ntwo\n");
+    tail_t *tail = open_tail(true);
+    assert_line(tail, "one");
+    assert_line(tail, "two");
+    tail_where(tail, where, sizeof where);
+    assert_string_equal(where + strlen(log_path), ":2");
+    tail_destroy(&tail);
+}
+
+static void what_cannot_be_opened_is_named(void **state) {
+    (void)state;
+    fault_t why;
+    assert_null(tail_create(log_path, true, LINE_MAX_TEST, &why));
+    assert_non_null(strstr(why.text, log_path));
+    assert_non_null(strstr(why.text, "No such file or directory"));
+    assert_null(tail_create(folder, false, LINE_MAX_TEST, &why));
+    assert_non_null(strstr(why.text, "is not a regular file"));
+    assert_int_equal(mkfifo(log_path, 0600), 0);
+    assert_null(tail_create(log_path, true, LINE_MAX_TEST, &why));
+    assert_non_null(strstr(why.text, "is not a regular file"));
+}
+
+/* ---- rotation ---- */
+
+static void a_renamed_file_is_read_to_its_end_before_the_new_one(void **state) {
+    (void)state;
+    append(log_path, "one\n");
+    tail_t *tail = open_tail(true);
+    assert_line(tail, "one");
+    assert_nothing(tail);
+    append(log_path, "two\n");
+    assert_int_equal(rename(log_path, old_path), 0);
+    append(old_path, "three\n");
+    append(log_path, "four\n");
+    append(old_path, "the rest");
+    assert_woken(tail);
+    assert_line(tail, "two");
+    assert_line(tail, "three");
+    assert_line(tail, "the rest");
+    assert_line(tail, "four");
+    assert_nothing(tail);
+    append(log_path, "five\n");
+    assert_woken(tail);
+    assert_line(tail, "five");
+    assert_nothing(tail);
+    tail_destroy(&tail);
+}
+
+static void a_writer_may_go_on_with_the_renamed_file_until_it_begins_the_new_one(void **state) {
+    (void)state;
+    append(log_path, "one\n");
+    tail_t *tail = open_tail(true);
+    assert_line(tail, "one");
+    assert_int_equal(rename(log_path, old_path), 0);
+    append(log_path, "");
+    assert_nothing(tail);
+    assert_woken(tail);
+    append(old_path, "two\n");
+    assert_woken(tail);
+    assert_line(tail, "two");
+    assert_nothing(tail);
+    append(log_path, "three\n");
+    assert_woken(tail);
+    assert_line(tail, "three");
+    tail_destroy(&tail);
+}
+
+static void a_file_that_was_deleted_is_followed_into_its_successor(void **state) {
+    (void)state;
+    append(log_path, "one\n");
+    tail_t *tail = open_tail(true);
+    assert_int_equal(unlink(log_path), 0);
+    assert_line(tail, "one");
+    assert_nothing(tail);
+    append(log_path, "two\n");
+    assert_woken(tail);
+    assert_line(tail, "two");
+    assert_nothing(tail);
+    tail_destroy(&tail);
+}
+
+static void a_truncated_file_is_read_from_its_beginning(void **state) {
+    (void)state;
+    append(log_path, "one\ntwo\nthr");
+    tail_t *tail = open_tail(true);
+    assert_line(tail, "one");
+    assert_line(tail, "two");
+    assert_nothing(tail);
+    assert_int_equal(truncate(log_path, 0), 0);
+    assert_woken(tail);
+    assert_nothing(tail);
+    append(log_path, "a\n");
+    assert_woken(tail);
+    assert_line(tail, "a");
+    assert_nothing(tail);
+    tail_destroy(&tail);
+}
+
+static void a_truncated_file_that_has_outgrown_its_old_size_is_read_from_its_beginning(void **state) {
+    (void)state;
+    append(log_path, "one\n");
+    tail_t *tail = open_tail(true);
+    assert_line(tail, "one");
+    assert_nothing(tail);
+    assert_int_equal(truncate(log_path, 0), 0);
+    append(log_path, "longer than one\nmore\n");
+    assert_woken(tail);
+    assert_line(tail, "longer than one");
+    assert_line(tail, "more");
+    tail_destroy(&tail);
+}
+
+static void a_file_that_is_truncated_before_its_end_was_seen_is_read_from_its_beginning(void **state) {
+    (void)state;
+    append(log_path, "one\ntwo\nthree\n");
+    tail_t *tail = open_tail(true);
+    assert_line(tail, "one");
+    assert_line(tail, "two");
+    assert_line(tail, "three");
+    assert_int_equal(truncate(log_path, 0), 0);
+    append(log_path, "a\n");
+    assert_line(tail, "a");
+    assert_nothing(tail);
+    tail_destroy(&tail);
+}
+
+/* ---- places ---- */
+
+static void a_place_is_found_again(void **state) {
+    (void)state;
+    char where[200];
+    append(log_path, "one\ntwo\nthree\n");
+    tail_t *tail = open_tail(true);
+    assert_line(tail, "one");
+    assert_line(tail, "two");
+    tail_place_t place = place_of(tail);
+    assert_line(tail, "three");
+    assert_nothing(tail);
+    resume(tail, place);
+    assert_line(tail, "three");
+    tail_destroy(&tail);
+
+    tail = open_tail(true);
+    resume(tail, place);
+    assert_line(tail, "three");
+    tail_where(tail, where, sizeof where);
+    assert_string_equal(where + strlen(log_path), ":3");
+    tail_destroy(&tail);
+}
+
+static void a_place_in_a_file_that_was_renamed_meanwhile_is_found_by_what_it_is(void **state) {
+    (void)state;
+    append(log_path, "one\ntwo\n");
+    tail_t *tail = open_tail(true);
+    assert_line(tail, "one");
+    tail_place_t place = place_of(tail);
+    tail_destroy(&tail);
+    assert_int_equal(rename(log_path, old_path), 0);
+    append(log_path, "three\n");
+    tail = open_tail(true);
+    resume(tail, place);
+    assert_line(tail, "two");
+    assert_line(tail, "three");
+    assert_nothing(tail);
+    resume(tail, place);
+    assert_line(tail, "two");
+    assert_line(tail, "three");
+    append(log_path, "four\n");
+    assert_woken(tail);
+    assert_line(tail, "four");
+    tail_destroy(&tail);
+}
+
+static void a_place_in_a_file_that_is_gone_is_the_beginning_of_the_new_one(void **state) {
+    (void)state;
+    append(log_path, "one\ntwo\n");
+    tail_t *tail = open_tail(true);
+    assert_line(tail, "one");
+    tail_place_t place = place_of(tail);
+    tail_destroy(&tail);
+    assert_int_equal(unlink(log_path), 0);
+    append(log_path, "three\nfour\n");
+    tail = open_tail(true);
+    place.inode = place_of(tail).inode; /* as if its number had been given to the new file */
+    resume(tail, place);
+    assert_line(tail, "three");
+    assert_line(tail, "four");
+    tail_destroy(&tail);
+}
+
+int main(void) {
+#define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, folder_make, folder_remove)
+    const struct CMUnitTest tests[] = {
+        IN_FOLDER(lines_keep_every_byte_but_the_newline),
+        IN_FOLDER(a_last_line_without_a_newline_is_taken_at_the_end_of_a_file_that_is_not_followed),
+        IN_FOLDER(a_line_is_taken_when_it_is_complete),
+        IN_FOLDER(a_line_longer_than_the_buffer_is_whole),
+        IN_FOLDER(a_line_over_the_limit_is_a_fault_that_names_the_byte),
+        IN_FOLDER(at_the_end_only_later_lines_are_read),
+        IN_FOLDER(the_last_line_is_named_by_its_number),
+        IN_FOLDER(what_cannot_be_opened_is_named),
+        IN_FOLDER(a_renamed_file_is_read_to_its_end_before_the_new_one),
+        IN_FOLDER(a_writer_may_go_on_with_the_renamed_file_until_it_begins_the_new_one),
+        IN_FOLDER(a_file_that_was_deleted_is_followed_into_its_successor),
+        IN_FOLDER(a_truncated_file_is_read_from_its_beginning),
+        IN_FOLDER(a_truncated_file_that_has_outgrown_its_old_size_is_read_from_its_beginning),
+        IN_FOLDER(a_file_that_is_truncated_before_its_end_was_seen_is_read_from_its_beginning),
+        IN_FOLDER(a_place_is_found_again),
+        IN_FOLDER(a_place_in_a_file_that_was_renamed_meanwhile_is_found_by_what_it_is),
+        IN_FOLDER(a_place_in_a_file_that_is_gone_is_the_beginning_of_the_new_one),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
