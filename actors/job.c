@@ -1,0 +1,173 @@
+/* The job's state machine and table. A limit that ends a job makes it CANCELLED and done; a user's cancel makes it CANCELLED and not done;
+ * so the reason is as much a part of the state as its name. */
+#include "job.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const names[JOB_STATES] = {"STARTING", "RUNNING", "CANCELLING", "CANCELLED", "DONE", "FAILED"};
+
+static const bool may_follow[JOB_STATES][JOB_STATES] = {
+    [JOB_STARTING] = {[JOB_RUNNING] = true, [JOB_CANCELLING] = true, [JOB_DONE] = true, [JOB_FAILED] = true},
+    [JOB_RUNNING] = {[JOB_CANCELLING] = true, [JOB_DONE] = true, [JOB_FAILED] = true},
+    [JOB_CANCELLING] = {[JOB_CANCELLED] = true, [JOB_FAILED] = true},
+};
+
+const char *job_state_name(job_state_t state) {
+    must(state < JOB_STATES);
+    return names[state];
+}
+
+job_state_t job_state_find(const char *name) {
+    int state = 0;
+    while (state < JOB_STATES && strcmp(names[state], name) != 0) state++;
+    return (job_state_t)state;
+}
+
+bool job_state_is_terminal(job_state_t state) {
+    return state == JOB_CANCELLED || state == JOB_DONE || state == JOB_FAILED;
+}
+
+bool job_stopped_by_limit(const char *stop_reason) {
+    static const char *const limits[] = {"duration", "bytes", "count", "free_disk"};
+    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++)
+        if (strcmp(stop_reason, limits[i]) == 0) return true;
+    return false;
+}
+
+void job_move(job_t *job, job_state_t state) {
+    must(may_follow[job->state][state]);
+    job->state = state;
+}
+
+bool job_is_done(const job_t *job) {
+    if (job->state == JOB_DONE) return true;
+    return (job->state == JOB_CANCELLED || job->state == JOB_CANCELLING) && job_stopped_by_limit(job->stop_reason);
+}
+
+bool job_is_active(const job_t *job) {
+    return !job_state_is_terminal(job->state);
+}
+
+void job_describe(const job_t *job, int64_t now, const char **waiting_for, msg_job_t *ret) {
+    int64_t until = job->ended ? job->ended : now;
+    *ret = (msg_job_t){
+        .job = job->job,
+        .pipeline = job->pipeline,
+        .recording = job->recording,
+        .state = names[job->state],
+        .is_done = job_is_done(job),
+        .is_running = job->state == JOB_RUNNING,
+        .has_stop_reason = job->stop_reason[0] != '\0',
+        .stop_reason = job->stop_reason,
+        .limits = job->limits,
+        .elements = job->elements,
+        .bytes = job->bytes,
+        .elapsed_ms = job->started && until > job->started ? (until - job->started) / 1000 : 0,
+        .has_started_at = job->started != 0,
+        .started_at = job->started,
+        .has_error = job->error[0] != '\0',
+        .error = job->error,
+    };
+    if (job->state != JOB_STARTING || !job->plan) return;
+    ret->waiting_for.items = waiting_for;
+    for (size_t i = 0; i < job->plan->streams.count; i++)
+        if (!job->sources[i].joined) waiting_for[ret->waiting_for.count++] = job->plan->streams.items[i].tags.items[0];
+    ret->has_waiting_for = ret->waiting_for.count > 0;
+}
+
+/* ---- the table ---- */
+
+/* Ids sort by age: the time in base 32, in a fixed width. */
+static void make_id(char prefix, int64_t number, char *ret_id) {
+    static const char digits[] = "0123456789abcdefghijklmnopqrstuv";
+    ret_id[0] = prefix;
+    for (int i = 11; i >= 1; i--, number >>= 5) ret_id[i] = digits[number & 31];
+    ret_id[12] = '\0';
+}
+
+static int64_t number_of(const char *id) {
+    int64_t number = 0;
+    for (const char *at = id + 1; *at; at++) number = number << 5 | (*at <= '9' ? *at - '0' : *at - 'a' + 10);
+    return number;
+}
+
+job_t *jobs_add_known(jobs_t *jobs, const char *id, const char *recording, const char *pipeline) {
+    job_t *job = calloc(1, sizeof *job);
+    must(job);
+    snprintf(job->job, sizeof job->job, "%s", id);
+    snprintf(job->recording, sizeof job->recording, "%s", recording);
+    snprintf(job->pipeline, sizeof job->pipeline, "%s", pipeline);
+    job->limits = (msg_limits_t){.has_duration_ms = true, .duration_ms = LIMIT_NONE, .has_bytes = true, .bytes = LIMIT_NONE,
+                                 .has_count = true, .count = LIMIT_NONE};
+    job_t **at = &jobs->first;
+    while (*at && strcmp((*at)->job, job->job) < 0) at = &(*at)->next;
+    job->next = *at;
+    *at = job;
+    if (!job->next) jobs->last_id = number_of(job->job);
+    job->serial = (uint64_t)number_of(job->job);
+    return job;
+}
+
+job_t *jobs_add(jobs_t *jobs, const char *pipeline, int64_t now) {
+    char id[16], recording[16];
+    jobs->last_id = now > jobs->last_id ? now : jobs->last_id + 1;
+    make_id('j', jobs->last_id, id);
+    make_id('r', jobs->last_id, recording);
+    job_t *job = jobs_add_known(jobs, id, recording, pipeline);
+    job->created = now;
+    return job;
+}
+
+job_t *jobs_find(const jobs_t *jobs, const char *id) {
+    job_t *job = jobs->first;
+    while (job && strcmp(job->job, id) != 0) job = job->next;
+    return job;
+}
+
+job_t *jobs_of_serial(const jobs_t *jobs, uint64_t serial) {
+    job_t *job = jobs->first;
+    while (job && job->serial != serial) job = job->next;
+    return job;
+}
+
+job_t *jobs_of_recording(const jobs_t *jobs, const char *recording) {
+    job_t *job = jobs->first;
+    while (job && strcmp(job->recording, recording) != 0) job = job->next;
+    return job;
+}
+
+job_t *jobs_last_of(const jobs_t *jobs, const char *pipeline) {
+    job_t *last = NULL;
+    for (job_t *job = jobs->first; job; job = job->next)
+        if (strcmp(job->pipeline, pipeline) == 0) last = job;
+    return last;
+}
+
+static void job_free(job_t *job) {
+    while (job->waiters) {
+        waiter_t *next = job->waiters->next;
+        free(job->waiters);
+        job->waiters = next;
+    }
+    record_free(&message_class(MSG_RECORDING_CREATE)->record, (void **)&job->plan);
+    free(job->sources);
+    free(job);
+}
+
+void jobs_remove(jobs_t *jobs, job_t *job) {
+    job_t **at = &jobs->first;
+    while (*at != job) at = &(*at)->next;
+    *at = job->next;
+    job_free(job);
+}
+
+void jobs_fini(jobs_t *jobs) {
+    while (jobs->first) {
+        job_t *next = jobs->first->next;
+        job_free(jobs->first);
+        jobs->first = next;
+    }
+    *jobs = (jobs_t){0};
+}

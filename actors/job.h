@@ -1,0 +1,79 @@
+/* A recording job: what it is, the states it goes through, and the table of all jobs. No messages here. */
+#ifndef REPRISE_JOB_H
+#define REPRISE_JOB_H
+
+#include "runtime/actor.h"
+
+typedef enum job_state { JOB_STARTING, JOB_RUNNING, JOB_CANCELLING, JOB_CANCELLED, JOB_DONE, JOB_FAILED, JOB_STATES } job_state_t;
+
+const char *job_state_name(job_state_t state);
+job_state_t job_state_find(const char *name); /* JOB_STATES: no such */
+bool job_state_is_terminal(job_state_t state);
+
+typedef enum waiter_kind {
+    WAIT_START,  /* until it runs or has ended: answered with the decision */
+    WAIT_END,    /* until it has ended: answered with the job */
+    WAIT_CANCEL, /* the same, answered with `cancelled` */
+} waiter_kind_t;
+
+typedef struct waiter {
+    uint64_t serial; /* the job's */
+    ticket_t ticket;
+    timer_id_t timer;
+    waiter_kind_t kind;
+    bool started;       /* WAIT_START: what the decision was */
+    const char *reason;
+    struct waiter *next;
+} waiter_t;
+
+typedef struct job_source {
+    char child[256]; /* the source actor's name; empty: from outside */
+    bool joined, ended;
+} job_source_t;
+
+typedef struct job {
+    char job[64], recording[64];
+    uint64_t serial; /* the number behind the ids: what questions and timers name it by */
+    char pipeline[256];
+    job_state_t state;
+    char stop_reason[32]; /* empty: none yet */
+    char error[512];
+    msg_limits_t limits;
+    msg_recording_create_t *plan; /* streams and limits, as given to the recorder; NULL: the job has ended */
+    job_source_t *sources;        /* one a stream */
+    int64_t created, started, ended; /* µs since the epoch; 0: not yet */
+    int64_t elements, bytes;         /* as last heard */
+    bool has_recording;              /* it exists on the disk */
+    bool starting_clock;             /* the limiter was asked to start it */
+    bool finishing;                  /* the recorder was asked to end it: `target` is what it becomes */
+    job_state_t target;
+    timer_id_t timer; /* start time-out, or a retry */
+    waiter_t *waiters;
+    struct job *next; /* the newer one */
+} job_t;
+
+typedef struct jobs {
+    job_t *first; /* the oldest */
+    int64_t last_id;
+} jobs_t;
+
+/* Makes a job of that pipeline with ids made from the time, never used twice. */
+job_t *jobs_add(jobs_t *jobs, const char *pipeline, int64_t now);
+job_t *jobs_add_known(jobs_t *jobs, const char *job, const char *recording, const char *pipeline); /* from the disk; kept in order of age */
+job_t *jobs_find(const jobs_t *jobs, const char *job);
+job_t *jobs_of_serial(const jobs_t *jobs, uint64_t serial);
+job_t *jobs_of_recording(const jobs_t *jobs, const char *recording);
+job_t *jobs_last_of(const jobs_t *jobs, const char *pipeline);
+void jobs_remove(jobs_t *jobs, job_t *job);
+void jobs_fini(jobs_t *jobs);
+
+/* Goes to another state; which may follow which stands in one table. */
+void job_move(job_t *job, job_state_t state);
+/* Its end is a success: DONE, or ended by a limit. A user's cancel is none. */
+bool job_is_done(const job_t *job);
+bool job_is_active(const job_t *job); /* not terminal */
+/* What clients are told; `waiting_for` is room for the tags' names, one a stream. Borrows from the job. */
+void job_describe(const job_t *job, int64_t now, const char **waiting_for, msg_job_t *ret);
+bool job_stopped_by_limit(const char *stop_reason);
+
+#endif

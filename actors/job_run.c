@@ -1,0 +1,362 @@
+/* How a job starts, goes on after a restart, and ends. Its recording is created first, then its sources are started; when all have
+ * attached the limiter starts its clock, and only then do the sources get credit: so all of them start at the same time, and the duration
+ * runs from there. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "job_supervisor_state.h"
+#include "sources/sources.h"
+
+#define START_TIMEOUT_US INT64_C(30000000)
+#define RETRY_US INT64_C(50000)
+
+/* ---- what is told ---- */
+
+void job_notify(job_supervisor_t *s, const char *topic, const char *key, const char *name, const char *state, const char *detail) {
+    msg_notify_t notify = {.topic = topic, .key = key, .name = name, .state = state, .has_detail = detail && detail[0], .detail = detail};
+    actor_tell(s->me, "notifier", MSG_NOTIFY, &notify);
+}
+
+static void go_to(job_supervisor_t *s, job_t *job, job_state_t state) {
+    job_move(job, state);
+    job_notify(s, "job.state", "job", job->job, job_state_name(state), job->error[0] ? job->error : job->stop_reason);
+}
+
+void job_answer(job_supervisor_t *s, ticket_t ticket, const job_t *job, const bool *cancelled) {
+    size_t streams = job->plan ? job->plan->streams.count : 0;
+    const char **waiting_for = calloc(streams + 1, sizeof *waiting_for);
+    must(waiting_for);
+    msg_job_t described;
+    job_describe(job, actor_now(s->me), waiting_for, &described);
+    if (cancelled) {
+        actor_answer(s->me, ticket, &(msg_job_cancelled_t){.cancelled = *cancelled, .has_job = true, .job = described});
+    } else {
+        actor_answer(s->me, ticket, &described);
+    }
+    free(waiting_for);
+}
+
+void job_answer_decision(job_supervisor_t *s, ticket_t ticket, const job_t *job, bool started, bool needed, const char *reason) {
+    msg_job_decision_t decision = {.started = started, .needed = needed, .reason = reason};
+    if (job) {
+        decision.has_job = true;
+        decision.job = job->job;
+        decision.has_recording = job->has_recording;
+        decision.recording = job->recording;
+    }
+    actor_answer(s->me, ticket, &decision);
+}
+
+/* ---- who waits ---- */
+
+static void answer_waiter(job_supervisor_t *s, const job_t *job, waiter_t *waiter) {
+    static const bool cancelled = true;
+    actor_cancel(s->me, &waiter->timer);
+    if (waiter->kind == WAIT_START) {
+        job_answer_decision(s, waiter->ticket, job, waiter->started, waiter->started, waiter->reason);
+    } else {
+        job_answer(s, waiter->ticket, job, waiter->kind == WAIT_CANCEL ? &cancelled : NULL);
+    }
+    free(waiter);
+}
+
+static void answer_waiters(job_supervisor_t *s, job_t *job) {
+    waiter_t **at = &job->waiters;
+    while (*at) {
+        waiter_t *waiter = *at;
+        if (job_is_active(job) && !(waiter->kind == WAIT_START && job->state != JOB_STARTING)) {
+            at = &waiter->next;
+            continue;
+        }
+        *at = waiter->next;
+        answer_waiter(s, job, waiter);
+    }
+}
+
+static int on_waited_enough(void *state, uint64_t ticket, fault_t *why) {
+    (void)why;
+    job_supervisor_t *s = state;
+    for (job_t *job = s->jobs.first; job; job = job->next) {
+        for (waiter_t **at = &job->waiters; *at; at = &(*at)->next) {
+            waiter_t *waiter = *at;
+            if (waiter->ticket != ticket) continue;
+            *at = waiter->next;
+            waiter->timer = 0;
+            if (waiter->kind == WAIT_START) {
+                answer_waiter(s, job, waiter);
+            } else {
+                actor_refuse(s->me, ticket, ERROR_UNAVAILABLE, NULL, "job `%s` is still %s", job->job, job_state_name(job->state));
+                free(waiter);
+            }
+            return 0;
+        }
+    }
+    return 0;
+}
+
+void job_add_waiter(job_supervisor_t *s, job_t *job, waiter_kind_t kind, ticket_t ticket, bool started, const char *reason, int64_t timeout_us) {
+    waiter_t *waiter = calloc(1, sizeof *waiter);
+    must(waiter);
+    *waiter = (waiter_t){.serial = job->serial, .ticket = ticket, .kind = kind, .started = started, .reason = reason, .next = job->waiters};
+    if (timeout_us >= 0) waiter->timer = actor_after(s->me, timeout_us, on_waited_enough, ticket);
+    job->waiters = waiter;
+    answer_waiters(s, job);
+}
+
+/* ---- the end ---- */
+
+static void ask_finish(job_supervisor_t *s, job_t *job);
+
+static int on_retry_finish(void *state, uint64_t serial, fault_t *why) {
+    (void)why;
+    job_supervisor_t *s = state;
+    job_t *job = jobs_of_serial(&s->jobs, serial);
+    if (!job) return 0;
+    job->timer = 0;
+    ask_finish(s, job);
+    return 0;
+}
+
+static int on_remembered(void *state, const answer_t *answer, uint64_t context, fault_t *why) {
+    (void)state, (void)answer, (void)context, (void)why; /* the manifest says the same */
+    return 0;
+}
+
+static void remember(job_supervisor_t *s, const job_t *job) {
+    msg_job_t described;
+    job_describe(job, actor_now(s->me), NULL, &described);
+    msgpack_sbuffer out;
+    msgpack_sbuffer_init(&out);
+    record_encode(RECORD_CLASS(job), &described, &out);
+    msg_document_t document = {.kind = "job", .key = job->job, .has_value = true, .value = {(const uint8_t *)out.data, out.size}};
+    actor_ask(s->me, "catalog", MSG_CATALOG_WRITE, &(msg_catalog_write_t){.documents = {1, &document}}, on_remembered, 0);
+    msgpack_sbuffer_destroy(&out);
+}
+
+static void ended(job_supervisor_t *s, job_t *job) {
+    for (size_t i = 0; i < job->plan->streams.count; i++)
+        if (job->sources[i].child[0]) actor_tell(s->me, "supervisor", MSG_CHILD_STOP, &(msg_child_stop_t){.name = job->sources[i].child});
+    job->finishing = false;
+    if (!job->ended) job->ended = actor_now(s->me);
+    go_to(s, job, job->target);
+    if (job_is_done(job)) job_notify(s, "recording.complete", "recording", job->recording, job->stop_reason, NULL);
+    record_free(&message_class(MSG_RECORDING_CREATE)->record, (void **)&job->plan);
+    remember(s, job);
+    answer_waiters(s, job);
+    tasks_run(s);
+}
+
+static int on_finished(void *state, const answer_t *answer, uint64_t serial, fault_t *why) {
+    (void)why;
+    job_supervisor_t *s = state;
+    job_t *job = jobs_of_serial(&s->jobs, serial);
+    if (!job || !job->finishing) return 0;
+    if (answer->refusal && answer->refusal->code == ERROR_UNAVAILABLE) {
+        job->timer = actor_after(s->me, RETRY_US, on_retry_finish, serial);
+        return 0;
+    }
+    const msg_recording_jobs_t *m = answer->message;
+    if (m && m->recordings.count == 1) {
+        const msg_recording_job_t *recording = &m->recordings.items[0];
+        job->elements = recording->elements;
+        job->bytes = recording->bytes;
+        if (recording->has_ended) job->ended = recording->ended;
+    } else if (answer->refusal && job->target != JOB_FAILED) {
+        job->target = JOB_FAILED;
+        snprintf(job->error, sizeof job->error, "the recording could not be ended: %s", answer->refusal->message);
+    }
+    ended(s, job);
+    return 0;
+}
+
+static void ask_finish(job_supervisor_t *s, job_t *job) {
+    msg_recording_finish_t finish = {.recording = job->recording, .state = job_state_name(job->target), .stop_reason = job->stop_reason};
+    finish.has_error = job->error[0] != '\0';
+    finish.error = job->error;
+    actor_ask(s->me, "recorder", MSG_RECORDING_FINISH, &finish, on_finished, job->serial);
+}
+
+void job_finish(job_supervisor_t *s, job_t *job, job_state_t target, const char *stop_reason, const char *error) {
+    if (job->finishing || !job_is_active(job)) return;
+    job->finishing = true;
+    job->target = target;
+    snprintf(job->stop_reason, sizeof job->stop_reason, "%s", stop_reason);
+    snprintf(job->error, sizeof job->error, "%s", error ? error : "");
+    actor_cancel(s->me, &job->timer);
+    if (target == JOB_CANCELLED) go_to(s, job, JOB_CANCELLING);
+    actor_tell(s->me, "limiter", MSG_LIMITS_STOP, &(msg_limits_stop_t){.job = job->job});
+    ask_finish(s, job);
+}
+
+/* ---- the start ---- */
+
+static void start_clock(job_supervisor_t *s, job_t *job);
+
+static int on_retry_clock(void *state, uint64_t serial, fault_t *why) {
+    (void)why;
+    job_supervisor_t *s = state;
+    job_t *job = jobs_of_serial(&s->jobs, serial);
+    if (!job) return 0;
+    job->timer = 0;
+    job->starting_clock = false;
+    start_clock(s, job);
+    return 0;
+}
+
+static int on_clock_started(void *state, const answer_t *answer, uint64_t serial, fault_t *why) {
+    (void)why;
+    job_supervisor_t *s = state;
+    job_t *job = jobs_of_serial(&s->jobs, serial);
+    if (!job || job->finishing || job->state != JOB_STARTING) return 0;
+    if (answer->refusal && answer->refusal->code == ERROR_UNAVAILABLE) {
+        actor_cancel(s->me, &job->timer);
+        job->timer = actor_after(s->me, RETRY_US, on_retry_clock, serial);
+    } else if (answer->refusal) {
+        job_finish(s, job, JOB_FAILED, "error", answer->refusal->message);
+    } else {
+        actor_cancel(s->me, &job->timer);
+        job->started = ((const msg_limits_started_t *)answer->message)->start;
+        go_to(s, job, JOB_RUNNING);
+        answer_waiters(s, job);
+    }
+    return 0;
+}
+
+static void start_clock(job_supervisor_t *s, job_t *job) {
+    if (job->starting_clock || job->finishing || job->state != JOB_STARTING) return;
+    for (size_t i = 0; i < job->plan->streams.count; i++)
+        if (!job->sources[i].joined) return;
+    job->starting_clock = true;
+    msg_limits_start_t start = {.job = job->job, .recording = job->recording, .limits = job->limits};
+    actor_ask(s->me, "limiter", MSG_LIMITS_START, &start, on_clock_started, job->serial);
+}
+
+static int on_start_timeout(void *state, uint64_t serial, fault_t *why) {
+    (void)why;
+    job_supervisor_t *s = state;
+    job_t *job = jobs_of_serial(&s->jobs, serial);
+    if (!job || job->state != JOB_STARTING) return 0;
+    job->timer = 0;
+    char text[400] = "no source attached in time";
+    for (size_t i = 0; i < job->plan->streams.count; i++)
+        if (!job->sources[i].joined)
+            snprintf(text, sizeof text, "the source of `%s` did not attach in %lld s", job->plan->streams.items[i].tags.items[0],
+                     (long long)(START_TIMEOUT_US / 1000000));
+    job_finish(s, job, JOB_FAILED, "error", text);
+    return 0;
+}
+
+static int on_source_started(void *state, const answer_t *answer, uint64_t serial, fault_t *why) {
+    (void)why;
+    job_supervisor_t *s = state;
+    job_t *job = jobs_of_serial(&s->jobs, serial);
+    /* One that is unavailable is being restarted by the supervisor, which says so if it gives up. */
+    if (job && answer->refusal && answer->refusal->code != ERROR_UNAVAILABLE)
+        job_finish(s, job, JOB_FAILED, "error", answer->refusal->message);
+    return 0;
+}
+
+static void start_source(job_supervisor_t *s, job_t *job, size_t index) {
+    const msg_stream_t *stream = &job->plan->streams.items[index];
+    job_source_t *source = &job->sources[index];
+    const source_kind_t *kind = source_kind_find(stream->urn);
+    if (source->ended) return;
+    if (!kind) {
+        char text[512];
+        snprintf(text, sizeof text, "nobody can run the source of `%s`: no connector or worker serves `%s`", stream->tags.items[0], stream->urn);
+        job_finish(s, job, JOB_FAILED, "error", text);
+        return;
+    }
+    if (!kind->class) {
+        source->joined = true; /* whoever attaches */
+        return;
+    }
+    msg_source_args_t args = {.job = job->job, .tag = stream->tags.items[0], .has_payload = stream->has_payload, .payload = stream->payload};
+    msgpack_sbuffer out;
+    msgpack_sbuffer_init(&out);
+    message_encode(MSG_SOURCE_ARGS, &args, false, (bytes_t){0}, &out);
+    snprintf(source->child, sizeof source->child, "%s:%s:%zu", kind->class->name, job->job, index);
+    msg_child_start_t start = {.name = source->child, .urn = stream->urn, .args = {(const uint8_t *)out.data, out.size}};
+    actor_ask(s->me, "supervisor", MSG_CHILD_START, &start, on_source_started, job->serial);
+    msgpack_sbuffer_destroy(&out);
+}
+
+static int on_created(void *state, const answer_t *answer, uint64_t serial, fault_t *why) {
+    (void)why;
+    job_supervisor_t *s = state;
+    job_t *job = jobs_of_serial(&s->jobs, serial);
+    if (!job) return 0;
+    if (answer->refusal) {
+        job->has_recording = false;
+        job_finish(s, job, JOB_FAILED, "error", answer->refusal->message);
+        return 0;
+    }
+    for (size_t i = 0; i < job->plan->streams.count && !job->finishing; i++) start_source(s, job, i);
+    start_clock(s, job);
+    return 0;
+}
+
+static void take_plan(job_t *job, const msg_recording_create_t *plan) {
+    job->plan = record_copy(&message_class(MSG_RECORDING_CREATE)->record, plan);
+    job->sources = calloc(plan->streams.count + 1, sizeof *job->sources);
+    must(job->plan && job->sources);
+    job->limits = plan->limits;
+    job->has_recording = true;
+}
+
+void job_begin(job_supervisor_t *s, job_t *job, const msg_job_ensure_t *ensure, const msg_limits_t *limits) {
+    msg_stream_t *streams = calloc(ensure->recordables.count + 1, sizeof *streams);
+    must(streams);
+    for (size_t i = 0; i < ensure->recordables.count; i++) {
+        const msg_recordable_t *r = &ensure->recordables.items[i];
+        streams[i] = (msg_stream_t){.signature = r->signature, .urn = r->urn, .has_payload = r->has_payload, .payload = r->payload, .tags = r->tags};
+    }
+    msg_recording_create_t plan = {.recording = job->recording, .job = job->job, .pipeline = job->pipeline, .limits = *limits,
+                                   .streams = {ensure->recordables.count, streams}};
+    take_plan(job, &plan);
+    free(streams);
+    job->state = JOB_STARTING;
+    job->timer = actor_after(s->me, START_TIMEOUT_US, on_start_timeout, job->serial);
+    job_notify(s, "job.state", "job", job->job, job_state_name(job->state), NULL);
+    actor_ask(s->me, "recorder", MSG_RECORDING_CREATE, job->plan, on_created, job->serial);
+}
+
+void job_resume(job_supervisor_t *s, job_t *job, const msg_recording_job_t *recording) {
+    msg_recording_create_t plan = {.recording = recording->recording, .job = recording->job, .pipeline = recording->pipeline,
+                                   .limits = recording->limits};
+    memcpy(&plan.streams, &recording->streams, sizeof plan.streams);
+    take_plan(job, &plan);
+    job->created = recording->created;
+    job->started = recording->has_started ? recording->started : 0;
+    job->state = job->started ? JOB_RUNNING : JOB_STARTING;
+    if (!job->started) job->timer = actor_after(s->me, START_TIMEOUT_US, on_start_timeout, job->serial);
+    for (size_t i = 0; i < recording->streams.count; i++) {
+        job->sources[i].joined = recording->streams.items[i].joined;
+        job->sources[i].ended = recording->streams.items[i].ended;
+    }
+    if (recording->has_spent) {
+        job_finish(s, job, JOB_CANCELLED, recording->spent, NULL);
+        return;
+    }
+    for (size_t i = 0; i < recording->streams.count && !job->finishing; i++) start_source(s, job, i);
+    start_clock(s, job);
+    job_source_ended(s, job, "");
+}
+
+void job_joined(job_supervisor_t *s, job_t *job, const char *signature) {
+    if (!job->plan) return;
+    for (size_t i = 0; i < job->plan->streams.count; i++)
+        if (strcmp(job->plan->streams.items[i].signature, signature) == 0) job->sources[i].joined = true;
+    start_clock(s, job);
+}
+
+void job_source_ended(job_supervisor_t *s, job_t *job, const char *signature) {
+    if (!job->plan) return;
+    size_t ended_count = 0;
+    for (size_t i = 0; i < job->plan->streams.count; i++) {
+        if (strcmp(job->plan->streams.items[i].signature, signature) == 0) job->sources[i].ended = true;
+        if (job->sources[i].ended) ended_count++;
+    }
+    if (ended_count == job->plan->streams.count) job_finish(s, job, JOB_DONE, "sources_ended", NULL);
+}

@@ -1,0 +1,15 @@
+/* What a pipeline's sources are made of: its recordable sources, the string form of each, and what changed. Pure functions. */
+#ifndef REPRISE_SIGNATURE_H
+#define REPRISE_SIGNATURE_H
+
+#include "../messages/codec.h"
+
+/* Fills `ret` with the sources, the distinct recordables and the signature of a definition; the rest of it stays as it is. A transform is
+ * recordable if it is not bounded and its URN matches one of `patterns`. What `ret` points to is made in `zone` or borrowed from `pipeline`.
+ * Refuses (BAD_REQUEST) a payload that has no canonical form, and a tag that names two sources. */
+int signature_extract(const msg_pipeline_t *pipeline, const names_t *patterns, msgpack_zone *zone, msg_comparison_t *ret, refusal_t *no);
+
+/* Those of `a` that are not in `b`; both sorted. Made in `zone`. */
+names_t signature_minus(const names_t *a, const names_t *b, msgpack_zone *zone);
+
+#endif
