@@ -1,0 +1,46 @@
+/* One connection to one endpoint of the engine: messages out, messages in, and no wait without an end. */
+#ifndef REPRISE_CLIENT_CHANNEL_H
+#define REPRISE_CLIENT_CHANNEL_H
+
+#include <zmq.h>
+
+#include "../../messages/codec.h"
+#include "../../messages/fault.h"
+
+typedef struct channel {
+    void *socket;   /* a DEALER */
+    unsigned scope; /* the messages spoken there */
+    int interrupts; /* a descriptor that is readable once the user wants to stop; -1: none */
+    int64_t heard;  /* when the engine last said anything, in ms of channel_clock */
+    char endpoint[512];
+    msgpack_sbuffer out; /* reused for each message */
+} channel_t;
+
+/* What has come in: valid until the next one. */
+typedef struct parcel {
+    zmq_msg_t frames[2];
+    bytes_t head; /* a msgpack map, walked */
+    bytes_t body; /* the second frame; data is NULL where there is none */
+} parcel_t;
+
+typedef enum received { RECEIVED, RECEIVED_NOTHING, RECEIVED_INTERRUPT } received_t;
+
+int64_t channel_clock(void); /* ms of a clock that never jumps */
+
+/* Connects in the background; -1 where the endpoint is no endpoint. */
+int channel_open(channel_t *channel, void *context, const char *endpoint, unsigned scope, int interrupts, fault_t *why);
+void channel_close(channel_t *channel); /* accepts one that is zero or closed; what was sent still goes out for 200 ms */
+
+/* Waits until there is a connection to send on. */
+received_t channel_reach(channel_t *channel, int64_t deadline);
+
+/* Sends a message, `op` first and with `echo` (a msgpack value, or size 0) as its id. `body` may be NULL and is copied from.
+ * False where there is no connection: then nothing was sent. */
+bool channel_send(channel_t *channel, message_id_t id, const void *message, bytes_t echo, const bytes_t *body);
+
+/* The next message but pings, which are answered here. Frames that are not msgpack, which no engine sends, are dropped. */
+received_t channel_receive(channel_t *channel, int64_t deadline, parcel_t *parcel);
+void parcel_init(parcel_t *parcel);
+void parcel_fini(parcel_t *parcel);
+
+#endif

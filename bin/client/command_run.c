@@ -1,0 +1,267 @@
+/* What starts a recording: `run` a pipeline, or `record` a source without writing a pipeline first. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../messages/wire.h"
+#include "command_list.h"
+#include "table.h"
+#include "units.h"
+#include "url.h"
+#include "value.h"
+#include "watch.h"
+
+/* ---- a pipeline runs ---- */
+
+static status_t run_ask(client_t *client, const call_t *call, const char *name, const msg_pipeline_t *definition, reply_t *reply) {
+    msg_pipeline_run_t ask = {
+        .has_pipeline = true, .pipeline = name, .pipeline_definition = definition, .has_limits = call_has(call, "limit")};
+    ask.limits = (msg_limits_t){.duration_ms = LIMIT_NONE, .bytes = LIMIT_NONE, .count = LIMIT_NONE};
+    status_t status = call_limits(client, call, &ask.limits);
+    return status == STATUS_OK ? client_ask(client, MSG_PIPELINE_RUN_ASK, &ask, reply) : status;
+}
+
+static void run_print(const char *pipeline, const msg_pipeline_run_answer_t *run) {
+    printf("%s %s: %s\n", pipeline, run->started ? "is being recorded" : "is not recorded now", watch_reason(run->reason));
+    if (run->job) {
+        table_pair(stdout, "job", "%s", run->job);
+    }
+    if (run->recording) {
+        table_pair(stdout, "recording", "%s", run->recording);
+    }
+    for (size_t i = 0; i < run->tags.count; i++) {
+        table_pair(stdout, i ? "" : "tags", "%s", run->tags.items[i]);
+    }
+    if (run->test_stream) {
+        table_pair(stdout, "test stream", "%s", run->test_stream);
+    }
+    if (run->added.count || run->removed.count) {
+        table_pair(stdout, "sources", "%zu new, %zu gone", run->added.count, run->removed.count);
+    }
+}
+
+/* Follows the job that a run started or joined. The JSON document is {run, job}. */
+static status_t run_follow(client_t *client, const char *pipeline, const reply_t *run, bool cancels) {
+    const msg_pipeline_run_answer_t *answer = run->message;
+    reply_t job = {0};
+    status_t status = answer->job ? watch_job(client, answer->job, cancels, &job) : STATUS_OK;
+    if (status == STATUS_OK && client->json) {
+        json_t *document = json_pack("{s:b, s:s, s:o}", "ok", 1, "pipeline", pipeline, "run", reply_json(run));
+        if (answer->job) {
+            json_object_set_new(document, "job", reply_json(&job));
+        }
+        client_print_json(client, document);
+    }
+    if (status == STATUS_OK && answer->job) {
+        status = watch_summary(client, job.message);
+    } else if (status == STATUS_INTERRUPTED && !client->json) {
+        fprintf(stderr, "reprise: the job goes on: `reprise cancel %s` ends it\n", answer->job);
+    }
+    reply_fini(&job);
+    return status;
+}
+
+/* The definition in the file, or none where there is no such file: then the argument is the name of a pipeline. */
+static status_t definition_read(client_t *client, const char *path, msgpack_sbuffer *content, msgpack_zone *zone,
+                                msg_pipeline_t *definition, bool *ret_read) {
+    fault_t why;
+    int result = value_read(path, content, &why);
+    if (result == 1 && !strchr(path, '/')) {
+        *ret_read = false;
+        return STATUS_OK;
+    }
+    if (result == 1) {
+        return client_fail(client, STATUS_FAILED, "cannot read %s: there is no such file", path);
+    }
+    if (result == -1) {
+        return client_fail(client, STATUS_FAILED, "%s", why.text);
+    }
+    *ret_read = true;
+    bytes_t bytes = {(const uint8_t *)content->data, content->size};
+    const char *name = strcmp(path, "-") == 0 ? "standard input" : path;
+    return record_decode(RECORD_CLASS(pipeline), name, bytes, zone, definition, &client->no) == -1 ? STATUS_FAILED : STATUS_OK;
+}
+
+static status_t run(client_t *client, const call_t *call) {
+    const char *path = call->arguments[0];
+    msgpack_sbuffer content;
+    msgpack_sbuffer_init(&content);
+    msgpack_zone zone;
+    must(msgpack_zone_init(&zone, MSGPACK_ZONE_CHUNK_SIZE));
+    msg_pipeline_t definition;
+    bool read;
+    reply_t reply = {0};
+    if (call_has(call, "wait")) {
+        client_catch_interrupts(client);
+    }
+    status_t status = definition_read(client, path, &content, &zone, &definition, &read);
+    const char *name = path;
+    if (status == STATUS_OK) {
+        name = read ? definition.name : path;
+        status = run_ask(client, call, name, read ? &definition : NULL, &reply);
+        if (status == STATUS_FAILED && !read && client_refused(client, ERROR_NOT_FOUND)) {
+            client_fail(client, status, "there is no file and no pipeline `%s`", path);
+        }
+    }
+    if (status == STATUS_OK && !client->json) {
+        run_print(name, reply.message);
+    }
+    if (status == STATUS_OK && call_has(call, "wait")) {
+        status = run_follow(client, name, &reply, false);
+    } else if (status == STATUS_OK && client->json) {
+        client_print(client, &reply);
+    }
+    reply_fini(&reply);
+    msgpack_zone_destroy(&zone);
+    msgpack_sbuffer_destroy(&content);
+    return status;
+}
+
+static const flag_t run_flags[] = {
+    {"limit", "LIMITS", "End the recording after these: `60s,1GB,1000` (a time, bytes,\nelements), or by name: `count=1e6,bytes=none`."},
+    {"wait", NULL, "Wait until the recording has ended. Exit status 1 if it failed."},
+    {0},
+};
+const command_t command_run = {
+    .name = "run",
+    .synopsis = "FILE|PIPELINE",
+    .doc = "Run a pipeline: record its sources if that is needed.",
+    .more = "FILE holds a pipeline's definition as JSON or msgpack; `-` is standard input:\n"
+            "  {\"name\": \"clicks\", \"transforms\": [{\"name\": \"Read\",\n"
+            "   \"urn\": \"reprise:source:file:v1\", \"payload\": {\"path\": \"/var/log/app.log\"}}]}\n"
+            "Bytes are written {\"base64\": \"…\"}. A pipeline that the engine knows already\n"
+            "can be named instead.",
+    .arguments_min = 1,
+    .arguments_max = 1,
+    .flags = run_flags,
+    .run = run,
+};
+
+/* ---- a source is recorded ---- */
+
+enum { SOURCES_MAX = 32 };
+
+typedef struct recorded {
+    size_t count;
+    url_source_t sources[SOURCES_MAX];
+    msg_transform_t transforms[SOURCES_MAX];
+    char tags[SOURCES_MAX][64];
+} recorded_t;
+
+/* Several sources of one scheme are `file`, `file-2`, …, unless they are given tags. */
+static status_t sources_parse(client_t *client, const call_t *call, recorded_t *recorded) {
+    size_t at = 0;
+    fault_t why;
+    if (call->count > SOURCES_MAX) {
+        return client_fail(client, STATUS_USAGE, "more than %d sources", SOURCES_MAX);
+    }
+    for (int i = 0; i < call->count; i++) {
+        url_source_t *source = &recorded->sources[recorded->count++];
+        if (url_parse(call->arguments[i], source, &why) == -1) {
+            return client_fail(client, STATUS_USAGE, "%s", why.text);
+        }
+        int same = 0;
+        for (int k = 0; k <= i; k++) {
+            same += recorded->sources[k].scheme == source->scheme;
+        }
+        snprintf(recorded->tags[i], sizeof recorded->tags[i], same > 1 ? "%s-%d" : "%s", source->scheme, same);
+        const char *tag = call_next(call, "tag", &at);
+        msg_transform_t *transform = &recorded->transforms[i];
+        *transform = (msg_transform_t){.has_name = true, .name = tag ? tag : recorded->tags[i], .has_urn = true, .urn = source->urn};
+        transform->has_payload = true;
+        transform->payload = (bytes_t){(const uint8_t *)source->payload.data, source->payload.size};
+    }
+    if (call_next(call, "tag", &at)) {
+        return client_fail(client, STATUS_USAGE, "there are more tags than sources");
+    }
+    return STATUS_OK;
+}
+
+/* The first of `file`, `file-2`, `file-3`, … that no pipeline has: so that what is recorded ad hoc replaces nothing. */
+static status_t name_choose(client_t *client, const char *base, char *ret_name, size_t size) {
+    reply_t reply = {0};
+    msg_pipeline_list_t ask = {0};
+    status_t status = client_ask(client, MSG_PIPELINE_LIST, &ask, &reply);
+    if (status == STATUS_OK) {
+        const msg_pipelines_t *list = reply.message;
+        bool taken = true;
+        for (size_t number = 1; taken; number++) {
+            snprintf(ret_name, size, number > 1 ? "%s-%zu" : "%s", base, number);
+            taken = false;
+            for (size_t i = 0; i < list->pipelines.count && !taken; i++) {
+                taken = strcmp(list->pipelines.items[i].name, ret_name) == 0;
+            }
+        }
+    }
+    reply_fini(&reply);
+    return status;
+}
+
+static void push_hint(const recorded_t *recorded, const char *name) {
+    for (size_t i = 0; i < recorded->count; i++) {
+        if (strcmp(recorded->sources[i].scheme, "push") == 0) {
+            fprintf(stderr, "push to it: reprise push %s %s\n", name, recorded->transforms[i].name);
+        }
+    }
+}
+
+static status_t recorded_run(client_t *client, const call_t *call, recorded_t *recorded) {
+    char chosen[128];
+    const char *name = call_value(call, "name");
+    status_t status = sources_parse(client, call, recorded);
+    if (status == STATUS_OK && !name) {
+        status = name_choose(client, recorded->sources[0].scheme, chosen, sizeof chosen);
+        name = chosen;
+    }
+    if (status != STATUS_OK) {
+        return status;
+    }
+    reply_t reply = {0};
+    msg_pipeline_t definition = {.has_name = true, .name = name, .has_transforms = true};
+    definition.transforms.count = recorded->count;
+    definition.transforms.items = recorded->transforms;
+    status = run_ask(client, call, name, &definition, &reply);
+    if (status == STATUS_OK) {
+        const msg_pipeline_run_answer_t *run_answer = reply.message;
+        if (!client->json && run_answer->started) {
+            fprintf(stderr, "recording %s, job %s\n", name, run_answer->job ? run_answer->job : "?");
+            push_hint(recorded, name);
+            fflush(stderr);
+        } else if (!client->json) {
+            run_print(name, run_answer);
+        }
+        status = run_follow(client, name, &reply, true);
+    }
+    reply_fini(&reply);
+    return status;
+}
+
+static status_t record(client_t *client, const call_t *call) {
+    recorded_t *recorded = calloc(1, sizeof *recorded);
+    must(recorded);
+    client_catch_interrupts(client);
+    status_t status = recorded_run(client, call, recorded);
+    for (size_t i = 0; i < recorded->count; i++) {
+        url_fini(&recorded->sources[i]);
+    }
+    free(recorded);
+    return status;
+}
+
+static const flag_t record_flags[] = {
+    {"limit", "LIMITS", "End the recording after these: `60s,1GB,1000` (a time, bytes,\nelements), or by name: `count=1e6,bytes=none`."},
+    {"name", "NAME", "Name the pipeline. Default: the kind of source, and a number."},
+    {"tag", "TAG", "Tag the source's elements; once a source, in their order."},
+    {0},
+};
+const command_t command_record = {
+    .name = "record",
+    .synopsis = "SOURCE…",
+    .doc = "Record a source until a limit, its end or Ctrl-C.",
+    .more = "Several sources are recorded into one recording. With the --name of a pipeline\n"
+            "that has recorded the same sources, nothing is recorded again.",
+    .arguments_min = 1,
+    .arguments_max = ARGUMENTS_ANY,
+    .flags = record_flags,
+    .run = record,
+    .help = url_print_help,
+};
