@@ -99,7 +99,7 @@ bool wire_map_get(bytes_t in, const char *key, bytes_t *ret_value)
     }
     size_t size = strlen(key);
     at += map.size;
-    for (uint32_t i = 0; i < map.length; i++) {
+    for (uint32_t i = 0; i < map.length && at < end; i++) {
         head_t head = head_read(at, (size_t)(end - at));
         const uint8_t *value = head.kind == HEAD_TEXT && head_own(&head) <= (size_t)(end - at) ? at + head_own(&head) : head_skip(at, end);
         const uint8_t *next = head_skip(value, end);

@@ -180,6 +180,17 @@ static void a_key_of_a_map_is_found_whatever_stands_before_it(void **state)
     assert_false(wire_map_get(BYTES(""), "op", &value));
 }
 
+/* The contract asks for a walk before; a caller that forgets it shall not hang for a minute. */
+static void a_map_that_lies_ends_where_its_bytes_end(void **state)
+{
+    (void)state;
+    bytes_t value;
+    assert_false(wire_map_get(BYTES("\xdf\xff\xff\xff\xff\xa1x\x01"), "op", &value));
+    assert_false(wire_map_get(BYTES("\xdf\xff\xff\xff\xff\xa2op"), "op", &value));
+    assert_false(wire_map_get(BYTES("\x81\xa9op"), "op", &value));
+    assert_true(wire_map_get(BYTES("\xdf\xff\xff\xff\xff\xa2op\x01"), "op", &value));
+}
+
 static void numbers_are_read_in_every_width(void **state)
 {
     (void)state;
@@ -247,6 +258,7 @@ int main(void)
         cmocka_unit_test(more_values_than_the_limit_are_refused),
         cmocka_unit_test(the_byte_that_means_nothing_is_refused),
         cmocka_unit_test(a_key_of_a_map_is_found_whatever_stands_before_it),
+        cmocka_unit_test(a_map_that_lies_ends_where_its_bytes_end),
         cmocka_unit_test(numbers_are_read_in_every_width),
         cmocka_unit_test(a_star_stands_for_any_text),
     };
