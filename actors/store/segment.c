@@ -160,55 +160,64 @@ void segment_release(segment_t **segment)
 }
 
 /* ---- records ---- */
-int64_t segment_read(const segment_t *segment, uint64_t offset, uint64_t end, bool check, record_view_t *ret_record)
+/* What is asked of a map's bytes from `offset` to `end`. */
+typedef struct query {
+    const segment_t *segment;
+    uint64_t offset, end;
+    bool check;
+    record_view_t *ret_record;
+    uint64_t number;
+} query_t;
+
+/* The one place that a read error comes back to: it may use nothing but what it was called with. */
+static int64_t guard_run(int64_t (*read)(const query_t *query), const query_t *query)
 {
-    must(offset <= end && end <= segment->size);
+    must(query->offset <= query->end && query->end <= query->segment->size);
     if (sigsetjmp(guard_place, 0)) {
         guard_segment = NULL;
         return SEGMENT_UNREADABLE;
     }
-    guard_segment = segment;
+    guard_segment = query->segment;
 
-    int64_t size = record_read((bytes_t){segment->data + offset, end - offset}, check, ret_record);
+    int64_t result = read(query);
 
     guard_segment = NULL;
-    return size;
+    return result;
 }
 
-static uint64_t find_from(const segment_t *segment, uint64_t offset, uint64_t end, uint64_t number)
+static int64_t read_one(const query_t *query)
 {
-    uint64_t from = offset;
+    return record_read((bytes_t){query->segment->data + query->offset, query->end - query->offset}, query->check, query->ret_record);
+}
 
-    while (end - offset >= RECORD_OVERHEAD) {
-        const uint8_t *at = memchr(segment->data + offset, 0x98, end - offset - RECORD_OVERHEAD + 1);
+int64_t segment_read(const segment_t *segment, uint64_t offset, uint64_t end, bool check, record_view_t *ret_record)
+{
+    return guard_run(read_one, &(query_t){.segment = segment, .offset = offset, .end = end, .check = check, .ret_record = ret_record});
+}
+
+static int64_t read_next_valid(const query_t *query)
+{
+    const uint8_t *data = query->segment->data;
+
+    for (uint64_t offset = query->offset; query->end - offset >= RECORD_OVERHEAD; offset++) {
+        const uint8_t *at = memchr(data + offset, 0x98, query->end - offset - RECORD_OVERHEAD + 1);
         record_view_t record;
 
         if (!at)
             break;
-        offset = (uint64_t)(at - segment->data);
+        offset = (uint64_t)(at - data);
 
-        bytes_t in = {at, end - offset};
+        bytes_t in = {at, query->end - offset};
 
         /* The checksum is worked out only for what has the right number: the search stays linear in all but forged files. */
-        if (record_read(in, false, &record) > 0 && record.number >= number &&
-            record.number - number <= (offset - from) / RECORD_OVERHEAD + 1 && record_read(in, true, &record) > 0)
-            return offset;
-        offset++;
+        if (record_read(in, false, &record) > 0 && record.number >= query->number &&
+            record.number - query->number <= (offset - query->offset) / RECORD_OVERHEAD + 1 && record_read(in, true, &record) > 0)
+            return (int64_t)offset;
     }
-    return end;
+    return (int64_t)query->end;
 }
 
 int64_t segment_find(const segment_t *segment, uint64_t offset, uint64_t end, uint64_t number)
 {
-    must(offset <= end && end <= segment->size);
-    if (sigsetjmp(guard_place, 0)) {
-        guard_segment = NULL;
-        return SEGMENT_UNREADABLE;
-    }
-    guard_segment = segment;
-
-    uint64_t found = find_from(segment, offset, end, number);
-
-    guard_segment = NULL;
-    return (int64_t)found;
+    return guard_run(read_next_valid, &(query_t){.segment = segment, .offset = offset, .end = end, .number = number});
 }
