@@ -1,0 +1,197 @@
+/* Acknowledgements and what they wait for. Without `sync` they follow the append, many batches in one; with it they wait for an fdatasync that
+ * began after the append, one for all that wait. The syncer is asked and answers later, so the disk never stands in the way of appending. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "recorder_state.h"
+
+enum {
+    INTERVAL_US = 100 * 1000,              /* `interval`: on the disk at most this long after an append */
+    RETRY_US = 5 * 1000,                   /* a peer that reads too slowly is tried again */
+    UNSYNCED_MAX = 64 * 1024 * 1024,       /* with this much not on the disk yet, senders wait for it */
+};
+
+void acks_due(recorder_t *self, attachment_t *attachment) {
+    if (attachment->due) return;
+    attachment->due = true;
+    LIST_INSERT_HEAD(&self->dues, attachment, due_link);
+}
+
+static void acks_undue(attachment_t *attachment) {
+    attachment->due = false;
+    LIST_REMOVE(attachment, due_link);
+}
+
+/* Must senders wait for the disk? */
+static bool acks_wait(const recorder_t *self, const recording_t *recording) {
+    uint64_t unsynced = recording->bytes - recording->synced;
+    switch (actor_config(self->me)->durability) {
+    case DURABILITY_ASYNC: return false;
+    case DURABILITY_INTERVAL: return unsynced >= UNSYNCED_MAX;
+    case DURABILITY_SYNC: break;
+    }
+    return unsynced > 0;
+}
+
+/* A batch that was cut is not acknowledged: the stop that follows says what was taken of it. */
+static uint64_t ack_seq(const attachment_t *attachment) {
+    return attachment->producer->seq - (attachment->producer->cut ? 1 : 0);
+}
+
+/* Acknowledges up to `seq` and takes it off the list. Afterwards the attachment may be gone. */
+static void ack_send(recorder_t *self, attachment_t *attachment, uint64_t seq) {
+    msg_source_ack_t ack = {.source = attachment->source, .tag = attachment->tag, .seq = (int64_t)seq};
+    acks_undue(attachment);
+    sent_t sent = seq > 0 ? connection_send(self, attachment->connection, MSG_SOURCE_ACK, &ack) : SENT;
+    if (sent == SENT_GONE) {
+        connection_t *connection = attachment->connection;
+        connection_remove(self, &connection);
+        return;
+    }
+    if (sent == SENT_FULL) {
+        acks_due(self, attachment);
+        self->acks_full = true;
+        return;
+    }
+    attachment->unacked = 0;
+    bool going = attachment->leaving || attachment->done;
+    if (ack_seq(attachment) > seq || (going && acks_wait(self, attachment->recording))) {
+        acks_due(self, attachment);
+    } else if (attachment->leaving) {
+        attachment_stop(self, attachment, attachment->leaving);
+    } else if (attachment->done) {
+        actor_answer(self->me, attachment->done, NULL);
+        attachment->done = 0;
+        attachment_remove(self, &attachment);
+    }
+}
+
+static int on_due(void *state, uint64_t context, fault_t *why) {
+    recorder_t *self = state;
+    (void)context;
+    (void)why;
+    self->due_timer = 0;
+    acks_send(self);
+    return 0;
+}
+
+void acks_send(recorder_t *self) {
+    /* Off the list before any is sent: one that has to wait goes back on it, and a peer that is gone takes its others along. */
+    LIST_HEAD(, attachment) now = {LIST_FIRST(&self->dues)};
+    if (now.lh_first) now.lh_first->due_link.le_prev = &now.lh_first;
+    LIST_INIT(&self->dues);
+    self->acks_full = false;
+    attachment_t *attachment;
+    while ((attachment = LIST_FIRST(&now))) {
+        recording_t *recording = attachment->recording;
+        if (recording->reel->broken) {
+            acks_undue(attachment);
+        } else if (acks_wait(self, recording)) {
+            acks_undue(attachment);
+            acks_due(self, attachment);
+        } else {
+            ack_send(self, attachment, ack_seq(attachment));
+        }
+    }
+    if (self->acks_full && !self->due_timer) self->due_timer = actor_after(self->me, RETRY_US, on_due, 0);
+}
+
+/* ---- the disk ---- */
+
+static int on_sync_timer(void *state, uint64_t context, fault_t *why) {
+    recorder_t *self = state;
+    recording_t *recording = shelf_find_number(self, context);
+    (void)why;
+    if (!recording || !recording->reel) return 0;
+    recording->sync_timer = 0;
+    sync_begin(self, recording);
+    return 0;
+}
+
+/* Back to those that are due: with nothing acknowledged, if that is what happened. */
+static void round_clear(recorder_t *self, recording_t *recording) {
+    attachment_t *attachment;
+    while ((attachment = LIST_FIRST(&recording->round))) {
+        acks_undue(attachment);
+        acks_due(self, attachment);
+    }
+}
+
+static void round_done(recorder_t *self, recording_t *recording) {
+    reel_t *reel = recording->reel;
+    attachment_t *attachment;
+    recording->synced = recording->syncing_to;
+    for (size_t i = 0; i < recording->syncing_finished; i++) free(reel->finished_paths[i]);
+    reel->finished_count -= recording->syncing_finished;
+    if (reel->finished_count > 0)
+        memmove(reel->finished_paths, reel->finished_paths + recording->syncing_finished, reel->finished_count * sizeof(char *));
+    while ((attachment = LIST_FIRST(&recording->round))) ack_send(self, attachment, attachment->round_seq);
+    if (recording->synced < recording->bytes && (recording->finish || recording->closing))
+        sync_begin(self, recording);
+    else if (recording->finish || recording->closing)
+        finish_synced(self, recording, NULL);
+    else
+        sync_schedule(self, recording);
+}
+
+static int on_synced(void *state, const answer_t *answer, uint64_t context, fault_t *why) {
+    recorder_t *self = state;
+    recording_t *recording = shelf_find_number(self, context);
+    (void)why;
+    if (!recording || !recording->reel) return 0;
+    if (answer->refusal && answer->refusal->code == ERROR_UNAVAILABLE) {
+        recording->sync_refused = true;
+    } else if (answer->refusal && !recording->sync_failure) {
+        recording->sync_failure = strdup(answer->refusal->message);
+        must(recording->sync_failure);
+    }
+    if (--recording->syncing > 0) return 0;
+    if (recording->sync_failure) {
+        round_clear(self, recording);
+        recording_break(self, recording, recording->sync_failure);
+        if (recording->finish || recording->closing) finish_synced(self, recording, recording->sync_failure);
+    } else if (recording->sync_refused) {
+        round_clear(self, recording);
+        recording->sync_timer = actor_after(self->me, INTERVAL_US, on_sync_timer, recording->number);
+    } else {
+        round_done(self, recording);
+    }
+    return 0;
+}
+
+static void sync_ask(recorder_t *self, recording_t *recording, const char *path) {
+    recording->syncing++;
+    actor_ask(self->me, "syncer", MSG_SYNC, &(msg_sync_t){.path = path, .token = (int64_t)recording->number}, on_synced, recording->number);
+}
+
+void sync_begin(recorder_t *self, recording_t *recording) {
+    reel_t *reel = recording->reel;
+    if (recording->syncing > 0) return;
+    actor_cancel(self->me, &recording->sync_timer);
+    recording->sync_refused = false;
+    recording->syncing_to = recording->bytes;
+    recording->syncing_finished = reel->finished_count;
+    attachment_t *attachment, *next;
+    for (attachment = LIST_FIRST(&self->dues); attachment; attachment = next) {
+        next = LIST_NEXT(attachment, due_link);
+        if (attachment->recording != recording) continue;
+        LIST_REMOVE(attachment, due_link);
+        LIST_INSERT_HEAD(&recording->round, attachment, due_link);
+        attachment->round_seq = ack_seq(attachment);
+    }
+    for (size_t i = 0; i < reel->finished_count; i++) sync_ask(self, recording, reel->finished_paths[i]);
+    sync_ask(self, recording, reel->segment_path);
+}
+
+void sync_schedule(recorder_t *self, recording_t *recording) {
+    if (recording->syncing > 0 || recording->reel->broken || recording->synced >= recording->bytes) return;
+    switch (actor_config(self->me)->durability) {
+    case DURABILITY_ASYNC: return;
+    case DURABILITY_SYNC: sync_begin(self, recording); return;
+    case DURABILITY_INTERVAL: break;
+    }
+    if (acks_wait(self, recording))
+        sync_begin(self, recording);
+    else if (!recording->sync_timer)
+        recording->sync_timer = actor_after(self->me, INTERVAL_US, on_sync_timer, recording->number);
+}

@@ -1,0 +1,167 @@
+/* What the parts of the recorder share. Only the recorder's own files include this. */
+#ifndef REPRISE_RECORDER_STATE_H
+#define REPRISE_RECORDER_STATE_H
+
+#include <sys/queue.h>
+
+#include "reel.h"
+#include "runtime/actor.h"
+
+enum {
+    RECORDER_CREDIT = 4 * 1024 * 1024, /* bytes of all frames that a sender may have unacknowledged */
+    CONNECTION_BUCKETS = 1024,
+};
+
+typedef struct attachment attachment_t;
+
+/* What is to be done once the recording's end is as safe as the durability asks. */
+typedef struct finish {
+    char *state, *stop_reason, *error; /* `error` may be NULL */
+    ticket_t *tickets;
+    size_t tickets_count;
+} finish_t;
+
+typedef struct recording {
+    LIST_ENTRY(recording) writing;   /* among those that have a reel */
+    LIST_HEAD(, attachment) attachments, round;
+    uint64_t number;                 /* names it in the context of a question */
+    char folder[4096];
+    reel_t *reel;                    /* NULL: it is closed */
+    msg_manifest_t *manifest;        /* its own where it is closed; the journal has it otherwise */
+    reel_ledger_t *ledger;
+    int64_t held;                    /* its share in the ledger where it is closed */
+    bool open;                       /* it has a budget: sources are let in */
+    bool told_spent, told_failed;
+    char **followers;                /* the actors to tell when it grows */
+    size_t followers_count;
+    uint64_t records, elements, bytes; /* what was counted and told of it so far */
+    uint64_t synced, syncing_to;     /* bytes known to be on the disk; and once the round under way is over */
+    size_t syncing;                  /* files of that round that are not on the disk yet; 0: no round */
+    size_t syncing_finished;         /* how many of the reel's finished_paths are in the round */
+    bool sync_refused;               /* one of the round could not be asked for: again */
+    char *sync_failure;              /* one of the round failed; NULL: none */
+    timer_id_t sync_timer;
+    finish_t *finish;                /* NULL: not asked for, or over */
+    bool closing;                    /* over; the reel goes with the last sync */
+} recording_t;
+
+/* A peer that feeds something. */
+typedef struct connection {
+    LIST_ENTRY(connection) bucket;
+    LIST_HEAD(, attachment) attachments;
+    peer_t peer;
+    int64_t heard, spoken; /* when, in ticks */
+} connection_t;
+
+struct attachment {
+    LIST_ENTRY(attachment) of_connection, of_recording;
+    LIST_ENTRY(attachment) due_link; /* among those due, or in its recording's round */
+    connection_t *connection;
+    recording_t *recording;
+    reel_producer_t *producer;
+    int64_t source;      /* its number */
+    char *tag;
+    size_t unacked;      /* bytes of frames since the last acknowledgement */
+    bool due;            /* to be acknowledged */
+    uint64_t round_seq;  /* what the round under way brings to the disk */
+    const char *leaving; /* with the next acknowledgement it is stopped, for this reason */
+    ticket_t done;       /* or this is answered, and it is let go */
+};
+
+/* Somebody who waits to be let in. */
+typedef struct join {
+    TAILQ_ENTRY(join) link;
+    uint64_t number; /* names it in the context of a question */
+    recording_t *recording;
+    ticket_t ticket;
+    peer_t peer;
+    char *tag, *producer; /* `producer`: NULL where it has no name */
+    bool resolved;
+    uint32_t stream;
+} join_t;
+
+typedef struct recorder {
+    actor_t *me;
+    recording_t **recordings; /* the oldest first */
+    size_t recordings_count;
+    LIST_HEAD(, recording) writing;
+    reel_ledger_t ledger;
+    LIST_HEAD(, connection) connections[CONNECTION_BUCKETS];
+    size_t connections_count;
+    connection_t *recent; /* who sent last */
+    TAILQ_HEAD(joins, join) joins;
+    size_t joins_count;
+    LIST_HEAD(, attachment) dues; /* to be acknowledged */
+    bool acks_full;               /* a peer could not take its acknowledgement */
+    uint64_t last_number;
+    int64_t last_source;
+    int64_t worker_timeout_us;
+    timer_id_t liveness_timer, due_timer;
+} recorder_t;
+
+/* ---- recorder_shelf.c: the recordings, open and closed ---- */
+int shelf_load(recorder_t *self, fault_t *why);
+void shelf_free(recorder_t *self);
+/* A new one at the end. */
+recording_t *shelf_add(recorder_t *self, const char *id);
+void shelf_remove(recorder_t *self, recording_t **recording);
+recording_t *shelf_find(const recorder_t *self, const char *id);
+recording_t *shelf_find_job(const recorder_t *self, const char *job);
+recording_t *shelf_find_number(const recorder_t *self, uint64_t number);
+recording_t *shelf_newest(const recorder_t *self, const char *pipeline, bool unfinished);
+
+const msg_manifest_t *recording_manifest(const recording_t *recording);
+const msg_recording_job_t *recording_job(const recording_t *recording); /* as its manifest says */
+bool recording_has_ended(const recording_t *recording);
+/* With the numbers as they are now. What it makes lives in `zone`. */
+msg_recording_job_t recording_report(const recording_t *recording, msgpack_zone *zone);
+msg_recording_t recording_description(const recording_t *recording, msgpack_zone *zone);
+msg_recording_place_t recording_place(const recording_t *recording, msgpack_zone *zone);
+/* Changes the manifest on the disk, and here if that worked. */
+int recording_save(recording_t *recording, const msg_manifest_t *manifest, fault_t *why);
+/* Its reel goes; the manifest stays. */
+void recording_close(recorder_t *self, recording_t *recording);
+/* Zeroed memory that lives as long as the zone. */
+void *zone_array(msgpack_zone *zone, size_t count, size_t size);
+
+/* ---- recorder_finish.c: how a recording is written, told of, and ended ---- */
+/* Writes out what was gathered; tells those who follow, and what was reached. */
+void recording_flush(recorder_t *self, recording_t *recording);
+void recording_note_spent(recorder_t *self, recording_t *recording);
+/* Nothing more can be recorded: tells the job supervisor, once. */
+void recording_break(recorder_t *self, recording_t *recording, const char *message);
+void recording_tell_followers(recorder_t *self, recording_t *recording);
+void finish_begin(recorder_t *self, recording_t *recording, const msg_recording_finish_t *order, ticket_t ticket);
+/* Called once all that was appended is on the disk, or with why it is not. */
+void finish_synced(recorder_t *self, recording_t *recording, const char *failure);
+void finish_free(finish_t **finish);
+
+/* ---- recorder_acks.c: acknowledgements, and what they wait for ---- */
+void acks_due(recorder_t *self, attachment_t *attachment);
+/* Sends what may be sent, and sees to it that the rest will be. */
+void acks_send(recorder_t *self);
+/* Has all that was appended brought to the disk, unless that is under way. */
+void sync_begin(recorder_t *self, recording_t *recording);
+/* After an append: sees to it that it will be on the disk, as the durability asks. */
+void sync_schedule(recorder_t *self, recording_t *recording);
+
+/* ---- recorder_join.c: who wants to feed ---- */
+handler_fn ingest_attach;
+/* Lets in those who wait for this recording; refuses them. */
+void joins_let_in(recorder_t *self, recording_t *recording);
+void joins_refuse(recorder_t *self, recording_t *recording);
+void joins_free(recorder_t *self);
+
+/* ---- recorder_ingest.c: who feeds, and what they send ---- */
+handler_fn ingest_batch, ingest_done, ingest_fail, ingest_pong;
+/* Made where the peer is new; goes with its last attachment. */
+connection_t *connection_of(recorder_t *self, const peer_t *peer);
+void connection_remove(recorder_t *self, connection_t **connection);
+void connections_free(recorder_t *self);
+/* Sends to the peer behind a connection, and notes that. SENT_GONE: the caller lets it go. */
+sent_t connection_send(recorder_t *self, connection_t *connection, message_id_t id, const void *message);
+/* Says why, and lets it go. */
+void attachment_stop(recorder_t *self, attachment_t *attachment, const char *reason);
+void attachment_remove(recorder_t *self, attachment_t **attachment);
+
+#endif

@@ -1,0 +1,124 @@
+/* The verifier reads a whole recording again and says what does not match its checksums. That takes as long as the disk takes, so it is an
+ * actor of its own, and it reads a piece at a time: several verifications take turns, and one that was asked later is not kept waiting.
+ *
+ * A recording that is being written is checked as far as it went when it was asked about. */
+#include "verifier.h"
+
+#include <stdlib.h>
+#include <sys/queue.h>
+
+#include "store/reader.h"
+
+enum { STEP_BYTES = 8 * 1024 * 1024 };
+
+typedef struct check {
+    TAILQ_ENTRY(check) link;
+    ticket_t ticket;  /* also names it in the context of a question or timer */
+    verify_t *verify; /* NULL: the recorder has not said yet where it is */
+} check_t;
+
+typedef struct verifier {
+    actor_t *me;
+    TAILQ_HEAD(checks, check) checks;
+} verifier_t;
+
+/* ---- life ---- */
+
+static void *verifier_create(actor_t *me, bytes_t args, fault_t *why) {
+    verifier_t *self = calloc(1, sizeof *self);
+    (void)args;
+    (void)why;
+    must(self);
+    self->me = me;
+    TAILQ_INIT(&self->checks);
+    return self;
+}
+
+static void check_free(verifier_t *self, check_t **check) {
+    TAILQ_REMOVE(&self->checks, *check, link);
+    if ((*check)->verify) verify_close(&(*check)->verify);
+    free(*check);
+    *check = NULL;
+}
+
+static void verifier_destroy(void **state) {
+    verifier_t *self = *state;
+    check_t *check;
+    if (!self) return;
+    while ((check = TAILQ_FIRST(&self->checks))) check_free(self, &check);
+    free(self);
+    *state = NULL;
+}
+
+/* ---- messages ---- */
+
+static check_t *check_find(verifier_t *self, uint64_t ticket) {
+    check_t *check;
+    TAILQ_FOREACH(check, &self->checks, link) {
+        if (check->ticket == ticket) return check;
+    }
+    return NULL;
+}
+
+static int on_step(void *state, uint64_t context, fault_t *why) {
+    verifier_t *self = state;
+    check_t *check = check_find(self, context);
+    fault_t problem;
+    (void)why;
+    must(check);
+    int left = verify_step(check->verify, STEP_BYTES, &problem);
+    if (left > 0) {
+        actor_after(self->me, 0, on_step, context);
+        return 0;
+    }
+    if (left < 0)
+        actor_refuse(self->me, check->ticket, ERROR_INTERNAL, NULL, "%s", problem.text);
+    else
+        actor_answer(self->me, check->ticket, verify_result(check->verify));
+    check_free(self, &check);
+    return 0;
+}
+
+static int on_place(void *state, const answer_t *answer, uint64_t context, fault_t *why) {
+    verifier_t *self = state;
+    const msg_recording_place_t *place = answer->message;
+    check_t *check = check_find(self, context);
+    fault_t problem;
+    (void)why;
+    must(check);
+    if (place) check->verify = verify_open(place->folder, (uint64_t)place->segment, (uint64_t)place->length, &problem);
+    if (check->verify) {
+        actor_after(self->me, 0, on_step, context);
+        return 0;
+    }
+    if (answer->refusal)
+        actor_refuse_as(self->me, check->ticket, answer->refusal);
+    else
+        actor_refuse(self->me, check->ticket, ERROR_INTERNAL, NULL, "%s", problem.text);
+    check_free(self, &check);
+    return 0;
+}
+
+static int on_verify(void *state, const envelope_t *in, fault_t *why) {
+    verifier_t *self = state;
+    const msg_recording_verify_t *m = in->message;
+    check_t *check = calloc(1, sizeof *check);
+    (void)why;
+    must(check);
+    check->ticket = in->ticket;
+    TAILQ_INSERT_TAIL(&self->checks, check, link);
+    actor_ask(self->me, "recorder", MSG_RECORDING_LOCATE,
+              &(msg_recording_locate_t){.has_recording = true, .recording = m->recording, .follow = false}, on_place, in->ticket);
+    return 0;
+}
+
+/* ---- the class ---- */
+
+const actor_class_t verifier_class = {
+    .name = "verifier",
+    .doc = "Reads whole recordings again and reports what does not match its checksums.",
+    .create = verifier_create,
+    .destroy = verifier_destroy,
+    .takes = {[MSG_RECORDING_VERIFY] = on_verify},
+    .sends = {MSG_RECORDING_LOCATE, MSG_NONE},
+};
