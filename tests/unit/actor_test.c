@@ -1,90 +1,419 @@
 /* An actor's life on the stage: it fails and comes back, and nobody who asked it is forgotten. */
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "echo.h"
 
-#include "tests/stage/stage.h"
-
-/* A small actor: it keeps what it was told, answers at once or later, and fails when it is told to. Its messages are borrowed from the
- * lists: CATALOG_READ{kind} is a question, CHILD_STOP{name} a tell. */
-typedef struct echo {
-    actor_t *me;
-    ticket_t kept[16];
-    size_t count;
-    int64_t told;
-} echo_t;
-
-static void *echo_create(actor_t *me, bytes_t args, fault_t *why) {
-    (void)args, (void)why;
-    echo_t *echo = calloc(1, sizeof *echo);
-    echo->me = me;
-    return echo;
-}
-
-static void echo_destroy(void **state) {
-    free(*state);
-    *state = NULL;
-}
-
-static void echo_answer(echo_t *echo, ticket_t ticket, const char *key) {
-    msg_document_t document = {.kind = "echo", .key = key};
-    actor_answer(echo->me, ticket, &(msg_documents_t){.documents = {1, &document}});
-}
-
-/* "later": waits for the next tell. "fail": the actor fails on it. "forward": another answers. */
-static int on_read(void *state, const envelope_t *in, fault_t *why) {
-    echo_t *echo = state;
-    const msg_catalog_read_t *m = in->message;
-    if (strcmp(m->kind, "fail") == 0) return fault_set(why, "told to fail by the test");
-    if (strcmp(m->kind, "later") == 0) {
-        echo->kept[echo->count++] = in->ticket;
-    } else if (strcmp(m->kind, "forward") == 0) {
-        actor_forward(echo->me, in, "other");
-    } else {
-        char key[64];
-        snprintf(key, sizeof key, "%s %lld", m->kind, (long long)echo->told);
-        echo_answer(echo, in->ticket, key);
-    }
-    return 0;
-}
-
-static int on_stop(void *state, const envelope_t *in, fault_t *why) {
-    (void)why;
-    echo_t *echo = state;
-    const msg_child_stop_t *m = in->message;
-    echo->told++;
-    for (size_t i = 0; i < echo->count; i++) echo_answer(echo, echo->kept[i], m->name);
-    echo->count = 0;
-    return 0;
-}
-
-static const actor_class_t echo_class = {
-    .name = "echo",
-    .doc = "Answers.",
-    .create = echo_create,
-    .destroy = echo_destroy,
-    .takes = {[MSG_CATALOG_READ] = on_read, [MSG_CHILD_STOP] = on_stop},
-    .sends = {MSG_CATALOG_READ},
-};
-
-static const char *read_key(stage_t *stage, const char *kind) {
-    const msg_documents_t *documents = stage_get(stage, "echo", MSG_CATALOG_READ, &(msg_catalog_read_t){.kind = kind});
-    assert_int_equal(documents->documents.count, 1);
-    return documents->documents.items[0].key;
-}
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static void an_actor_answers_what_it_is_asked(void **test) {
     (void)test;
-    stage_t *stage = stage_create(1, NULL);
-    stage_add(stage, &echo_class, "echo", (bytes_t){0});
-    assert_string_equal(read_key(stage, "hello"), "hello 0");
+    stage_t *stage = stage_with(&echo_class);
+    assert_true(stage_is_ready(stage, "echo"));
+    assert_answer(stage, ask(stage, "hello"), "hello", 1);
+    stage_destroy(&stage);
+}
+
+static void a_failed_actor_loses_its_state_and_not_its_requests(void **test) {
+    (void)test;
+    stage_t *stage = stage_with(&echo_class);
+    ask(stage, "hello");
+    stage_take(stage, "test", MSG_NONE);
+    uint64_t a = ask(stage, "later a"), b = ask(stage, "later b"), c = ask(stage, "later c");
+    stage_fail(stage, "echo");
+    stage_run(stage);
+    assert_int_equal(echoes.creates, 2);
+    assert_true(stage_is_ready(stage, "echo"));
+    assert_null(stage_take(stage, "test", MSG_NONE));
+    tell(stage, "answer");
+    assert_answer(stage, a, "later a", 1);
+    assert_answer(stage, b, "later b", 2);
+    assert_answer(stage, c, "later c", 3);
+    stage_destroy(&stage);
+}
+
+static void the_request_that_it_failed_on_is_refused_and_may_be_asked_again(void **test) {
+    (void)test;
+    stage_t *stage = stage_with(&echo_class);
+    uint64_t kept = ask(stage, "later a"), killer = ask(stage, "fail");
+    refusal_t no = assert_refused(stage, killer, ERROR_UNAVAILABLE, "echo failed on this request");
+    assert_true(no.retry);
+    assert_string_equal(stage_failure(stage, "echo"), "told to fail by the test");
+    tell(stage, "answer");
+    assert_answer(stage, kept, "later a", 1);
+    assert_null(stage_take(stage, "test", MSG_NONE));
+    stage_destroy(&stage);
+}
+
+static void a_tell_that_it_failed_on_is_not_delivered_again(void **test) {
+    (void)test;
+    stage_t *stage = stage_with(&echo_class);
+    tell(stage, "fail");
+    stage_advance(stage, 1000000);
+    assert_int_equal(stage_failures(stage, "echo"), 1);
     assert_true(stage_is_ready(stage, "echo"));
     stage_destroy(&stage);
+}
+
+static void unanswered_requests_come_before_those_that_arrived_meanwhile(void **test) {
+    (void)test;
+    stage_t *stage = stage_with(&echo_class);
+    uint64_t a = ask(stage, "later a"), b = ask(stage, "later b");
+    echoes.fails_to_create = 1;
+    stage_fail(stage, "echo");
+    stage_run(stage);
+    assert_false(stage_is_ready(stage, "echo"));
+    uint64_t c = ask(stage, "c");
+    tell(stage, "answer");
+    assert_null(stage_take(stage, "test", MSG_NONE));
+    stage_advance(stage, 20000);
+    assert_true(stage_is_ready(stage, "echo"));
+    assert_answer(stage, c, "c", 3);
+    assert_answer(stage, a, "later a", 1);
+    assert_answer(stage, b, "later b", 2);
+    stage_destroy(&stage);
+}
+
+static void a_request_that_was_answered_is_not_delivered_again(void **test) {
+    (void)test;
+    stage_t *stage = stage_with(&echo_class);
+    assert_answer(stage, ask(stage, "hello"), "hello", 1);
+    stage_fail(stage, "echo");
+    stage_run(stage);
+    assert_null(stage_take(stage, "test", MSG_NONE));
+    assert_answer(stage, ask(stage, "again"), "again", 1);
+    stage_destroy(&stage);
+}
+
+static void a_forwarded_request_is_answered_though_the_actor_failed(void **test) {
+    (void)test;
+    const char *names[] = {"forward", "forward as"};
+    for (size_t i = 0; i < 2; i++) {
+        stage_t *stage = stage_with(&echo_class);
+        uint64_t number = ask(stage, names[i]);
+        const stage_message_t *forwarded = stage_take(stage, "other", MSG_TEST_STREAM_STATUS);
+        assert_string_equal(forwarded->from, "echo");
+        stage_fail(stage, "echo");
+        stage_run(stage);
+        assert_null(stage_take(stage, "other", MSG_NONE));
+        stage_answer(stage, forwarded, &(msg_test_stream_t){.has_endpoint = true, .endpoint = "other", .replays = 7});
+        stage_run(stage);
+        assert_answer(stage, number, "other", 7);
+        stage_destroy(&stage);
+    }
+}
+
+static void a_forwarded_request_that_is_refused_is_refused_in_the_same_words(void **test) {
+    (void)test;
+    stage_t *stage = stage_with(&echo_class);
+    uint64_t number = ask(stage, "forward");
+    stage_refuse(stage, stage_take(stage, "other", MSG_NONE), ERROR_NOT_FOUND, "no pipeline `forward`");
+    stage_run(stage);
+    assert_refused(stage, number, ERROR_NOT_FOUND, "no pipeline `forward`");
+    stage_destroy(&stage);
+}
+
+static void an_answer_to_a_former_state_is_dropped(void **test) {
+    (void)test;
+    stage_t *stage = stage_with(&echo_class);
+    uint64_t number = ask(stage, "ask");
+    const stage_message_t *first = stage_take(stage, "other", MSG_NONE);
+    stage_fail(stage, "echo");
+    stage_run(stage);
+    const stage_message_t *second = stage_take(stage, "other", MSG_NONE); /* the request was delivered again */
+    assert_int_not_equal(first->head.number, second->head.number);
+    stage_answer(stage, first, &(msg_test_stream_t){.has_endpoint = true, .endpoint = "first"});
+    stage_run(stage);
+    assert_string_equal(echoes.answered, "");
+    stage_answer(stage, second, &(msg_test_stream_t){.has_endpoint = true, .endpoint = "second"});
+    stage_run(stage);
+    assert_answer(stage, number, "second", 1);
+    stage_destroy(&stage);
+}
+
+static void a_second_answer_to_one_question_is_dropped(void **test) {
+    (void)test;
+    stage_t *stage = stage_with(&echo_class);
+    uint64_t number = ask(stage, "ask");
+    const stage_message_t *question = stage_take(stage, "other", MSG_NONE);
+    stage_answer(stage, question, &(msg_test_stream_t){.has_endpoint = true, .endpoint = "first"});
+    stage_answer(stage, question, &(msg_test_stream_t){.has_endpoint = true, .endpoint = "second"});
+    stage_run(stage);
+    assert_answer(stage, number, "first", 1);
+    assert_null(stage_take(stage, "test", MSG_NONE));
+    stage_destroy(&stage);
+}
+
+static void the_timers_of_a_former_state_do_not_go_off(void **test) {
+    (void)test;
+    stage_t *stage = stage_with(&echo_class);
+    tell(stage, "timer");
+    stage_fail(stage, "echo");
+    stage_advance(stage, 5000);
+    assert_int_equal(echoes.rang, 0);
+    tell(stage, "timer");
+    stage_advance(stage, 999);
+    assert_int_equal(echoes.rang, 0);
+    stage_advance(stage, 1);
+    assert_int_equal(echoes.rang, 1);
+    stage_destroy(&stage);
+}
+
+static void a_cancelled_timer_does_not_go_off(void **test) {
+    (void)test;
+    stage_t *stage = stage_with(&echo_class);
+    tell(stage, "timer");
+    tell(stage, "cancel");
+    tell(stage, "cancel");
+    stage_advance(stage, 5000);
+    assert_int_equal(echoes.rang, 0);
+    stage_destroy(&stage);
+}
+
+static void a_timer_that_fails_fails_the_actor(void **test) {
+    (void)test;
+    stage_t *stage = stage_with(&echo_class);
+    uint64_t kept = ask(stage, "later a");
+    tell(stage, "failing timer");
+    stage_advance(stage, 1000);
+    assert_string_equal(stage_failure(stage, "echo"), "told to fail by its timer");
+    tell(stage, "answer");
+    assert_answer(stage, kept, "later a", 1);
+    stage_destroy(&stage);
+}
+
+static void a_timer_that_sets_itself_again_keeps_no_message_out(void **test) {
+    (void)test;
+    bool between = false;
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        memset(&echoes, 0, sizeof echoes);
+        stage_t *stage = stage_create(seed, NULL);
+        stage_add(stage, &echo_class, "echo", (bytes_t){0});
+        msg_test_stream_status_t m = ask_named("later a");
+        stage_tell(stage, "test", "echo", MSG_CHILD_STOP, &(msg_child_stop_t){.name = "endless timer"});
+        stage_ask(stage, "another", "echo", MSG_TEST_STREAM_STATUS, &m);
+        stage_run(stage);
+        between = between || (echoes.rang_before > 0 && echoes.rang_before < 100);
+        assert_int_equal(echoes.rang, 101);
+        stage_destroy(&stage);
+    }
+    assert_true(between);
+}
+
+static void a_loading_actor_holds_messages_back_until_it_has_loaded(void **test) {
+    (void)test;
+    stage_t *stage = stage_with(&echo_loading_class);
+    assert_false(stage_is_ready(stage, "echo"));
+    uint64_t number = ask(stage, "hello");
+    stage_peer_t peer = {"echo", "client"};
+    msg_test_stream_status_t m = ask_named("from outside");
+    stage_peer_request(stage, peer, MSG_TEST_STREAM_STATUS, &m, (bytes_t){0}, 5);
+    stage_run(stage);
+    assert_null(stage_take(stage, "test", MSG_NONE));
+    assert_false(stage_peer_waits(stage, peer));
+    stage_answer(stage, stage_take(stage, "other", MSG_NONE), &(msg_test_stream_t){.running = true});
+    stage_run(stage);
+    assert_true(stage_is_ready(stage, "echo"));
+    assert_answer(stage, number, "hello", 1);
+    const msg_test_stream_t *answer = stage_peer_answer(stage, peer, MSG_TEST_STREAM);
+    assert_string_equal(answer->endpoint, "from outside");
+    stage_destroy(&stage);
+}
+
+static void an_actor_that_cannot_load_has_failed_as_it_started(void **test) {
+    (void)test;
+    stage_t *stage = stage_with(&echo_loading_class);
+    stage_refuse(stage, stage_take(stage, "other", MSG_NONE), ERROR_UNAVAILABLE, "other is not running");
+    stage_run(stage);
+    assert_false(stage_is_ready(stage, "echo"));
+    assert_string_equal(stage_failure(stage, "echo"), "cannot load: other is not running");
+    stage_advance(stage, 1000000);
+    assert_int_equal(echoes.creates, 1);
+    stage_destroy(&stage);
+}
+
+static void an_actor_that_fails_while_it_loads_again_loads_again(void **test) {
+    (void)test;
+    stage_t *stage = stage_with(&echo_loading_class);
+    stage_answer(stage, stage_take(stage, "other", MSG_NONE), &(msg_test_stream_t){.running = true});
+    stage_run(stage);
+    uint64_t kept = ask(stage, "later a");
+    stage_fail(stage, "echo");
+    stage_run(stage);
+    stage_fail(stage, "echo");
+    stage_advance(stage, 20000);
+    assert_int_equal(echoes.creates, 3);
+    assert_non_null(stage_take(stage, "other", MSG_NONE));
+    stage_answer(stage, stage_take(stage, "other", MSG_NONE), &(msg_test_stream_t){.running = true});
+    stage_run(stage);
+    tell(stage, "answer");
+    assert_answer(stage, kept, "later a", 1);
+    stage_destroy(&stage);
+}
+
+static void a_start_whose_doors_do_not_open_is_reported(void **test) {
+    (void)test;
+    memset(&echoes, 0, sizeof echoes);
+    stage_t *stage = stage_create(1, NULL);
+    stage_add(stage, &echo_class, "echo", (bytes_t){0});
+    stage_fail_start(stage, "echo");
+    stage_run(stage);
+    assert_false(stage_is_ready(stage, "echo"));
+    assert_int_equal(echoes.creates, 0);
+    assert_string_equal(stage_failure(stage, "echo"), "cannot bind the endpoint of echo");
+    stage_destroy(&stage);
+}
+
+static void a_full_mailbox_refuses_requests_and_drops_tells(void **test) {
+    (void)test;
+    stage_t *stage = stage_with(&echo_loading_class);
+    const stage_message_t *load = stage_take(stage, "other", MSG_NONE);
+    for (int i = 0; i < 10000; i++) stage_tell(stage, "test", "echo", MSG_CHILD_STOP, &(msg_child_stop_t){.name = "nothing"});
+    stage_run(stage);
+    uint64_t refused = ask(stage, "one too many");
+    assert_refused(stage, refused, ERROR_UNAVAILABLE, "echo has too many messages waiting");
+    tell(stage, "answer");
+    const msg_actor_counted_t *counted = stage_get(stage, "echo", MSG_ACTOR_COUNT, &(msg_actor_count_t){0});
+    assert_int_equal(counted->mailbox, 10000);
+    assert_string_equal(counted->counters.items[0].name, "undelivered");
+    assert_int_equal(counted->counters.items[0].value, 2);
+    stage_answer(stage, load, &(msg_test_stream_t){.running = true});
+    stage_run(stage);
+    assert_answer(stage, ask(stage, "hello"), "hello", 1);
+    stage_destroy(&stage);
+}
+
+static void an_actor_leaves_when_told_and_says_so(void **test) {
+    (void)test;
+    stage_t *stage = stage_with(&echo_class);
+    stage_tell(stage, "supervisor", "echo", MSG_ACTOR_STOP, &(msg_actor_stop_t){0});
+    stage_run(stage);
+    assert_true(stage_has_left(stage, "echo"));
+    stage_destroy(&stage);
+}
+
+static void an_actor_that_has_failed_leaves_when_told(void **test) {
+    (void)test;
+    memset(&echoes, 0, sizeof echoes);
+    echoes.fails_to_create = 1;
+    stage_t *stage = stage_create(1, NULL);
+    stage_add(stage, &echo_class, "echo", (bytes_t){0});
+    stage_run(stage);
+    assert_false(stage_has_left(stage, "echo"));
+    stage_tell(stage, "supervisor", "echo", MSG_ACTOR_STOP, &(msg_actor_stop_t){0});
+    stage_run(stage);
+    assert_true(stage_has_left(stage, "echo"));
+    stage_destroy(&stage);
+}
+
+static void an_actor_settles_when_nothing_more_waits(void **test) {
+    (void)test;
+    stage_t *stage = stage_with(&echo_class);
+    int before = echoes.settled;
+    msg_test_stream_status_t m = ask_named("hello");
+    for (int i = 0; i < 10; i++) stage_ask(stage, "test", "echo", MSG_TEST_STREAM_STATUS, &m);
+    stage_run(stage);
+    assert_int_equal(echoes.settled, before + 1);
+    stage_destroy(&stage);
+}
+
+static void an_actor_that_cannot_settle_has_failed(void **test) {
+    (void)test;
+    stage_t *stage = stage_with(&echo_class);
+    echoes.fails_to_settle = 1;
+    uint64_t kept = ask(stage, "later a");
+    assert_string_equal(stage_failure(stage, "echo"), "told to fail as it settles");
+    assert_int_equal(echoes.creates, 2);
+    tell(stage, "answer");
+    assert_answer(stage, kept, "later a", 1);
+    stage_destroy(&stage);
+}
+
+static void what_is_not_declared_cannot_be_sent(void **test) {
+    (void)test;
+    stage_t *stage = stage_with(&echo_class);
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        fclose(stderr);
+        signal(SIGABRT, SIG_DFL);
+        tell(stage, "undeclared");
+        _exit(0);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status));
+    assert_int_equal(WTERMSIG(status), SIGABRT);
+    stage_destroy(&stage);
+}
+
+/* ---- watches ---- */
+
+static int watched[2];
+
+static int on_readable(void *state, int descriptor, fault_t *why) {
+    echo_t *echo = state;
+    char byte;
+    if (read(descriptor, &byte, 1) != 1) return fault_errno(why, "cannot read");
+    echoes.rang++;
+    if (byte == 'f') return fault_set(why, "told to fail by a byte");
+    if (byte == 'u') actor_unwatch(echo->me, descriptor);
+    return 0;
+}
+
+static void *create_watching(actor_t *me, bytes_t args, fault_t *why) {
+    void *state = echo_create(me, args, why);
+    actor_watch(me, watched[0], on_readable);
+    return state;
+}
+
+static const actor_class_t watching_class = ECHO_CLASS(create_watching);
+
+static void a_descriptor_is_watched_until_it_is_not(void **test) {
+    (void)test;
+    assert_int_equal(pipe(watched), 0);
+    stage_t *stage = stage_with(&watching_class);
+    assert_int_equal(write(watched[1], "aaf", 3), 3);
+    uint64_t kept = ask(stage, "later a");
+    stage_run(stage);
+    assert_int_equal(echoes.rang, 3);
+    assert_int_equal(echoes.creates, 2); /* and the new state watches again */
+    tell(stage, "answer");
+    assert_answer(stage, kept, "later a", 1);
+    assert_int_equal(write(watched[1], "aub", 3), 3);
+    stage_run(stage);
+    assert_int_equal(echoes.rang, 5);
+    stage_destroy(&stage);
+    close(watched[0]);
+    close(watched[1]);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_actor_answers_what_it_is_asked),
+        cmocka_unit_test(a_failed_actor_loses_its_state_and_not_its_requests),
+        cmocka_unit_test(the_request_that_it_failed_on_is_refused_and_may_be_asked_again),
+        cmocka_unit_test(a_tell_that_it_failed_on_is_not_delivered_again),
+        cmocka_unit_test(unanswered_requests_come_before_those_that_arrived_meanwhile),
+        cmocka_unit_test(a_request_that_was_answered_is_not_delivered_again),
+        cmocka_unit_test(a_forwarded_request_is_answered_though_the_actor_failed),
+        cmocka_unit_test(a_forwarded_request_that_is_refused_is_refused_in_the_same_words),
+        cmocka_unit_test(an_answer_to_a_former_state_is_dropped),
+        cmocka_unit_test(a_second_answer_to_one_question_is_dropped),
+        cmocka_unit_test(the_timers_of_a_former_state_do_not_go_off),
+        cmocka_unit_test(a_cancelled_timer_does_not_go_off),
+        cmocka_unit_test(a_timer_that_fails_fails_the_actor),
+        cmocka_unit_test(a_timer_that_sets_itself_again_keeps_no_message_out),
+        cmocka_unit_test(a_loading_actor_holds_messages_back_until_it_has_loaded),
+        cmocka_unit_test(an_actor_that_cannot_load_has_failed_as_it_started),
+        cmocka_unit_test(an_actor_that_fails_while_it_loads_again_loads_again),
+        cmocka_unit_test(a_start_whose_doors_do_not_open_is_reported),
+        cmocka_unit_test(a_full_mailbox_refuses_requests_and_drops_tells),
+        cmocka_unit_test(an_actor_leaves_when_told_and_says_so),
+        cmocka_unit_test(an_actor_that_has_failed_leaves_when_told),
+        cmocka_unit_test(an_actor_settles_when_nothing_more_waits),
+        cmocka_unit_test(an_actor_that_cannot_settle_has_failed),
+        cmocka_unit_test(what_is_not_declared_cannot_be_sent),
+        cmocka_unit_test(a_descriptor_is_watched_until_it_is_not),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
