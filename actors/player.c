@@ -75,6 +75,7 @@ played_t player_play(player_t *player, actor_t *me, const peer_t *to, int64_t *b
             *ret_delay = FULL_DELAY_US;
         }
         if (how != SENT) break;
+        if (event->body) frame_init(event->body); /* it is the socket's now */
         player->credit -= (int64_t)event->size;
         if (player->steps > 0) player->steps--;
         bytes += event->size;
