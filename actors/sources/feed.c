@@ -284,7 +284,6 @@ void feed_send(feed_t *feed, bytes_t cursor, const int64_t *watermark) {
     feed->sent[message.seq % FEED_UNACKED_MAX] = weight;
     feed->unacked += weight;
     actor_door_tell(feed->me, DOOR, MSG_SOURCE_BATCH, &message, &body);
-    frame_fini(&body);
     if (!feed->silence) feed->silence = actor_after(feed->me, SILENCE, on_silence, feed->heard);
 }
 

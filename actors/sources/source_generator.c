@@ -5,6 +5,7 @@
  * The origin is in the cursor, so that a restart goes on with the same event times; the pace starts anew, without catching up. */
 #include "source_generator.h"
 
+#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -54,7 +55,7 @@ static void element_write(const generator_t *generator, int64_t number, uint8_t 
     memcpy(at, head + used, digits);
     for (size_t i = digits; i < size; i += 16) {
         random = mix(random + UINT64_C(0x9e3779b97f4a7c15));
-        uint64_t text[2] = {(random & nibbles) + letters, ((random >> 4) & nibbles) + letters};
+        uint64_t text[2] = {htole64((random & nibbles) + letters), htole64(((random >> 4) & nibbles) + letters)};
         memcpy(at + i, text, size - i < sizeof text ? size - i : sizeof text);
     }
 }

@@ -1,0 +1,490 @@
+/* The ingest client of the sources inside, with a source that counts. */
+#include "actors/sources/feed.h"
+
+#include "ingest_double.h"
+#include "pack.h"
+
+/* Element n is the text of n, at time n. Its cursor is [n]. */
+typedef struct counter_source {
+    feed_t feed;
+    int64_t next;
+} counter_source_t;
+
+/* What the test wants of it, and what happened to it. */
+static struct {
+    int64_t end, batch; /* elements in all; elements a batch */
+    size_t size;        /* bytes of an element; 0: as its text is */
+    bool ends;
+    char fails[2000];   /* at the end; empty: it does not */
+    int resumed, stopped;
+    actor_t *me;
+} script;
+
+static int counter_produce(void *state, fault_t *why) {
+    counter_source_t *counter = state;
+    (void)why;
+    while (feed_room(&counter->feed) && counter->next < script.end) {
+        for (int64_t i = 0; i < script.batch && counter->next < script.end && !feed_full(&counter->feed); i++, counter->next++) {
+            char text[24];
+            size_t size = (size_t)snprintf(text, sizeof text, "%lld", (long long)counter->next);
+            uint8_t *at = feed_element(&counter->feed, counter->next, script.size > 0 ? script.size : size, (bytes_t){0});
+            if (script.size > 0) memset(at, 'x', script.size);
+            if (script.size == 0 || script.size >= size) memcpy(at, text, size);
+        }
+        int64_t watermark = counter->next;
+        feed_send(&counter->feed, feed_cursor(&counter->feed, &counter->next, 1), &watermark);
+    }
+    if (counter->next == script.end && script.fails[0]) feed_fail(&counter->feed, "%s", script.fails);
+    if (counter->next == script.end && script.ends) feed_done(&counter->feed);
+    return 0;
+}
+
+static int counter_resume(void *state, bytes_t cursor, fault_t *why) {
+    counter_source_t *counter = state;
+    script.resumed++;
+    counter->next = 0;
+    if (cursor.size > 0 && !feed_cursor_read(cursor, &counter->next, 1)) return fault_set(why, "a cursor that was not sent");
+    return 0;
+}
+
+static void counter_stop(void *state) {
+    (void)state;
+    script.stopped++;
+}
+
+static const feed_source_t counter_feed = {"test:counter", counter_resume, counter_produce, counter_stop};
+
+static void counter_destroy(void **state) {
+    counter_source_t *counter = *state;
+    if (!counter) return;
+    feed_fini(&counter->feed);
+    free(counter);
+    *state = NULL;
+}
+
+static void *counter_create(actor_t *me, bytes_t args, fault_t *why) {
+    void *state = calloc(1, sizeof(counter_source_t));
+    msg_generator_payload_t payload;
+    counter_source_t *counter = state;
+    assert_non_null(counter);
+    script.me = me;
+    if (feed_init(&counter->feed, me, &counter_feed, args, RECORD_CLASS(generator_payload), &payload, why) < 0) {
+        counter_destroy(&state);
+        return NULL;
+    }
+    feed_start(&counter->feed);
+    return state;
+}
+
+static int counter_poke(void *state, const envelope_t *in, fault_t *why) {
+    (void)in;
+    return counter_produce(state, why);
+}
+
+static const actor_class_t counter_class = {
+    .name = "counter",
+    .doc = "A source that counts.",
+    .create = counter_create,
+    .destroy = counter_destroy,
+    .takes = {FEED_TAKES, [MSG_RECORDER_RECOVERED] = counter_poke},
+    .sends = {FEED_SENDS},
+    .doors = {FEED_DOOR},
+};
+
+static int setup(void **state) {
+    memset(&script, 0, sizeof script);
+    script.batch = 10;
+    return ingest_setup(state);
+}
+
+static void start(stage_t *stage, int64_t end) {
+    script.end = end;
+    stage_add(stage, &counter_class, "source:7", ingest_args((bytes_t){0}));
+    stage_run(stage);
+}
+
+/* There is more to produce. */
+static void go_on(stage_t *stage, int64_t end) {
+    static const msg_recorder_recovered_t poke;
+    script.end = end;
+    stage_tell(stage, "test", "source:7", MSG_RECORDER_RECOVERED, &poke);
+    stage_run(stage);
+}
+
+/* Everything from 0 on was recorded once and in order. */
+static void assert_recorded(int64_t end) {
+    assert_int_equal(ingest.count, end);
+    for (size_t i = 0; i < ingest.count; i++) {
+        assert_int_equal(strtol(ingest.elements[i].text, NULL, 10), i);
+        assert_int_equal(ingest.elements[i].time, i);
+    }
+}
+
+/* ---- attaching ---- */
+
+static void it_attaches_as_its_actor_to_its_job_and_tag(void **state) {
+    start(*state, 0);
+    assert_int_equal(ingest.attaches, 1);
+    assert_string_equal(ingest.job, "job-1");
+    assert_string_equal(ingest.tag, "Read");
+    assert_string_equal(ingest.producer, "source:7");
+}
+
+static void nothing_is_produced_before_it_is_attached(void **state) {
+    ingest.hold_attach = true;
+    start(*state, 100);
+    assert_int_equal(script.resumed, 0);
+    assert_int_equal(ingest.count, 0);
+    ingest_do(*state, ingest_attach_answer);
+    assert_int_equal(script.resumed, 1);
+    assert_recorded(100);
+}
+
+static void it_goes_on_from_the_cursor_and_the_number_it_is_given(void **state) {
+    ingest.next_seq = 42;
+    ingest.cursor[0] = 0x91;
+    ingest.cursor[1] = 95;
+    ingest.cursor_size = 2;
+    start(*state, 100);
+    assert_int_equal(ingest.count, 5);
+    assert_string_equal(ingest.elements[0].text, "95");
+    assert_int_equal(ingest.next_seq, 43);
+}
+
+static void a_refusal_with_retry_is_followed_by_another_attach_later_and_later(void **state) {
+    ingest.refusals = 4;
+    ingest.refusal = (refusal_t){.code = ERROR_NOT_FOUND, .message = "not yet", .retry = true};
+    start(*state, 10);
+    assert_int_equal(ingest.attaches, 1);
+    stage_advance(*state, 10000);
+    assert_int_equal(ingest.attaches, 2);
+    stage_advance(*state, 10000);
+    assert_int_equal(ingest.attaches, 2);
+    stage_advance(*state, 10000);
+    assert_int_equal(ingest.attaches, 3);
+    stage_advance(*state, 1000000);
+    assert_int_equal(ingest.attaches, 5);
+    assert_recorded(10);
+}
+
+static void a_refusal_without_retry_fails_the_job_with_its_text(void **state) {
+    ingest.refusals = 1;
+    ingest.refusal = (refusal_t){.code = ERROR_NOT_FOUND, .message = "there is no tag `Read`"};
+    start(*state, 10);
+    stage_advance(*state, 10000000);
+    assert_int_equal(ingest.attaches, 1);
+    assert_string_equal(ingest.failure, "there is no tag `Read`");
+    assert_string_equal(ingest.failed_job, "job-1");
+    assert_int_equal(ingest.count, 0);
+}
+
+static void a_job_that_has_ended_needs_no_source(void **state) {
+    ingest.refusals = 1;
+    ingest.refusal = (refusal_t){.code = ERROR_INVALID_STATE, .message = "the job is DONE"};
+    start(*state, 10);
+    stage_advance(*state, 10000000);
+    assert_int_equal(ingest.attaches, 1);
+    assert_string_equal(ingest.failure, "");
+    assert_int_equal(script.stopped, 1);
+}
+
+/* ---- credit ---- */
+
+static void it_sends_while_there_is_credit_and_overshoots_by_one_batch(void **state) {
+    ingest.hold_acks = true;
+    ingest.credit = 10000;
+    script.size = 300;
+    start(*state, 1000000);
+    assert_in_range(ingest.batches, 3, 4); /* of ten elements and a header */
+    ingest_do(*state, ingest_ack);
+    assert_in_range(ingest.batches, 6, 8);
+    ingest.hold_acks = false;
+    script.end = 200;
+    ingest_do(*state, ingest_ack);
+    assert_int_equal(ingest.count, 200);
+}
+
+static void one_acknowledgement_covers_all_before_it(void **state) {
+    ingest.hold_acks = true;
+    ingest.credit = 4000;
+    start(*state, 1000000);
+    int64_t batches = ingest.batches;
+    assert_true(batches > 10);
+    for (int i = 2; i < 10; i++) {
+        ingest_do(*state, ingest_ack);
+        assert_in_range(ingest.batches, batches * i - i * 2, batches * i);
+    }
+}
+
+static void tiny_batches_are_bounded_in_number(void **state) {
+    ingest.hold_acks = true;
+    ingest.credit = INT64_C(1) << 40;
+    script.batch = 1;
+    start(*state, 5000);
+    assert_int_equal(ingest.batches, FEED_UNACKED_MAX);
+    ingest_do(*state, ingest_ack);
+    assert_int_equal(ingest.batches, 2 * FEED_UNACKED_MAX);
+    ingest.hold_acks = false;
+    ingest_do(*state, ingest_ack);
+    assert_recorded(5000);
+}
+
+static void a_batch_is_full_at_its_bytes_or_its_elements(void **state) {
+    ingest.credit = INT64_C(1) << 40;
+    script.batch = 1000000;
+    start(*state, 2 * FEED_BATCH_ELEMENTS + 1);
+    assert_int_equal(ingest.batches, 3);
+    assert_recorded(2 * FEED_BATCH_ELEMENTS + 1);
+}
+
+/* ---- the body ---- */
+
+static void elements_of_every_size_arrive_as_they_are(void **state) {
+    static const size_t sizes[] = {1, 255, 256, 65535, 65536, 300 * 1024, 5 * 1024 * 1024};
+    ingest.credit = INT64_C(1) << 40;
+    start(*state, 0);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        script.size = sizes[i];
+        go_on(*state, (int64_t)i * 3 + 3);
+        assert_int_equal(ingest.count, i * 3 + 3);
+        for (size_t k = i * 3; k < ingest.count; k++) {
+            assert_int_equal(ingest.elements[k].size, sizes[i]);
+            assert_int_equal(ingest.elements[k].time, k);
+            if (sizes[i] > 2) assert_int_equal(ingest.elements[k].text[sizes[i] - 1], 'x');
+        }
+    }
+}
+
+static void negative_times_and_attributes_are_kept(void **state) {
+    static const uint8_t attributes[] = {0x81, 0xa1, 'k', 0xa1, 'v'};
+    start(*state, 0);
+    feed_t feed = {.batch = NULL, .size = 5};
+    uint8_t *at = feed_element(&feed, -5, 3, (bytes_t){attributes, sizeof attributes});
+    memcpy(at, "abc", 3);
+    wire_element_t element = wire_element_at((bytes_t){feed.batch + 5, feed.size - 5});
+    assert_int_equal(element.event_time, -5);
+    assert_int_equal(element.size, feed.size - 5);
+    assert_memory_equal(element.payload.data, "abc", 3);
+    assert_int_equal(element.attributes.size, sizeof attributes);
+    assert_memory_equal(element.attributes.data, attributes, sizeof attributes);
+    free(feed.batch);
+}
+
+static void a_cursor_of_numbers_is_read_back(void **state) {
+    feed_t feed = {0};
+    int64_t numbers[] = {0, -1, INT64_MAX, INT64_MIN, 300}, back[5] = {0};
+    (void)state;
+    msgpack_sbuffer_init(&feed.numbers);
+    bytes_t cursor = feed_cursor(&feed, numbers, 5);
+    assert_true(feed_cursor_read(cursor, back, 5));
+    assert_memory_equal(back, numbers, sizeof numbers);
+    assert_false(feed_cursor_read(cursor, back, 4));
+    assert_false(feed_cursor_read((bytes_t){cursor.data, cursor.size - 1}, back, 5));
+    assert_false(feed_cursor_read((bytes_t){(const uint8_t *)"\x91\xa1x", 3}, back, 1));
+    assert_false(feed_cursor_read((bytes_t){0}, back, 1));
+    msgpack_sbuffer_destroy(&feed.numbers);
+}
+
+/* ---- losing the recorder ---- */
+
+static void a_recorder_that_lost_its_state_gets_everything_once(void **state) {
+    stage_t *stage = *state;
+    ingest.hold_acks = true;
+    ingest.credit = 2000;
+    start(stage, 1000);
+    assert_in_range(ingest.count, 1, 990);
+    ingest.hold_acks = false;
+    stage_fail(stage, "recorder");
+    ingest.source = 0;
+    stage_advance(stage, 6000000);
+    assert_int_equal(ingest.attaches, 2);
+    assert_recorded(1000);
+}
+
+static void a_batch_that_the_recorder_does_not_know_is_sent_again_at_once(void **state) {
+    start(*state, 100);
+    ingest.source = 0;
+    go_on(*state, 200);
+    assert_int_equal(ingest.attaches, 2);
+    assert_recorded(200);
+}
+
+static void batches_that_were_lost_on_the_way_are_noticed_by_the_silence(void **state) {
+    stage_t *stage = *state;
+    start(stage, 100);
+    ingest.deaf = true;
+    go_on(stage, 200);
+    assert_int_equal(ingest.count, 100);
+    ingest.deaf = false;
+    stage_advance(stage, 4000000);
+    assert_int_equal(ingest.attaches, 1);
+    stage_advance(stage, 7000000);
+    assert_int_equal(ingest.attaches, 2);
+    assert_recorded(200);
+}
+
+static void an_idle_source_does_not_mind_the_silence(void **state) {
+    start(*state, 100);
+    stage_advance(*state, 60000000);
+    assert_int_equal(ingest.attaches, 1);
+}
+
+static void a_ping_is_answered_and_breaks_the_silence(void **state) {
+    stage_t *stage = *state;
+    ingest.hold_acks = true;
+    start(stage, 100);
+    for (int i = 0; i < 10; i++) {
+        stage_advance(stage, 2000000);
+        ingest_do(stage, ingest_ping);
+    }
+    assert_int_equal(ingest.pongs, 10);
+    assert_int_equal(ingest.attaches, 1);
+}
+
+static void nack_conflict(void) {
+    msg_source_nack_t nack = {.has_source = true,
+                              .source = ingest.source,
+                              .tag = "Read",
+                              .seq = 99,
+                              .error = {.code = "conflict", .message = "expected 11", .has_expected = true, .expected = 11}};
+    assert_int_equal(actor_send(ingest.me, &ingest.peer, MSG_SOURCE_NACK, &nack, NULL), SENT);
+}
+
+static void a_number_that_was_skipped_is_healed_by_attaching_again(void **state) {
+    start(*state, 100);
+    ingest_do(*state, nack_conflict);
+    assert_int_equal(ingest.attaches, 2);
+    assert_int_equal(script.resumed, 2);
+    assert_string_equal(ingest.failure, "");
+}
+
+static void losing_it_over_and_over_is_not_a_busy_loop(void **state) {
+    stage_t *stage = *state;
+    start(stage, 0);
+    for (int i = 0; i < 100; i++) ingest_do(stage, nack_conflict);
+    assert_in_range(ingest.attaches, 2, 3);
+}
+
+static void nack_bad(void) {
+    ingest_nack(ingest.source, 3, ERROR_BAD_REQUEST, false, "element 7: it must be a list, not text");
+}
+
+static void a_batch_that_is_refused_fails_the_job(void **state) {
+    ingest.hold_acks = true;
+    start(*state, 100);
+    ingest_do(*state, nack_bad);
+    assert_string_equal(ingest.failure, "batch 3 was refused: element 7: it must be a list, not text");
+    assert_int_equal(script.stopped, 1);
+    go_on(*state, 200);
+    assert_int_equal(ingest.count, 100);
+}
+
+static void nack_old(void) {
+    ingest_nack(ingest.source - 1, 3, ERROR_NOT_FOUND, true, "attach again");
+}
+
+static void what_is_said_of_a_former_attachment_is_ignored(void **state) {
+    start(*state, 100);
+    ingest_do(*state, nack_old);
+    assert_int_equal(ingest.attaches, 1);
+    ingest.source--;
+    ingest_do(*state, ingest_stop);
+    ingest.source++;
+    go_on(*state, 200);
+    assert_int_equal(script.stopped, 0);
+    assert_recorded(200);
+}
+
+/* ---- the end ---- */
+
+static void a_stop_is_final(void **state) {
+    start(*state, 100);
+    ingest_do(*state, ingest_stop);
+    assert_int_equal(script.stopped, 1);
+    go_on(*state, 200);
+    stage_advance(*state, 60000000);
+    assert_int_equal(ingest.count, 100);
+    assert_int_equal(ingest.attaches, 1);
+}
+
+static void the_end_is_told_when_everything_is_acknowledged(void **state) {
+    ingest.hold_acks = true;
+    script.ends = true;
+    start(*state, 100);
+    assert_int_equal(ingest.count, 100);
+    assert_int_equal(ingest.dones, 0);
+    ingest_do(*state, ingest_ack);
+    assert_int_equal(ingest.dones, 1);
+    stage_advance(*state, 60000000);
+    assert_int_equal(ingest.dones, 1);
+}
+
+static void an_empty_source_ends_too(void **state) {
+    script.ends = true;
+    start(*state, 0);
+    assert_int_equal(ingest.dones, 1);
+    assert_int_equal(ingest.batches, 0);
+}
+
+static void an_end_that_the_recorder_does_not_know_is_told_again(void **state) {
+    ingest.done_refusals = 2;
+    script.ends = true;
+    start(*state, 100);
+    stage_advance(*state, 1000000);
+    assert_int_equal(ingest.attaches, 3);
+    assert_int_equal(ingest.dones, 1);
+    assert_recorded(100);
+}
+
+static void a_failure_is_told_with_the_job(void **state) {
+    snprintf(script.fails, sizeof script.fails, "cannot read %s", "/a/file");
+    start(*state, 100);
+    assert_string_equal(ingest.failure, "cannot read /a/file");
+    assert_string_equal(ingest.failed_job, "job-1");
+    assert_int_equal(script.stopped, 1);
+    assert_recorded(100);
+}
+
+static void arguments_that_cannot_be_read_are_a_fault(void **state) {
+    fault_t why = {.text = ""};
+    (void)state;
+    assert_null(counter_create(NULL, pack("{ss}", "job", "job-1"), &why));
+    assert_non_null(strstr(why.text, "tag"));
+    assert_null(counter_create(NULL, ingest_args(pack("{ss}", "rate", "x")), &why));
+    assert_non_null(strstr(why.text, "`test:counter`: `rate`"));
+}
+
+int main(void) {
+#define TEST(test) cmocka_unit_test_setup_teardown(test, setup, ingest_teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(it_attaches_as_its_actor_to_its_job_and_tag),
+        TEST(nothing_is_produced_before_it_is_attached),
+        TEST(it_goes_on_from_the_cursor_and_the_number_it_is_given),
+        TEST(a_refusal_with_retry_is_followed_by_another_attach_later_and_later),
+        TEST(a_refusal_without_retry_fails_the_job_with_its_text),
+        TEST(a_job_that_has_ended_needs_no_source),
+        TEST(it_sends_while_there_is_credit_and_overshoots_by_one_batch),
+        TEST(one_acknowledgement_covers_all_before_it),
+        TEST(tiny_batches_are_bounded_in_number),
+        TEST(a_batch_is_full_at_its_bytes_or_its_elements),
+        TEST(elements_of_every_size_arrive_as_they_are),
+        TEST(negative_times_and_attributes_are_kept),
+        TEST(a_cursor_of_numbers_is_read_back),
+        TEST(a_recorder_that_lost_its_state_gets_everything_once),
+        TEST(a_batch_that_the_recorder_does_not_know_is_sent_again_at_once),
+        TEST(batches_that_were_lost_on_the_way_are_noticed_by_the_silence),
+        TEST(an_idle_source_does_not_mind_the_silence),
+        TEST(a_ping_is_answered_and_breaks_the_silence),
+        TEST(a_number_that_was_skipped_is_healed_by_attaching_again),
+        TEST(losing_it_over_and_over_is_not_a_busy_loop),
+        TEST(a_batch_that_is_refused_fails_the_job),
+        TEST(what_is_said_of_a_former_attachment_is_ignored),
+        TEST(a_stop_is_final),
+        TEST(the_end_is_told_when_everything_is_acknowledged),
+        TEST(an_empty_source_ends_too),
+        TEST(an_end_that_the_recorder_does_not_know_is_told_again),
+        TEST(a_failure_is_told_with_the_job),
+        TEST(arguments_that_cannot_be_read_are_a_fault),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

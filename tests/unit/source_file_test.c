@@ -1,0 +1,309 @@
+/* A file as a stream: its lines, their times, and that no restart loses one or gives it twice. */
+#include "actors/sources/source_file.h"
+
+#include <unistd.h>
+
+#include "ingest_double.h"
+#include "pack.h"
+
+static char folder[64];
+static char log_path[96], old_path[96];
+
+static int setup(void **state) {
+    snprintf(folder, sizeof folder, "/tmp/source_file_test.XXXXXX");
+    if (!mkdtemp(folder)) return -1;
+    snprintf(log_path, sizeof log_path, "%s/log", folder);
+    snprintf(old_path, sizeof old_path, "%s/log.1", folder);
+    return ingest_setup(state);
+}
+
+static int teardown(void **state) {
+    unlink(log_path);
+    unlink(old_path);
+    if (rmdir(folder) < 0) return -1;
+    return ingest_teardown(state);
+}
+
+static void append(const char *text) {
+    FILE *file = fopen(log_path, "a");
+    assert_non_null(file);
+    fputs(text, file);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void start(stage_t *stage, bytes_t payload) {
+    stage_add(stage, &source_file_class, "source:1", ingest_args(payload));
+    stage_run(stage);
+}
+
+static void start_plain(stage_t *stage) {
+    start(stage, pack("{ss}", "path", log_path));
+}
+
+static void assert_recorded(const char *const *lines) {
+    size_t count = 0;
+    for (; lines[count]; count++) {
+        if (count >= ingest.count) fail_msg("\"%s\" was not recorded", lines[count]);
+        assert_string_equal(ingest.elements[count].text, lines[count]);
+    }
+    assert_int_equal(ingest.count, count);
+}
+#define LINES(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+static void lines_are_recorded_as_they_come(void **state) {
+    append("one\ntwo\n\nth");
+    start_plain(*state);
+    assert_recorded(LINES("one", "two", ""));
+    append("ree\nfour\n");
+    stage_run(*state);
+    assert_recorded(LINES("one", "two", "", "three", "four"));
+    assert_int_equal(ingest.dones, 0);
+}
+
+static void an_element_that_arrives_has_the_time_of_its_arrival(void **state) {
+    append("one\n");
+    start_plain(*state);
+    int64_t first = stage_now(*state);
+    stage_advance(*state, 5000000);
+    append("two\n");
+    stage_run(*state);
+    assert_int_equal(ingest.elements[0].time, first);
+    assert_int_equal(ingest.elements[1].time, first + 5000000);
+    assert_true(ingest.has_watermark);
+    assert_int_equal(ingest.watermark, first + 5000000);
+}
+
+static void arrival_never_goes_back(void **state) {
+    append("one\n");
+    start_plain(*state);
+    int64_t first = stage_now(*state);
+    stage_set_now(*state, first - 3600000000);
+    append("two\n");
+    stage_run(*state);
+    assert_int_equal(ingest.elements[1].time, first);
+}
+
+static void a_file_that_is_not_followed_ends(void **state) {
+    append("one\ntwo");
+    start(*state, pack("{sssf}", "path", log_path, "follow"));
+    assert_recorded(LINES("one", "two"));
+    assert_int_equal(ingest.dones, 1);
+    append("three\n");
+    stage_run(*state);
+    assert_int_equal(ingest.count, 2);
+}
+
+static void from_the_end_only_later_lines_are_recorded(void **state) {
+    append("old\nolder\n");
+    start(*state, pack("{ssss}", "path", log_path, "from", "end"));
+    assert_int_equal(ingest.count, 0);
+    append("new\n");
+    stage_run(*state);
+    assert_recorded(LINES("new"));
+}
+
+static void from_the_end_is_where_the_end_was_even_if_the_recorder_loses_it(void **state) {
+    append("old\n");
+    start(*state, pack("{ssss}", "path", log_path, "from", "end"));
+    append("one\n");
+    ingest.source = 0;
+    stage_run(*state);
+    assert_int_equal(ingest.attaches, 2);
+    assert_recorded(LINES("one"));
+}
+
+static void rotation_loses_nothing(void **state) {
+    append("one\n");
+    start_plain(*state);
+    append("two\n");
+    assert_int_equal(rename(log_path, old_path), 0);
+    append("three\n");
+    stage_run(*state);
+    assert_recorded(LINES("one", "two", "three"));
+}
+
+static void a_restart_goes_on_where_the_recording_ends(void **state) {
+    stage_t *stage = *state;
+    append("one\ntwo\n");
+    start_plain(stage);
+    stage_fail(stage, "source:1");
+    append("three\n");
+    stage_advance(stage, 1000000);
+    assert_int_equal(ingest.attaches, 2);
+    assert_recorded(LINES("one", "two", "three"));
+}
+
+static void a_restart_after_a_rotation_reads_the_rest_of_the_renamed_file(void **state) {
+    stage_t *stage = *state;
+    append("one\n");
+    start_plain(stage);
+    ingest.deaf = true;
+    append("two\n");
+    stage_run(stage);
+    assert_int_equal(rename(log_path, old_path), 0);
+    append("three\n");
+    stage_fail(stage, "source:1");
+    ingest.deaf = false;
+    stage_advance(stage, 1000000);
+    assert_recorded(LINES("one", "two", "three"));
+}
+
+/* 60,000 lines through a small credit, while the recorder loses its state again and again. */
+static void a_large_file_arrives_once_and_in_order_whatever_happens(void **state) {
+    stage_t *stage = *state;
+    enum { COUNT = 60000 };
+    FILE *file = fopen(log_path, "w");
+    assert_non_null(file);
+    for (int i = 0; i < COUNT; i++) fprintf(file, "line %d %*s\n", i, i % 200, "");
+    assert_int_equal(fclose(file), 0);
+    ingest.credit = 300000;
+    ingest.hold_acks = true;
+    start_plain(stage);
+    for (int i = 0; i < 6; i++) {
+        if (i % 2 == 0) ingest.source = 0;
+        else if (ingest.peer.size > 0) ingest_do(stage, ingest_ack);
+        stage_fail(stage, i % 3 == 0 ? "source:1" : "recorder");
+        stage_advance(stage, 6000000);
+    }
+    assert_in_range(ingest.count, 10000, COUNT - 1);
+    ingest.hold_acks = false;
+    stage_advance(stage, 20000000);
+    assert_int_equal(ingest.count, COUNT);
+    for (size_t i = 0; i < COUNT; i++) assert_int_equal(strtol(ingest.elements[i].text + 5, NULL, 10), i);
+}
+
+/* ---- JSON ---- */
+
+static void json_lines_carry_their_event_time(void **state) {
+    append("{\"ts\": 1500, \"v\": 1}\n\n{\"ts\": \"1970-01-01T00:00:03Z\"}\n");
+    start(*state, pack("{ssssssss}", "path", log_path, "format", "json", "event_time", "/ts", "event_time_unit", "ms"));
+    assert_recorded(LINES("{\"ts\": 1500, \"v\": 1}", "{\"ts\": \"1970-01-01T00:00:03Z\"}"));
+    assert_int_equal(ingest.elements[0].time, 1500000);
+    assert_int_equal(ingest.elements[1].time, 3000000);
+    assert_false(ingest.has_watermark);
+}
+
+static void the_watermark_follows_the_newest_event_time(void **state) {
+    append("{\"ts\": 5}\n{\"ts\": 3}\n");
+    start(*state, pack("{sssssssssi}", "path", log_path, "format", "json", "event_time", "/ts", "event_time_unit", "s", "out_of_order_ms", 2000LL));
+    assert_true(ingest.has_watermark);
+    assert_int_equal(ingest.watermark, 3000000);
+}
+
+static void a_line_that_is_no_json_fails_the_source_and_is_named(void **state) {
+    char expected[200];
+    append("{\"a\": 1}\n{\"a\": \n");
+    start(*state, pack("{ssss}", "path", log_path, "format", "json"));
+    snprintf(expected, sizeof expected, "%s:2: this is not JSON: ", log_path);
+    assert_memory_equal(ingest.failure, expected, strlen(expected));
+    assert_recorded(LINES("{\"a\": 1}"));
+    append("{\"a\": 3}\n");
+    stage_run(*state);
+    assert_int_equal(ingest.count, 1);
+}
+
+static void a_line_without_its_event_time_fails_the_source_and_is_named(void **state) {
+    char expected[200];
+    append("{\"a\": 1}\n");
+    start(*state, pack("{ssssss}", "path", log_path, "format", "json", "event_time", "/ts"));
+    snprintf(expected, sizeof expected, "%s:1: there is no `/ts`", log_path);
+    assert_string_equal(ingest.failure, expected);
+}
+
+static void bad_lines_are_skipped_where_that_is_asked_for(void **state) {
+    append("{\"ts\": 1}\nnonsense\n{\"t\": 2}\n{\"ts\": 3}\n");
+    start(*state, pack("{ssssssss}", "path", log_path, "format", "json", "event_time", "/ts", "on_error", "skip"));
+    assert_recorded(LINES("{\"ts\": 1}", "{\"ts\": 3}"));
+    assert_string_equal(ingest.failure, "");
+}
+
+static void a_whole_number_beyond_int64_is_json(void **state) {
+    append("{\"n\": 123456789012345678901234567890}\n");
+    start(*state, pack("{ssss}", "path", log_path, "format", "json"));
+    assert_string_equal(ingest.failure, "");
+    assert_int_equal(ingest.count, 1);
+}
+
+static void a_long_run_of_skipped_lines_does_not_keep_messages_out(void **state) {
+    FILE *file = fopen(log_path, "w");
+    assert_non_null(file);
+    for (int i = 0; i < 200000; i++) fputs("x\n", file);
+    fputs("7\n", file);
+    assert_int_equal(fclose(file), 0);
+    start(*state, pack("{ssssss}", "path", log_path, "format", "json", "on_error", "skip"));
+    stage_advance(*state, 1000);
+    assert_recorded(LINES("7"));
+}
+
+/* ---- what is wrong from the start ---- */
+
+static void assert_start_refused(bytes_t payload, const char *expected) {
+    fault_t why = {.text = ""};
+    assert_null(source_file_class.create(NULL, ingest_args(payload), &why));
+    if (!strstr(why.text, expected)) fail_msg("\"%s\" does not say \"%s\"", why.text, expected);
+}
+
+static void a_payload_that_makes_no_sense_is_refused_at_the_start(void **state) {
+    (void)state;
+    append("");
+    assert_start_refused((bytes_t){0}, "`path` is missing");
+    assert_start_refused(pack("{ssss}", "path", log_path, "format", "csv"), "`format` must be `lines` or `json`, not `csv`");
+    assert_start_refused(pack("{ssss}", "path", log_path, "event_time", "/ts"), "needs the `format` `json`");
+    assert_start_refused(pack("{ssssss}", "path", log_path, "format", "json", "event_time", "ts"), "`arrival` or a JSON pointer");
+    assert_start_refused(pack("{ssss}", "path", log_path, "event_time_unit", "h"), "`event_time_unit` must be `us`, `ms` or `s`, not `h`");
+    assert_start_refused(pack("{ssss}", "path", log_path, "follow", "yes"), "`follow` must be true or false, not text");
+    assert_start_refused(pack("{ssss}", "path", log_path, "form", "json"), "no field `form`");
+}
+
+static void a_missing_file_is_named_at_the_start(void **state) {
+    char expected[200];
+    (void)state;
+    snprintf(expected, sizeof expected, "cannot open %s: No such file or directory", log_path);
+    assert_start_refused(pack("{ss}", "path", log_path), expected);
+}
+
+static void a_cursor_of_something_else_fails_the_source(void **state) {
+    memcpy(ingest.cursor, "\xa1x", 2);
+    ingest.cursor_size = 2;
+    append("one\n");
+    start_plain(*state);
+    assert_string_equal(ingest.failure, "the cursor of the recording is not one of `reprise:source:file:v1`");
+    assert_int_equal(ingest.count, 0);
+}
+
+static void a_stop_ends_it(void **state) {
+    append("one\n");
+    start_plain(*state);
+    ingest_do(*state, ingest_stop);
+    append("two\n");
+    stage_run(*state);
+    assert_recorded(LINES("one"));
+}
+
+int main(void) {
+#define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(lines_are_recorded_as_they_come),
+        TEST(an_element_that_arrives_has_the_time_of_its_arrival),
+        TEST(arrival_never_goes_back),
+        TEST(a_file_that_is_not_followed_ends),
+        TEST(from_the_end_only_later_lines_are_recorded),
+        TEST(from_the_end_is_where_the_end_was_even_if_the_recorder_loses_it),
+        TEST(rotation_loses_nothing),
+        TEST(a_restart_goes_on_where_the_recording_ends),
+        TEST(a_restart_after_a_rotation_reads_the_rest_of_the_renamed_file),
+        TEST(a_large_file_arrives_once_and_in_order_whatever_happens),
+        TEST(json_lines_carry_their_event_time),
+        TEST(the_watermark_follows_the_newest_event_time),
+        TEST(a_line_that_is_no_json_fails_the_source_and_is_named),
+        TEST(a_line_without_its_event_time_fails_the_source_and_is_named),
+        TEST(bad_lines_are_skipped_where_that_is_asked_for),
+        TEST(a_whole_number_beyond_int64_is_json),
+        TEST(a_long_run_of_skipped_lines_does_not_keep_messages_out),
+        TEST(a_payload_that_makes_no_sense_is_refused_at_the_start),
+        TEST(a_missing_file_is_named_at_the_start),
+        TEST(a_cursor_of_something_else_fails_the_source),
+        TEST(a_stop_ends_it),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
