@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../../messages/text.h"
 #include "../../messages/wire.h"
 #include "actor_state.h"
 
@@ -129,6 +130,8 @@ static void refusal_of(refusal_t *no, error_code_t code, const char *field, cons
     *no = (refusal_t){.code = code, .retry = code == ERROR_UNAVAILABLE};
     vsnprintf(no->message, sizeof no->message, format, arguments);
     if (field) snprintf(no->field, sizeof no->field, "%s", field);
+    text_mend(no->message);
+    text_mend(no->field);
 }
 
 void actor_refuse(actor_t *me, ticket_t ticket, error_code_t code, const char *field, const char *format, ...) {

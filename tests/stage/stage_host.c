@@ -25,11 +25,16 @@ static lane_t *lane_of(player_t *player, const char *from, const peer_t *peer) {
     return lane;
 }
 
+/* What was moved out of is an empty frame, as zmq_msg_send leaves one. */
 static void take_frame(frame_t *to, frame_t *from) {
     frame_init(to);
-    if (!from) return;
-    frame_move(to, from);
-    frame_fini(from);
+    if (from) frame_move(to, from);
+}
+
+static void drop_frame(frame_t *from) {
+    frame_t dropped;
+    take_frame(&dropped, from);
+    frame_fini(&dropped);
 }
 
 void stage_post(player_t *player, const char *from, const peer_t *peer, const prefix_t *prefix, frame_t *head, frame_t *message,
@@ -196,8 +201,8 @@ static sent_t send_dealer(player_t *player, unsigned door, frame_t *message, fra
     letter->message.door = (int)door;
     stage_letter_read(stage, letter, spec->scope);
     stage_letter_add(&stage->inbox, letter);
-    frame_fini(message);
-    if (body) frame_fini(body);
+    drop_frame(message);
+    if (body) drop_frame(body);
     return SENT;
 }
 
@@ -218,8 +223,8 @@ static sent_t send_router(player_t *player, unsigned door, const peer_t *to, fra
     memcpy(letter->message.to, to->id, to->size);
     stage_letter_read(stage, letter, player->class->doors[door].scope);
     stage_letter_add(&connection->letters, letter);
-    frame_fini(message);
-    if (body) frame_fini(body);
+    drop_frame(message);
+    if (body) drop_frame(body);
     return SENT;
 }
 
@@ -230,8 +235,8 @@ static sent_t publish(player_t *player, unsigned door, frame_t *topic, frame_t *
     letter->message.topic = stage_keep(stage, text.data, text.size);
     letter->message.door = (int)door;
     stage_letter_add(&stage->published, letter);
-    frame_fini(topic);
-    frame_fini(payload);
+    drop_frame(topic);
+    drop_frame(payload);
     return SENT;
 }
 
