@@ -19,8 +19,12 @@ char *base64_encode(bytes_t bytes) {
         *to++ = digits[three >> 12 & 63];
         *to++ = '=';
         *to++ = '=';
-        if (left > 1) to[-2] = digits[three >> 6 & 63];
-        if (left > 2) to[-1] = digits[three & 63];
+        if (left > 1) {
+            to[-2] = digits[three >> 6 & 63];
+        }
+        if (left > 2) {
+            to[-1] = digits[three & 63];
+        }
     }
     *to = '\0';
     return out;
@@ -28,15 +32,21 @@ char *base64_encode(bytes_t bytes) {
 
 uint8_t *base64_decode(const char *text, size_t *ret_size, fault_t *why) {
     size_t size = strlen(text), padding = 0;
-    while (padding < 2 && padding < size && text[size - 1 - padding] == '=') padding++;
+    while (padding < 2 && padding < size && text[size - 1 - padding] == '=') {
+        padding++;
+    }
     uint8_t *out = malloc(size / 4 * 3 + 1), *to = out;
     must(out);
-    if (size % 4 != 0) goto fail;
+    if (size % 4 != 0) {
+        goto fail;
+    }
     for (size_t i = 0; i < size; i += 4) {
         uint32_t four = 0;
         for (size_t k = i; k < i + 4; k++) {
             const char *found = text[k] ? strchr(digits, text[k]) : NULL;
-            if (!found && k < size - padding) goto fail;
+            if (!found && k < size - padding) {
+                goto fail;
+            }
             four = four << 6 | (found ? (uint32_t)(found - digits) : 0);
         }
         *to++ = (uint8_t)(four >> 16);

@@ -11,31 +11,46 @@
 #include "units.h"
 
 static const flag_t common_flags[] = {
-    {"engine", "ENDPOINT", "The engine's endpoint for commands. Default: $REPRISE_ENGINE, or\ntcp://127.0.0.1:5570."},
+    {"engine", "ENDPOINT", "The engine's endpoint for commands. Default: $REPRISE_ENGINE, or tcp://127.0.0.1:5570."},
     {"json", NULL, "Print one JSON document instead of text."},
-    {"timeout", "TIME", "Wait this long for an answer, `10s` by default; with it, as long for\nthe engine to be there."},
+    {"timeout", "TIME", "Wait this long for an answer, `10s` by default; with it, as long for the engine to be there."},
     {"help", NULL, "Print this help."},
     {0},
 };
 
-enum { FLAGS_MAX = 24, FLAG_HELP = 3, FLAG_COLUMN = 28 };
+enum { FLAGS_MAX = 24, FLAG_HELP = 3, FLAG_COLUMN = 24 };
 
 /* ---- help ---- */
 
+/* A text from column `column` on, `at` being the one of the cursor, in lines of 80. */
+static void wrapped_print(FILE *out, const char *text, int column, int at) {
+    enum { WIDTH = 80 };
+    if (at >= column) {
+        fprintf(out, "\n");
+        at = 0;
+    }
+    fprintf(out, "%*s", column - at, "");
+    at = column;
+    while (*text) {
+        size_t size = strcspn(text, " ");
+        char word[WIDTH];
+        snprintf(word, sizeof word, "%.*s", (int)size, text);
+        int width = print_width(word);
+        if (at > column && at + 1 + width > WIDTH) {
+            fprintf(out, "\n%*s", column, "");
+            at = column;
+        }
+        at += fprintf(out, "%s", at > column ? " " : "") + width;
+        fputs(word, out);
+        text += size + strspn(text + size, " ");
+    }
+    fprintf(out, "\n");
+}
+
 static void flags_print(FILE *out, const flag_t *flags) {
     for (; flags && flags->name; flags++) {
-        int width = fprintf(out, "  --%s%s%s", flags->name, flags->value ? " " : "", flags->value ? flags->value : "");
-        const char *line = flags->doc;
-        while (line) {
-            size_t size = strcspn(line, "\n");
-            if (width >= FLAG_COLUMN) {
-                fprintf(out, "\n");
-                width = 0;
-            }
-            fprintf(out, "%*s%.*s\n", FLAG_COLUMN - width, "", (int)size, line);
-            width = 0;
-            line = line[size] ? line + size + 1 : NULL;
-        }
+        int at = fprintf(out, "  --%s%s%s", flags->name, flags->value ? " " : "", flags->value ? flags->value : "");
+        wrapped_print(out, flags->doc, FLAG_COLUMN, at);
     }
 }
 
@@ -286,6 +301,7 @@ status_t call_limits(client_t *client, const call_t *call, msg_limits_t *limits)
     const char *text;
     size_t at = 0;
     fault_t why;
+    *limits = (msg_limits_t){.duration_ms = LIMIT_NONE, .bytes = LIMIT_NONE, .count = LIMIT_NONE};
     while ((text = call_next(call, "limit", &at))) {
         if (units_parse_limits(text, limits, &why) == -1) {
             return client_fail(client, STATUS_USAGE, "--limit: %s", why.text);

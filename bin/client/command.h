@@ -9,7 +9,7 @@
 typedef struct flag {
     const char *name;  /* without the dashes; NULL ends a table */
     const char *value; /* what stands after it in the help; NULL: it takes none */
-    const char *doc;   /* lines after the first are indented by the help */
+    const char *doc;
 } flag_t;
 
 typedef struct command command_t;
@@ -56,6 +56,7 @@ names_t call_names(const call_t *call, const char *flag);
 typedef int quantity_fn(const char *text, int64_t *ret_value, fault_t *why);
 /* The flag's value by one of units_parse_…; *ret_given says whether it was given. STATUS_USAGE where it is wrong. */
 status_t call_quantity(client_t *client, const call_t *call, const char *flag, quantity_fn *parse, bool *ret_given, int64_t *ret_value);
+/* All that --limit was given. */
 status_t call_limits(client_t *client, const call_t *call, msg_limits_t *limits);
 
 #endif

@@ -278,8 +278,8 @@ const command_t command_options = {
     .name = "options",
     .synopsis = "[NAME=VALUE…]",
     .doc = "Show the options, or change some.",
-    .more = "They outlive a restart. Times are written `60s`, sizes `1GB`, counts `1e6`, lists\n"
-            "with commas; `none` lifts a limit.",
+    .more = "They outlive a restart. Times are written `60s`, sizes `1GB`, counts `1e6`,\n"
+            "lists with commas; `none` lifts a limit.",
     .arguments_max = ARGUMENTS_ANY,
     .flags = no_flags,
     .run = options,

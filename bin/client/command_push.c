@@ -233,17 +233,18 @@ static status_t push(client_t *client, const call_t *call) {
 
 static const flag_t push_flags[] = {
     {"file", "FILE", "Read this file instead of standard input."},
-    {"batch", "COUNT", "At most so many elements a batch; 1000 by default. What is there is\nsent at once, however few."},
+    {"batch", "COUNT", "At most so many elements a batch; 1000 by default. What is there is sent at once, however few."},
     {"done", NULL, "At the end, say that this source has ended."},
     {"event-time", "TIME", "The elements' time: `now` (default), or microseconds since the epoch."},
-    {"producer", "NAME", "Push under this name. What was recorded under it is counted on; a\nsecond one of the name takes over."},
+    {"producer", "NAME", "Push under this name. What was recorded under it is counted on; a second one of the name takes over."},
     {0},
 };
 const command_t command_push = {
     .name = "push",
     .synopsis = "PIPELINE TAG",
     .doc = "Push lines from standard input, an element each.",
-    .more = "The pipeline must be running, with a source `reprise:source:push:v1` of that tag.\n"
+    .more = "The pipeline must be running, with a source `reprise:source:push:v1` of that\n"
+            "tag.\n"
             "Exit status 1 unless all lines were recorded.",
     .arguments_min = 2,
     .arguments_max = 2,

@@ -278,9 +278,8 @@ static status_t replay(client_t *client, const call_t *call) {
 
 static const flag_t replay_flags[] = {
     {"format", "FORMAT",
-     "`json` (default): a line an element, {\"tag\",\"time\",\"data\"}, where data\nthat is not text is {\"base64\"}; `raw`: the bytes, "
-     "and an end of line;\n"
-     "`hex`: the bytes in hex."},
+     "`json` (default): a line an element, {\"tag\",\"time\",\"data\"}, where data that is not text is {\"base64\"}; `raw`: the bytes, "
+     "and an end of line; `hex`: the bytes in hex."},
     {"events", NULL, "Print watermarks, processing time, gaps and the end, too."},
     {"digest", NULL, "Print only the digest, the proof that two replays are the same."},
     {"rate", "RATE", "0 (default): as fast as possible; 1: as recorded; 2: twice as fast."},

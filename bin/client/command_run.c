@@ -12,12 +12,11 @@
 
 /* ---- a pipeline runs ---- */
 
-static status_t run_ask(client_t *client, const call_t *call, const char *name, const msg_pipeline_t *definition, reply_t *reply) {
-    msg_pipeline_run_t ask = {
-        .has_pipeline = true, .pipeline = name, .pipeline_definition = definition, .has_limits = call_has(call, "limit")};
-    ask.limits = (msg_limits_t){.duration_ms = LIMIT_NONE, .bytes = LIMIT_NONE, .count = LIMIT_NONE};
-    status_t status = call_limits(client, call, &ask.limits);
-    return status == STATUS_OK ? client_ask(client, MSG_PIPELINE_RUN_ASK, &ask, reply) : status;
+static status_t run_ask(client_t *client, const msg_limits_t *limits, const char *name, const msg_pipeline_t *definition, reply_t *reply) {
+    msg_pipeline_run_t ask = {.has_pipeline = true, .pipeline = name, .pipeline_definition = definition};
+    ask.has_limits = limits->has_duration_ms || limits->has_bytes || limits->has_count;
+    ask.limits = *limits;
+    return client_ask(client, MSG_PIPELINE_RUN_ASK, &ask, reply);
 }
 
 static void run_print(const char *pipeline, const msg_pipeline_run_answer_t *run) {
@@ -93,11 +92,15 @@ static status_t run(client_t *client, const call_t *call) {
     if (call_has(call, "wait")) {
         client_catch_interrupts(client);
     }
-    status_t status = definition_read(client, path, &content, &zone, &definition, &read);
+    msg_limits_t limits;
+    status_t status = call_limits(client, call, &limits);
+    if (status == STATUS_OK) {
+        status = definition_read(client, path, &content, &zone, &definition, &read);
+    }
     const char *name = path;
     if (status == STATUS_OK) {
         name = read ? definition.name : path;
-        status = run_ask(client, call, name, read ? &definition : NULL, &reply);
+        status = run_ask(client, &limits, name, read ? &definition : NULL, &reply);
         if (status == STATUS_FAILED && !read && client_refused(client, ERROR_NOT_FOUND)) {
             client_fail(client, status, "there is no file and no pipeline `%s`", path);
         }
@@ -117,7 +120,7 @@ static status_t run(client_t *client, const call_t *call) {
 }
 
 static const flag_t run_flags[] = {
-    {"limit", "LIMITS", "End the recording after these: `60s,1GB,1000` (a time, bytes,\nelements), or by name: `count=1e6,bytes=none`."},
+    {"limit", "LIMITS", "End the recording after these: `60s,1GB,1000` (a time, bytes, elements), or by name: `count=1e6,bytes=none`."},
     {"wait", NULL, "Wait until the recording has ended. Exit status 1 if it failed."},
     {0},
 };
@@ -207,7 +210,11 @@ static void push_hint(const recorded_t *recorded, const char *name) {
 static status_t recorded_run(client_t *client, const call_t *call, recorded_t *recorded) {
     char chosen[128];
     const char *name = call_value(call, "name");
-    status_t status = sources_parse(client, call, recorded);
+    msg_limits_t limits;
+    status_t status = call_limits(client, call, &limits);
+    if (status == STATUS_OK) {
+        status = sources_parse(client, call, recorded);
+    }
     if (status == STATUS_OK && !name) {
         status = name_choose(client, recorded->sources[0].scheme, chosen, sizeof chosen);
         name = chosen;
@@ -219,7 +226,7 @@ static status_t recorded_run(client_t *client, const call_t *call, recorded_t *r
     msg_pipeline_t definition = {.has_name = true, .name = name, .has_transforms = true};
     definition.transforms.count = recorded->count;
     definition.transforms.items = recorded->transforms;
-    status = run_ask(client, call, name, &definition, &reply);
+    status = run_ask(client, &limits, name, &definition, &reply);
     if (status == STATUS_OK) {
         const msg_pipeline_run_answer_t *run_answer = reply.message;
         if (!client->json && run_answer->started) {
@@ -248,7 +255,7 @@ static status_t record(client_t *client, const call_t *call) {
 }
 
 static const flag_t record_flags[] = {
-    {"limit", "LIMITS", "End the recording after these: `60s,1GB,1000` (a time, bytes,\nelements), or by name: `count=1e6,bytes=none`."},
+    {"limit", "LIMITS", "End the recording after these: `60s,1GB,1000` (a time, bytes, elements), or by name: `count=1e6,bytes=none`."},
     {"name", "NAME", "Name the pipeline. Default: the kind of source, and a number."},
     {"tag", "TAG", "Tag the source's elements; once a source, in their order."},
     {0},

@@ -19,14 +19,21 @@ void print_json(FILE *out, bytes_t bytes) {
     const uint8_t *at = bytes.data, *end = at + bytes.size;
     while (at < end) {
         const uint8_t *plain = at;
-        while (at < end && json_plain(*at)) at++;
-        if (at > plain) fwrite_unlocked(plain, 1, (size_t)(at - plain), out);
-        if (at == end) break;
+        while (at < end && json_plain(*at)) {
+            at++;
+        }
+        if (at > plain) {
+            fwrite_unlocked(plain, 1, (size_t)(at - plain), out);
+        }
+        if (at == end) {
+            break;
+        }
         const char *found = *at ? strchr(short_forms, *at) : NULL;
-        if (found)
+        if (found) {
             fprintf(out, "\\%c", "btnfr\"\\"[found - short_forms]);
-        else
+        } else {
             fprintf(out, "\\u%04x", *at);
+        }
         at++;
     }
     putc_unlocked('"', out);
@@ -44,16 +51,19 @@ void print_data(FILE *out, bytes_t bytes) {
 
 int print_width(const char *text) {
     int width = 0;
-    for (; *text; text++) width += ((uint8_t)*text & 0xc0) != 0x80;
+    for (; *text; text++) {
+        width += ((uint8_t)*text & 0xc0) != 0x80;
+    }
     return width;
 }
 
 void print_clean(char *text) {
     for (; *text; text++) {
         bool c1 = (uint8_t)text[0] == 0xc2 && (uint8_t)text[1] >= 0x80 && (uint8_t)text[1] < 0xa0;
-        if ((uint8_t)*text < 0x20 || *text == 0x7f)
+        if ((uint8_t)*text < 0x20 || *text == 0x7f) {
             *text = ' ';
-        else if (c1)
+        } else if (c1) {
             text[0] = text[1] = ' ';
+        }
     }
 }

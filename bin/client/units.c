@@ -38,8 +38,11 @@ static const struct unit {
 };
 
 static const struct unit *unit_find(const char *suffix) {
-    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
-        if (strcmp(units[i].suffix, suffix) == 0) return &units[i];
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
+        if (strcmp(units[i].suffix, suffix) == 0) {
+            return &units[i];
+        }
+    }
     return NULL;
 }
 
@@ -47,12 +50,18 @@ static int number_scale(const char *text, size_t size, const struct unit *unit, 
     errno = 0;
     if (strspn(text, "0123456789") == size) {
         long long whole = strtoll(text, NULL, 10);
-        if (errno == ERANGE || __builtin_mul_overflow(whole, unit->factor, ret_value)) return fault_set(why, "`%s` is too large", text);
+        if (errno == ERANGE || __builtin_mul_overflow(whole, unit->factor, ret_value)) {
+            return fault_set(why, "`%s` is too large", text);
+        }
         return 0;
     }
     double value = strtod(text, NULL) * (double)unit->factor;
-    if (!(value < 0x1p63)) return fault_set(why, "`%s` is too large", text);
-    if (unit->kind == UNIT_COUNT && value != floor(value)) return fault_set(why, "`%s` is not a whole number", text);
+    if (!(value < 0x1p63)) {
+        return fault_set(why, "`%s` is too large", text);
+    }
+    if (unit->kind == UNIT_COUNT && value != floor(value)) {
+        return fault_set(why, "`%s` is not a whole number", text);
+    }
     *ret_value = (int64_t)round(value);
     return 0;
 }
@@ -60,12 +69,20 @@ static int number_scale(const char *text, size_t size, const struct unit *unit, 
 static int quantity_parse(const char *text, unit_kind_t *ret_kind, int64_t *ret_value, fault_t *why) {
     char *end;
     bool number = text[0] >= '0' && text[0] <= '9' && text[1] != 'x' && text[1] != 'X';
-    if (number) (void)strtod(text, &end);
-    if (!number) return fault_set(why, "`%s` is not a number", text);
+    if (number) {
+        (void)strtod(text, &end);
+    }
+    if (!number) {
+        return fault_set(why, "`%s` is not a number", text);
+    }
     size_t size = (size_t)(end - text);
     const struct unit *unit = unit_find(end + strspn(end, " "));
-    if (!unit) return fault_set(why, "`%s`: `%s` is no unit; durations take ms, s, m, h, d, sizes B, kB, MB, GB, KiB, MiB, GiB", text, end);
-    if (number_scale(text, size, unit, ret_value, why) == -1) return -1;
+    if (!unit) {
+        return fault_set(why, "`%s`: `%s` is no unit; durations take ms, s, m, h, d, sizes B, kB, MB, GB, KiB, MiB, GiB", text, end);
+    }
+    if (number_scale(text, size, unit, ret_value, why) == -1) {
+        return -1;
+    }
     *ret_kind = unit->kind;
     return 0;
 }
@@ -73,8 +90,12 @@ static int quantity_parse(const char *text, unit_kind_t *ret_kind, int64_t *ret_
 static int quantity_parse_as(const char *text, unsigned kinds, const char *wanted, int64_t *ret_value, fault_t *why) {
     unit_kind_t kind;
     int64_t value;
-    if (quantity_parse(text, &kind, &value, why) == -1) return -1;
-    if (!(kinds & kind)) return fault_set(why, "`%s` is not %s", text, wanted);
+    if (quantity_parse(text, &kind, &value, why) == -1) {
+        return -1;
+    }
+    if (!(kinds & kind)) {
+        return fault_set(why, "`%s` is not %s", text, wanted);
+    }
     *ret_value = value;
     return 0;
 }
@@ -102,12 +123,13 @@ static const struct limit_name {
 };
 
 static void limit_set(msg_limits_t *limits, unit_kind_t kind, int64_t value) {
-    if (kind == UNIT_DURATION)
+    if (kind == UNIT_DURATION) {
         limits->has_duration_ms = true, limits->duration_ms = value;
-    else if (kind == UNIT_BYTES)
+    } else if (kind == UNIT_BYTES) {
         limits->has_bytes = true, limits->bytes = value;
-    else
+    } else {
         limits->has_count = true, limits->count = value;
+    }
 }
 
 /* One of the list: `name=value`, or a value that tells by its unit what it limits. */
@@ -116,9 +138,14 @@ static int limit_parse(char *text, msg_limits_t *limits, fault_t *why) {
     const struct limit_name *named = NULL;
     if (value) {
         *value++ = '\0';
-        for (size_t i = 0; i < sizeof limit_names / sizeof limit_names[0] && !named; i++)
-            if (strcmp(limit_names[i].name, text) == 0) named = &limit_names[i];
-        if (!named) return fault_set(why, "`%s` is no limit; there are `duration`, `bytes` and `count`", text);
+        for (size_t i = 0; i < sizeof limit_names / sizeof limit_names[0] && !named; i++) {
+            if (strcmp(limit_names[i].name, text) == 0) {
+                named = &limit_names[i];
+            }
+        }
+        if (!named) {
+            return fault_set(why, "`%s` is no limit; there are `duration`, `bytes` and `count`", text);
+        }
         if (strcmp(value, "none") == 0) {
             limit_set(limits, named->kind, LIMIT_NONE);
             return 0;
@@ -126,10 +153,15 @@ static int limit_parse(char *text, msg_limits_t *limits, fault_t *why) {
     }
     unit_kind_t kind;
     int64_t amount;
-    if (quantity_parse(value ? value : text, &kind, &amount, why) == -1) return -1;
-    if (named && kind != named->kind && !(named->kind == UNIT_BYTES && kind == UNIT_COUNT))
+    if (quantity_parse(value ? value : text, &kind, &amount, why) == -1) {
+        return -1;
+    }
+    if (named && kind != named->kind && !(named->kind == UNIT_BYTES && kind == UNIT_COUNT)) {
         return fault_set(why, "`%s` does not fit the limit `%s`", value, text);
-    if (amount < 1) return fault_set(why, "`%s`: a limit must be 1 or more", value ? value : text);
+    }
+    if (amount < 1) {
+        return fault_set(why, "`%s`: a limit must be 1 or more", value ? value : text);
+    }
     limit_set(limits, named ? named->kind : kind, amount);
     return 0;
 }
@@ -139,9 +171,13 @@ int units_parse_limits(const char *text, msg_limits_t *limits, fault_t *why) {
     char *copy = strdup(text), *rest = copy, *part;
     must(copy);
     int failed = 0;
-    while (!failed && (part = strsep(&rest, ","))) failed = limit_parse(part, &result, why);
+    while (!failed && (part = strsep(&rest, ","))) {
+        failed = limit_parse(part, &result, why);
+    }
     free(copy);
-    if (failed) return -1;
+    if (failed) {
+        return -1;
+    }
     *limits = result;
     return 0;
 }
@@ -149,13 +185,18 @@ int units_parse_limits(const char *text, msg_limits_t *limits, fault_t *why) {
 int units_parse_from(const char *text, msg_replay_from_t *from, fault_t *why) {
     unit_kind_t kind;
     int64_t value;
-    if (quantity_parse(text, &kind, &value, why) == -1) return -1;
-    if (kind == UNIT_BYTES) return fault_set(why, "`%s` is neither an element's number nor a duration", text);
+    if (quantity_parse(text, &kind, &value, why) == -1) {
+        return -1;
+    }
+    if (kind == UNIT_BYTES) {
+        return fault_set(why, "`%s` is neither an element's number nor a duration", text);
+    }
     *from = (msg_replay_from_t){0};
-    if (kind == UNIT_COUNT)
+    if (kind == UNIT_COUNT) {
         from->has_element = true, from->element = value;
-    else
+    } else {
         from->has_offset_ms = true, from->offset_ms = value;
+    }
     return 0;
 }
 
@@ -170,9 +211,15 @@ static unit_text_t scaled(double value, const char *unit) {
 }
 
 unit_text_t units_duration(int64_t us) {
-    if (us < 1000) return scaled((double)us, "us");
-    if (us < 999500) return scaled(round((double)us / 1e3), "ms");
-    if (us < 59950000) return scaled((double)us / 1e6, "s");
+    if (us < 1000) {
+        return scaled((double)us, "us");
+    }
+    if (us < 999500) {
+        return scaled(round((double)us / 1e3), "ms");
+    }
+    if (us < 59950000) {
+        return scaled((double)us / 1e6, "s");
+    }
     static const struct {
         int64_t seconds;
         const char *name, *part;
@@ -180,11 +227,15 @@ unit_text_t units_duration(int64_t us) {
     } steps[] = {{86400, "d", "h", 3600}, {3600, "h", "min", 60}, {60, "min", "s", 1}};
     int64_t seconds = (us + 500000) / 1000000;
     size_t i = 0;
-    while (i < 2 && seconds < steps[i].seconds) i++;
+    while (i < 2 && seconds < steps[i].seconds) {
+        i++;
+    }
     unit_text_t out;
     int64_t part = seconds % steps[i].seconds / steps[i].part_seconds;
     int size = snprintf(out.text, sizeof out.text, "%" PRId64 " %s", seconds / steps[i].seconds, steps[i].name);
-    if (part > 0) snprintf(out.text + size, sizeof out.text - (size_t)size, " %" PRId64 " %s", part, steps[i].part);
+    if (part > 0) {
+        snprintf(out.text + size, sizeof out.text - (size_t)size, " %" PRId64 " %s", part, steps[i].part);
+    }
     return out;
 }
 
@@ -192,7 +243,9 @@ unit_text_t units_bytes(int64_t bytes) {
     static const char *const names[] = {"B", "kB", "MB", "GB", "TB", "PB", "EB"};
     double value = (double)bytes;
     size_t i = 0;
-    for (; value >= 999.95 && i < 6; i++) value /= 1e3;
+    for (; value >= 999.95 && i < 6; i++) {
+        value /= 1e3;
+    }
     return scaled(value, names[i]);
 }
 
@@ -201,9 +254,13 @@ unit_text_t units_count(int64_t count) {
     int size = snprintf(digits, sizeof digits, "%" PRIu64, count < 0 ? 0 - (uint64_t)count : (uint64_t)count);
     unit_text_t out;
     char *at = out.text;
-    if (count < 0) *at++ = '-';
+    if (count < 0) {
+        *at++ = '-';
+    }
     for (int i = 0; i < size; i++) {
-        if (i > 0 && (size - i) % 3 == 0) *at++ = ',';
+        if (i > 0 && (size - i) % 3 == 0) {
+            *at++ = ',';
+        }
         *at++ = digits[i];
     }
     *at = '\0';
@@ -214,7 +271,8 @@ unit_text_t units_time(int64_t us_since_epoch) {
     unit_text_t out;
     time_t seconds = (time_t)(us_since_epoch / 1000000);
     struct tm local;
-    if (!localtime_r(&seconds, &local) || strftime(out.text, sizeof out.text, "%Y-%m-%d %H:%M:%S", &local) == 0)
+    if (!localtime_r(&seconds, &local) || strftime(out.text, sizeof out.text, "%Y-%m-%d %H:%M:%S", &local) == 0) {
         snprintf(out.text, sizeof out.text, "%" PRId64 " us", us_since_epoch);
+    }
     return out;
 }

@@ -23,16 +23,23 @@ static const struct scheme {
 enum { SCHEMES = sizeof schemes / sizeof schemes[0] };
 
 void url_print_help(FILE *out) {
-    for (size_t i = 0; i < SCHEMES; i++) fprintf(out, "  %-30s %s\n", schemes[i].example, schemes[i].doc);
+    fprintf(out, "Sources:\n");
+    for (size_t i = 0; i < SCHEMES; i++) {
+        fprintf(out, "  %s\n      %s\n", schemes[i].example, schemes[i].doc);
+    }
 }
 
 static const struct scheme *scheme_find(const char *url, fault_t *why) {
     size_t size = strcspn(url, ":");
-    for (size_t i = 0; i < SCHEMES; i++)
-        if (strlen(schemes[i].name) == size && strncmp(schemes[i].name, url, size) == 0 && url[size] == ':') return &schemes[i];
+    for (size_t i = 0; i < SCHEMES; i++) {
+        if (strlen(schemes[i].name) == size && strncmp(schemes[i].name, url, size) == 0 && url[size] == ':') {
+            return &schemes[i];
+        }
+    }
     char known[128] = "";
-    for (size_t i = 0; i < SCHEMES; i++)
+    for (size_t i = 0; i < SCHEMES; i++) {
         snprintf(known + strlen(known), sizeof known - strlen(known), "%s`%s:`", i ? ", " : "", schemes[i].name);
+    }
     fault_set(why, "`%s` is no source; a source begins with one of %s", url, known);
     return NULL;
 }
@@ -46,8 +53,9 @@ static int percent_decode(char *text, fault_t *why) {
             continue;
         }
         char digits[3] = {at[1], at[1] ? at[2] : '\0', '\0'};
-        if (strspn(digits, "0123456789abcdefABCDEF") != 2 || strcmp(digits, "00") == 0)
+        if (strspn(digits, "0123456789abcdefABCDEF") != 2 || strcmp(digits, "00") == 0) {
             return fault_set(why, "`%s`: `%%` must be followed by two hex digits, and not by 00", at);
+        }
         *to++ = (char)strtoul(digits, NULL, 16);
         at += 2;
     }
@@ -64,12 +72,13 @@ static void number_pack(msgpack_packer *pk, const char *text) {
     long long whole = strtoll(text, &end, 10);
     double value = strtod(text, NULL);
     bool exact = *end == '\0' && whole != LLONG_MAX && whole != LLONG_MIN;
-    if (exact)
+    if (exact) {
         msgpack_pack_int64(pk, whole);
-    else if (value == floor(value) && fabs(value) < 0x1p53)
+    } else if (value == floor(value) && fabs(value) < 0x1p53) {
         msgpack_pack_int64(pk, (int64_t)value);
-    else
+    } else {
         msgpack_pack_double(pk, value);
+    }
 }
 
 static void typed_pack(msgpack_packer *pk, char *text) {
@@ -79,25 +88,30 @@ static void typed_pack(msgpack_packer *pk, char *text) {
     if (size > 1 && text[0] == '"' && text[size - 1] == '"') {
         text[size - 1] = '\0';
         text_pack(pk, text + 1);
-    } else if (number)
+    } else if (number) {
         number_pack(pk, text);
-    else if (strcmp(text, "true") == 0)
+    } else if (strcmp(text, "true") == 0) {
         msgpack_pack_true(pk);
-    else if (strcmp(text, "false") == 0)
+    } else if (strcmp(text, "false") == 0) {
         msgpack_pack_false(pk);
-    else if (strcmp(text, "null") == 0)
+    } else if (strcmp(text, "null") == 0) {
         msgpack_pack_nil(pk);
-    else
+    } else {
         text_pack(pk, text);
+    }
 }
 
 static int query_pack(msgpack_packer *pk, char *query, fault_t *why) {
     char *part;
     while ((part = strsep(&query, "&"))) {
         char *value = strchr(part, '=');
-        if (!value || value == part) return fault_set(why, "`%s` must be `name=value`", part);
+        if (!value || value == part) {
+            return fault_set(why, "`%s` must be `name=value`", part);
+        }
         *value++ = '\0';
-        if (percent_decode(part, why) == -1 || percent_decode(value, why) == -1) return -1;
+        if (percent_decode(part, why) == -1 || percent_decode(value, why) == -1) {
+            return -1;
+        }
         text_pack(pk, part);
         typed_pack(pk, value);
     }
@@ -105,18 +119,24 @@ static int query_pack(msgpack_packer *pk, char *query, fault_t *why) {
 }
 
 static int path_pack(const struct scheme *scheme, msgpack_packer *pk, char *path, fault_t *why) {
-    if (strncmp(path, "//localhost/", 12) == 0)
+    if (strncmp(path, "//localhost/", 12) == 0) {
         path += 11;
-    else if (strncmp(path, "///", 3) == 0)
+    } else if (strncmp(path, "///", 3) == 0) {
         path += 2;
-    else if (strncmp(path, "//", 2) == 0)
+    } else if (strncmp(path, "//", 2) == 0) {
         return fault_set(why, "`%s:%s` names another host; a path has three slashes: `%s`", scheme->name, path, scheme->example);
-    if (percent_decode(path, why) == -1) return -1;
+    }
+    if (percent_decode(path, why) == -1) {
+        return -1;
+    }
     char folder[PATH_MAX], absolute[2 * PATH_MAX];
-    if (path[0] != '/' && !getcwd(folder, sizeof folder)) return fault_errno(why, "cannot tell the current folder");
+    if (path[0] != '/' && !getcwd(folder, sizeof folder)) {
+        return fault_errno(why, "cannot tell the current folder");
+    }
     if (snprintf(absolute, sizeof absolute, "%s%s%s", path[0] == '/' ? "" : folder, path[0] == '/' ? "" : "/", path) >=
-        (int)sizeof absolute)
+        (int)sizeof absolute) {
         return fault_set(why, "the path %.100s… is too long", path);
+    }
     text_pack(pk, scheme->path);
     text_pack(pk, absolute);
     return 0;
@@ -124,7 +144,9 @@ static int path_pack(const struct scheme *scheme, msgpack_packer *pk, char *path
 
 static size_t query_size(const char *query) {
     size_t parts = query ? 1 : 0;
-    for (; query && *query; query++) parts += *query == '&';
+    for (; query && *query; query++) {
+        parts += *query == '&';
+    }
     return parts;
 }
 
@@ -132,23 +154,32 @@ int url_parse(const char *url, url_source_t *source, fault_t *why) {
     *source = (url_source_t){0};
     msgpack_sbuffer_init(&source->payload);
     const struct scheme *scheme = scheme_find(url, why);
-    if (!scheme) return -1;
+    if (!scheme) {
+        return -1;
+    }
     source->scheme = scheme->name;
     source->urn = scheme->urn;
     char *copy = strdup(url + strlen(scheme->name) + 1), *query = copy;
     must(copy);
     char *path = strsep(&query, "?");
-    if (query && *query == '\0') query = NULL;
+    if (query && *query == '\0') {
+        query = NULL;
+    }
     int result = 0;
-    if (scheme->path && !*path)
+    if (scheme->path && !*path) {
         result = fault_set(why, "`%s` names no %s, as `%s` does", url, scheme->path, scheme->example);
-    else if (!scheme->path && *path)
+    } else if (!scheme->path && *path) {
         result = fault_set(why, "`%s`: nothing may stand between `%s:` and `?`, as in `%s`", url, scheme->name, scheme->example);
+    }
     msgpack_packer pk;
     msgpack_packer_init(&pk, &source->payload, msgpack_sbuffer_write);
     msgpack_pack_map(&pk, query_size(query) + (scheme->path ? 1 : 0));
-    if (result == 0 && scheme->path) result = path_pack(scheme, &pk, path, why);
-    if (result == 0 && query) result = query_pack(&pk, query, why);
+    if (result == 0 && scheme->path) {
+        result = path_pack(scheme, &pk, path, why);
+    }
+    if (result == 0 && query) {
+        result = query_pack(&pk, query, why);
+    }
     free(copy);
     return result;
 }
@@ -160,10 +191,11 @@ void url_fini(url_source_t *source) {
 void url_reachable(const char *endpoint, const char *engine, char *ret_endpoint, size_t size) {
     static const char *const anywhere[] = {"tcp://0.0.0.0:", "tcp://*:", "tcp://[::]:"};
     const char *host = strncmp(engine, "tcp://", 6) == 0 ? engine + 6 : NULL, *port = host ? strrchr(host, ':') : NULL;
-    for (size_t i = 0; port && i < sizeof anywhere / sizeof anywhere[0]; i++)
+    for (size_t i = 0; port && i < sizeof anywhere / sizeof anywhere[0]; i++) {
         if (strncmp(endpoint, anywhere[i], strlen(anywhere[i])) == 0) {
             snprintf(ret_endpoint, size, "tcp://%.*s:%s", (int)(port - host), host, endpoint + strlen(anywhere[i]));
             return;
         }
+    }
     snprintf(ret_endpoint, size, "%s", endpoint);
 }

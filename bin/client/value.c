@@ -16,7 +16,9 @@
 static int pack_base64(const json_t *json, msgpack_packer *pk, fault_t *why) {
     size_t size;
     uint8_t *bytes = base64_decode(json_string_value(json), &size, why);
-    if (!bytes) return -1;
+    if (!bytes) {
+        return -1;
+    }
     msgpack_pack_bin_with_body(pk, bytes, size);
     free(bytes);
     return 0;
@@ -26,13 +28,17 @@ static int pack_json(const json_t *json, msgpack_packer *pk, fault_t *why);
 
 static int pack_object(const json_t *json, msgpack_packer *pk, fault_t *why) {
     const json_t *base64 = json_object_get(json, "base64");
-    if (json_is_string(base64) && json_object_size(json) == 1) return pack_base64(base64, pk, why);
+    if (json_is_string(base64) && json_object_size(json) == 1) {
+        return pack_base64(base64, pk, why);
+    }
     msgpack_pack_map(pk, json_object_size(json));
     const char *key;
     json_t *value;
     json_object_foreach((json_t *)json, key, value) {
         msgpack_pack_str_with_body(pk, key, strlen(key));
-        if (pack_json(value, pk, why) == -1) return -1;
+        if (pack_json(value, pk, why) == -1) {
+            return -1;
+        }
     }
     return 0;
 }
@@ -42,8 +48,11 @@ static int pack_json(const json_t *json, msgpack_packer *pk, fault_t *why) {
     case JSON_OBJECT: return pack_object(json, pk, why);
     case JSON_ARRAY:
         msgpack_pack_array(pk, json_array_size(json));
-        for (size_t i = 0; i < json_array_size(json); i++)
-            if (pack_json(json_array_get(json, i), pk, why) == -1) return -1;
+        for (size_t i = 0; i < json_array_size(json); i++) {
+            if (pack_json(json_array_get(json, i), pk, why) == -1) {
+                return -1;
+            }
+        }
         return 0;
     case JSON_STRING: return msgpack_pack_str_with_body(pk, json_string_value(json), json_string_length(json));
     case JSON_INTEGER: return msgpack_pack_int64(pk, json_integer_value(json));
@@ -92,7 +101,9 @@ static json_t *json_of_map(const msgpack_object_map *map) {
 
 static json_t *json_of_array(const msgpack_object_array *array) {
     json_t *json = json_array();
-    for (uint32_t i = 0; i < array->size; i++) json_array_append_new(json, json_of(&array->ptr[i]));
+    for (uint32_t i = 0; i < array->size; i++) {
+        json_array_append_new(json, json_of(&array->ptr[i]));
+    }
     return json;
 }
 
@@ -116,11 +127,15 @@ static json_t *json_of(const msgpack_object *object) {
 
 json_t *value_to_json(bytes_t in) {
     refusal_t no;
-    if (wire_walk(in, &no) == -1) return NULL;
+    if (wire_walk(in, &no) == -1) {
+        return NULL;
+    }
     msgpack_unpacked unpacked;
     msgpack_unpacked_init(&unpacked);
     json_t *json = NULL;
-    if (msgpack_unpack_next(&unpacked, (const char *)in.data, in.size, NULL) == MSGPACK_UNPACK_SUCCESS) json = json_of(&unpacked.data);
+    if (msgpack_unpack_next(&unpacked, (const char *)in.data, in.size, NULL) == MSGPACK_UNPACK_SUCCESS) {
+        json = json_of(&unpacked.data);
+    }
     msgpack_unpacked_destroy(&unpacked);
     return json;
 }
@@ -131,8 +146,9 @@ static int stream_read(FILE *in, const char *path, msgpack_sbuffer *out, fault_t
     char piece[65536];
     size_t size;
     while ((size = fread(piece, 1, sizeof piece, in)) > 0) {
-        if (out->size + size > WIRE_MESSAGE_MAX)
+        if (out->size + size > WIRE_MESSAGE_MAX) {
             return fault_set(why, "%s is larger than %d bytes, the most that a request may have", path, WIRE_MESSAGE_MAX);
+        }
         msgpack_sbuffer_write(out, piece, size);
     }
     return ferror(in) ? fault_errno(why, "cannot read %s", path) : 0;
@@ -141,10 +157,14 @@ static int stream_read(FILE *in, const char *path, msgpack_sbuffer *out, fault_t
 static int json_read(const char *path, const msgpack_sbuffer *text, msgpack_sbuffer *out, fault_t *why) {
     json_error_t error;
     json_t *json = json_loadb(text->data, text->size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
-    if (!json) return fault_set(why, "%s:%d:%d: %s", path, error.line, error.column, error.text);
+    if (!json) {
+        return fault_set(why, "%s:%d:%d: %s", path, error.line, error.column, error.text);
+    }
     fault_t what;
     int result = value_from_json(json, out, &what);
-    if (result == -1) fault_set(why, "%s: %s", path, what.text);
+    if (result == -1) {
+        fault_set(why, "%s: %s", path, what.text);
+    }
     json_decref(json);
     return result;
 }
@@ -152,24 +172,31 @@ static int json_read(const char *path, const msgpack_sbuffer *text, msgpack_sbuf
 int value_read(const char *path, msgpack_sbuffer *out, fault_t *why) {
     bool standard = strcmp(path, "-") == 0;
     FILE *in = standard ? stdin : fopen(path, "rbe");
-    if (!in) return errno == ENOENT ? 1 : fault_errno(why, "cannot read %s", path);
+    if (!in) {
+        return errno == ENOENT ? 1 : fault_errno(why, "cannot read %s", path);
+    }
     const char *name = standard ? "standard input" : path;
     msgpack_sbuffer content;
     msgpack_sbuffer_init(&content);
     int result = stream_read(in, name, &content, why);
-    if (!standard) fclose(in);
+    if (!standard) {
+        fclose(in);
+    }
     if (result == 0) {
         size_t blank = 0;
-        while (blank < content.size && strchr(" \t\r\n", content.data[blank]) && content.data[blank]) blank++;
+        while (blank < content.size && strchr(" \t\r\n", content.data[blank]) && content.data[blank]) {
+            blank++;
+        }
         refusal_t no;
-        if (blank == content.size)
+        if (blank == content.size) {
             result = fault_set(why, "%s is empty", name);
-        else if (content.data[blank] == '{' || content.data[blank] == '[')
+        } else if (content.data[blank] == '{' || content.data[blank] == '[') {
             result = json_read(name, &content, out, why);
-        else if (wire_walk((bytes_t){(const uint8_t *)content.data, content.size}, &no) == -1)
+        } else if (wire_walk((bytes_t){(const uint8_t *)content.data, content.size}, &no) == -1) {
             result = fault_set(why, "%s is neither JSON nor msgpack: %s", name, no.message);
-        else
+        } else {
             msgpack_sbuffer_write(out, content.data, content.size);
+        }
     }
     msgpack_sbuffer_destroy(&content);
     return result;
