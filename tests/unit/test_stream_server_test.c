@@ -207,6 +207,18 @@ static void a_replay_by_recording_sends_all_its_tags(void **state) {
     assert_string_equal(notified(f), "nothing");
 }
 
+static void tags_are_in_the_order_of_their_bytes_whatever_the_streams(void **state) {
+    fixture_t *f = *state;
+    const char *of_a[] = {"z", "m"}, *of_b[] = {"n"};
+    f->taped.streams[0].tags = (names_t){2, of_a};
+    f->taped.streams[1].tags = (names_t){1, of_b};
+    taped_elements(&f->taped, 0, 0, 1);
+    taped_ended(&f->taped, 0);
+    msg_replay_open_t ask = by_recording(PLENTY);
+    open_replay(f, ANN, &ask);
+    assert_string_equal(read_all(f, ANN), "ok\n1: m 1@0\n1: z 1@0\n1: watermark m -1\n1: watermark n -1\n1: watermark z -1\n1: end end 2\n");
+}
+
 static void replays_are_numbered_by_connection(void **state) {
     fixture_t *f = *state;
     taped_ended(&f->taped, 0);
@@ -491,6 +503,21 @@ static void a_rate_given_on_the_way_starts_where_the_replay_is(void **state) {
     assert_string_equal(read_all(f, ANN), "ok\nok\nok\nok\n1: +1000000\n1: b 1@1\n");
     stage_advance(f->stage, 999999);
     assert_string_equal(read_all(f, ANN), "");
+    stage_advance(f->stage, 1);
+    assert_string_equal(read_all(f, ANN), "1: +1000000\n1: b 1@2\n");
+}
+
+static void a_rate_given_to_a_replay_that_waits_for_credit_starts_at_its_last_event(void **state) {
+    fixture_t *f = *state;
+    for (int i = 0; i < 3; i++) taped_elements(&f->taped, 1, i * 1000000, 1);
+    msg_replay_open_t ask = by_recording(1);
+    open_replay(f, ANN, &ask);
+    read_all(f, ANN);
+    while (!strstr(read_all(f, ANN), "1: b 1@1\n")) give_credit(f, ANN, 1, 1);
+    request(f, ANN, MSG_REPLAY_RATE, &(msg_replay_rate_t){.replay = 1, .rate = 1});
+    give_credit(f, ANN, 1, PLENTY);
+    stage_advance(f->stage, 999999);
+    assert_string_equal(read_all(f, ANN), "ok\n");
     stage_advance(f->stage, 1);
     assert_string_equal(read_all(f, ANN), "1: +1000000\n1: b 1@2\n");
 }
@@ -780,6 +807,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(a_replay_by_pipeline_sends_its_tags_and_starts_its_service),
         TEST(a_replay_by_recording_sends_all_its_tags),
+        TEST(tags_are_in_the_order_of_their_bytes_whatever_the_streams),
         TEST(replays_are_numbered_by_connection),
         TEST(tags_select_and_an_unknown_one_is_named),
         TEST(what_does_not_make_sense_is_refused_at_once),
@@ -798,6 +826,7 @@ int main(void) {
         TEST(replays_of_others_are_not_there),
         TEST(at_a_rate_events_come_when_they_are_due),
         TEST(a_rate_given_on_the_way_starts_where_the_replay_is),
+        TEST(a_rate_given_to_a_replay_that_waits_for_credit_starts_at_its_last_event),
         TEST(a_place_sought_is_where_the_pace_starts),
         TEST(a_step_does_not_wait_for_the_pace),
         TEST(what_is_appended_is_sent_at_once),
