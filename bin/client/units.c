@@ -68,7 +68,7 @@ static int number_scale(const char *text, size_t size, const struct unit *unit, 
 
 static int quantity_parse(const char *text, unit_kind_t *ret_kind, int64_t *ret_value, fault_t *why) {
     char *end;
-    bool number = text[0] >= '0' && text[0] <= '9' && text[1] != 'x' && text[1] != 'X';
+    bool hex = text[0] == '0' && (text[1] == 'x' || text[1] == 'X'), number = text[0] >= '0' && text[0] <= '9' && !hex;
     if (number) {
         (void)strtod(text, &end);
     }

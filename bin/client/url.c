@@ -3,7 +3,7 @@
  * handed on as it is typed, and only the scheme and the meaning of the path are known here. */
 #include "url.h"
 
-#include <inttypes.h>
+#include <errno.h>
 #include <limits.h>
 #include <math.h>
 #include <stdlib.h>
@@ -69,9 +69,10 @@ static void text_pack(msgpack_packer *pk, const char *text) {
 
 static void number_pack(msgpack_packer *pk, const char *text) {
     char *end;
+    errno = 0;
     long long whole = strtoll(text, &end, 10);
+    bool exact = *end == '\0' && errno == 0;
     double value = strtod(text, NULL);
-    bool exact = *end == '\0' && whole != LLONG_MAX && whole != LLONG_MIN;
     if (exact) {
         msgpack_pack_int64(pk, whole);
     } else if (value == floor(value) && fabs(value) < 0x1p53) {
