@@ -14,8 +14,7 @@ static const struct {
     {NULL, NULL},
 };
 
-static int page_print(FILE *out, const char *name)
-{
+static int page_print(FILE *out, const char *name) {
     for (size_t i = 0; pages[i].name != NULL; i++) {
         if (strcmp(pages[i].name, name) == 0) {
             return pages[i].print(out);
@@ -24,8 +23,7 @@ static int page_print(FILE *out, const char *name)
     return docs_print(out, name);
 }
 
-int main(int argc, char **argv)
-{
+int main(int argc, char **argv) {
     if (argc != 2) {
         fprintf(stderr, "usage: reprise-docs protocol|errors|options|counters\n");
         return 2;

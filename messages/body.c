@@ -8,26 +8,22 @@
 #include "wire.h"
 
 /* Reads the head at `at` and checks that all of its own bytes are there. */
-static bool head_whole(const uint8_t *at, const uint8_t *end, head_t *head)
-{
+static bool head_whole(const uint8_t *at, const uint8_t *end, head_t *head) {
     *head = head_read(at, (size_t)(end - at));
     return head->kind < HEAD_CUT && head_own(head) <= (size_t)(end - at);
 }
 
-static int element_refuse(refusal_t *no, uint32_t number, const char *part, const char *problem, const char *given)
-{
+static int element_refuse(refusal_t *no, uint32_t number, const char *part, const char *problem, const char *given) {
     char field[64];
     snprintf(field, sizeof field, "body[%u]%s", number, part);
     return refuse(no, ERROR_BAD_REQUEST, field, "element %u: %s%s", number, problem, given);
 }
 
-static int element_cut(refusal_t *no, uint32_t number)
-{
+static int element_cut(refusal_t *no, uint32_t number) {
     return element_refuse(no, number, "", "the body is cut off within it", "");
 }
 
-static int attributes_check(const uint8_t **at, const uint8_t *end, uint32_t number, refusal_t *no)
-{
+static int attributes_check(const uint8_t **at, const uint8_t *end, uint32_t number, refusal_t *no) {
     head_t map, key, value;
     if (!head_whole(*at, end, &map)) {
         return element_cut(no, number);
@@ -58,8 +54,7 @@ static int attributes_check(const uint8_t **at, const uint8_t *end, uint32_t num
     return 0;
 }
 
-static int element_check(const uint8_t **at, const uint8_t *end, uint32_t number, refusal_t *no)
-{
+static int element_check(const uint8_t **at, const uint8_t *end, uint32_t number, refusal_t *no) {
     head_t list, time, payload;
     if (!head_whole(*at, end, &list)) {
         return element_cut(no, number);
@@ -76,7 +71,9 @@ static int element_check(const uint8_t **at, const uint8_t *end, uint32_t number
     }
     if (time.kind != HEAD_WHOLE) {
         return element_refuse(no, number, "[0]", "the first part must be a whole number within int64, not ",
-                              time.kind == HEAD_BIG ? "one above it" : time.kind == HEAD_REAL ? "a float" : head_text(&time));
+                              time.kind == HEAD_BIG    ? "one above it"
+                              : time.kind == HEAD_REAL ? "a float"
+                                                       : head_text(&time));
     }
     *at += time.size;
     if (!head_whole(*at, end, &payload)) {
@@ -89,8 +86,7 @@ static int element_check(const uint8_t **at, const uint8_t *end, uint32_t number
     return list.length == 3 ? attributes_check(at, end, number, no) : 0;
 }
 
-int wire_body_check(bytes_t body, uint32_t *ret_count, refusal_t *no)
-{
+int wire_body_check(bytes_t body, uint32_t *ret_count, refusal_t *no) {
     const uint8_t *at = body.data, *end = body.data + body.size;
     head_t list = head_read(at, body.size);
     if (list.kind != HEAD_LIST) {
@@ -114,8 +110,7 @@ int wire_body_check(bytes_t body, uint32_t *ret_count, refusal_t *no)
     return 0;
 }
 
-bytes_t wire_body_elements(bytes_t body, uint32_t count)
-{
+bytes_t wire_body_elements(bytes_t body, uint32_t count) {
     const uint8_t *end = body.data + body.size;
     head_t list = head_read(body.data, body.size);
     bytes_t elements = {body.data + list.size, body.size - list.size};
@@ -129,8 +124,7 @@ bytes_t wire_body_elements(bytes_t body, uint32_t count)
     return elements;
 }
 
-wire_element_t wire_element_at(bytes_t in)
-{
+wire_element_t wire_element_at(bytes_t in) {
     const uint8_t *at = in.data, *end = in.data + in.size;
     head_t list = head_read(at, in.size);
     at += list.size;

@@ -26,28 +26,24 @@ typedef struct pair {
 
 static int value_write(canonical_t *c);
 
-static int real_write(canonical_t *c, double real)
-{
+static int real_write(canonical_t *c, double real) {
     if (real >= -0x1p63 && real < 0x1p63 && real == trunc(real)) {
         return msgpack_pack_int64(&c->packer, (int64_t)real); /* -0.0 as well */
     }
     return msgpack_pack_double(&c->packer, isnan(real) ? (double)NAN : real); /* one NaN for all of them */
 }
 
-static int key_compare(const uint8_t *base, const pair_t *a, const pair_t *b)
-{
+static int key_compare(const uint8_t *base, const pair_t *a, const pair_t *b) {
     size_t a_size = a->value - a->key, b_size = b->value - b->key;
     int order = memcmp(base + a->key, base + b->key, a_size < b_size ? a_size : b_size);
     return order != 0 ? order : (a_size > b_size) - (a_size < b_size);
 }
 
-static int pair_compare(const void *a, const void *b, void *base)
-{
+static int pair_compare(const void *a, const void *b, void *base) {
     return key_compare(base, a, b);
 }
 
-static int twice_refuse(const canonical_t *c, const pair_t *pair)
-{
+static int twice_refuse(const canonical_t *c, const pair_t *pair) {
     const char *text;
     size_t size;
     bytes_t key = {(const uint8_t *)c->out->data + pair->key, pair->value - pair->key};
@@ -58,8 +54,7 @@ static int twice_refuse(const canonical_t *c, const pair_t *pair)
 }
 
 /* Brings the pairs that were written from `start` on into the order of their keys. */
-static int pairs_sort(const canonical_t *c, pair_t *pairs, size_t count, size_t start)
-{
+static int pairs_sort(const canonical_t *c, pair_t *pairs, size_t count, size_t start) {
     uint8_t *base = (uint8_t *)c->out->data;
     bool sorted = true;
     for (size_t i = 1; i < count && sorted; i++) {
@@ -86,8 +81,7 @@ static int pairs_sort(const canonical_t *c, pair_t *pairs, size_t count, size_t 
     return 0;
 }
 
-static int map_write(canonical_t *c, uint32_t count)
-{
+static int map_write(canonical_t *c, uint32_t count) {
     msgpack_pack_map(&c->packer, count);
     if (count == 0) {
         return 0;
@@ -110,8 +104,7 @@ static int map_write(canonical_t *c, uint32_t count)
     return result;
 }
 
-static int list_write(canonical_t *c, uint32_t count)
-{
+static int list_write(canonical_t *c, uint32_t count) {
     msgpack_pack_array(&c->packer, count);
     for (uint32_t i = 0; i < count; i++) {
         if (value_write(c) < 0) {
@@ -121,49 +114,29 @@ static int list_write(canonical_t *c, uint32_t count)
     return 0;
 }
 
-static int value_write(canonical_t *c)
-{
+static int value_write(canonical_t *c) {
     head_t head = head_read(c->at, (size_t)(c->end - c->at));
     must(head.kind < HEAD_CUT && head_own(&head) <= (size_t)(c->end - c->at));
     const uint8_t *inside = c->at + head.size;
     c->at += head_own(&head);
     int written = 0;
     switch (head.kind) {
-    case HEAD_NIL:
-        written = msgpack_pack_nil(&c->packer);
-        break;
-    case HEAD_FLAG:
-        written = (head.whole ? msgpack_pack_true : msgpack_pack_false)(&c->packer);
-        break;
-    case HEAD_WHOLE:
-        written = msgpack_pack_int64(&c->packer, head.whole);
-        break;
-    case HEAD_BIG:
-        written = msgpack_pack_uint64(&c->packer, head.big);
-        break;
-    case HEAD_REAL:
-        written = real_write(c, head.real);
-        break;
-    case HEAD_TEXT:
-        written = msgpack_pack_str_with_body(&c->packer, inside, head.length);
-        break;
-    case HEAD_BYTES:
-        written = msgpack_pack_bin_with_body(&c->packer, inside, head.length);
-        break;
-    case HEAD_EXT:
-        written = msgpack_pack_ext_with_body(&c->packer, inside, head.length, head.type);
-        break;
-    case HEAD_LIST:
-        return list_write(c, head.length);
-    default:
-        return map_write(c, head.length);
+    case HEAD_NIL: written = msgpack_pack_nil(&c->packer); break;
+    case HEAD_FLAG: written = (head.whole ? msgpack_pack_true : msgpack_pack_false)(&c->packer); break;
+    case HEAD_WHOLE: written = msgpack_pack_int64(&c->packer, head.whole); break;
+    case HEAD_BIG: written = msgpack_pack_uint64(&c->packer, head.big); break;
+    case HEAD_REAL: written = real_write(c, head.real); break;
+    case HEAD_TEXT: written = msgpack_pack_str_with_body(&c->packer, inside, head.length); break;
+    case HEAD_BYTES: written = msgpack_pack_bin_with_body(&c->packer, inside, head.length); break;
+    case HEAD_EXT: written = msgpack_pack_ext_with_body(&c->packer, inside, head.length, head.type); break;
+    case HEAD_LIST: return list_write(c, head.length);
+    default: return map_write(c, head.length);
     }
     must(written == 0);
     return 0;
 }
 
-int wire_canonical(bytes_t in, const char *what, msgpack_sbuffer *out, refusal_t *no)
-{
+int wire_canonical(bytes_t in, const char *what, msgpack_sbuffer *out, refusal_t *no) {
     size_t before = out->size;
     canonical_t c = {.at = in.data, .end = in.data + in.size, .what = what, .out = out, .no = no};
     msgpack_packer_init(&c.packer, out, msgpack_sbuffer_write);

@@ -37,8 +37,7 @@ typedef struct list {
 
 static int record_read(decoder_t *d, const record_class_t *record, const path_t *path, uint8_t *out);
 
-static void path_print(const path_t *path, char *into, size_t room)
-{
+static void path_print(const path_t *path, char *into, size_t room) {
     const path_t *steps[WIRE_DEPTH_MAX];
     size_t count = 0, used = 0;
     for (; path != NULL && count < WIRE_DEPTH_MAX; path = path->up) {
@@ -54,8 +53,7 @@ static void path_print(const path_t *path, char *into, size_t room)
 }
 
 /* Refuses the value at `path`: "`job.cancel`: `job` must be text, not a number". */
-static int path_refuse(const decoder_t *d, const path_t *path, const char *verb, const char *wanted, const char *given)
-{
+static int path_refuse(const decoder_t *d, const path_t *path, const char *verb, const char *wanted, const char *given) {
     char field[sizeof d->no->field];
     path_print(path, field, sizeof field);
     if (field[0] == '\0') {
@@ -64,30 +62,26 @@ static int path_refuse(const decoder_t *d, const path_t *path, const char *verb,
     return refuse(d->no, ERROR_BAD_REQUEST, field, "`%s`: `%s` %s%s%s", d->what, field, verb, wanted, given);
 }
 
-static int kind_refuse(const decoder_t *d, const path_t *path, const char *wanted, const head_t *head)
-{
+static int kind_refuse(const decoder_t *d, const path_t *path, const char *wanted, const head_t *head) {
     char given[48];
     snprintf(given, sizeof given, ", not %s", head_text(head));
     return path_refuse(d, path, "must be ", wanted, given);
 }
 
-__attribute__((always_inline)) static inline head_t head_next(const decoder_t *d)
-{
+__attribute__((always_inline)) static inline head_t head_next(const decoder_t *d) {
     head_t head = head_read(d->at, (size_t)(d->end - d->at));
     must(head.kind < HEAD_CUT);
     return head;
 }
 
-static void *zone_take(const decoder_t *d, size_t size)
-{
+static void *zone_take(const decoder_t *d, size_t size) {
     void *taken = msgpack_zone_malloc(d->zone, size > 0 ? size : 1);
     must(taken != NULL);
     return taken;
 }
 
 /* ---- texts */
-static int text_read(decoder_t *d, const path_t *path, bool name, const char **ret_text)
-{
+static int text_read(decoder_t *d, const path_t *path, bool name, const char **ret_text) {
     head_t head = head_next(d);
     if (head.kind != HEAD_TEXT) {
         return kind_refuse(d, path, "text", &head);
@@ -115,8 +109,7 @@ static int text_read(decoder_t *d, const path_t *path, bool name, const char **r
     return 0;
 }
 
-static int texts_read(decoder_t *d, const path_t *path, bool names, names_t *ret_names)
-{
+static int texts_read(decoder_t *d, const path_t *path, bool names, names_t *ret_names) {
     head_t head = head_next(d);
     if (head.kind != HEAD_LIST) {
         return kind_refuse(d, path, "a list of text", &head);
@@ -133,8 +126,7 @@ static int texts_read(decoder_t *d, const path_t *path, bool names, names_t *ret
 }
 
 /* ---- numbers */
-static int whole_read(decoder_t *d, const path_t *path, field_kind_t kind, int64_t *ret_whole)
-{
+static int whole_read(decoder_t *d, const path_t *path, field_kind_t kind, int64_t *ret_whole) {
     head_t head = head_next(d);
     char given[48];
     if (head.kind == HEAD_BIG) {
@@ -163,8 +155,7 @@ static int whole_read(decoder_t *d, const path_t *path, field_kind_t kind, int64
     return 0;
 }
 
-static int real_read(decoder_t *d, const path_t *path, double *ret_real)
-{
+static int real_read(decoder_t *d, const path_t *path, double *ret_real) {
     head_t head = head_next(d);
     double real = head.kind == HEAD_REAL ? head.real : head.kind == HEAD_BIG ? (double)head.big : (double)head.whole;
     if (head.kind != HEAD_REAL && head.kind != HEAD_BIG && head.kind != HEAD_WHOLE) {
@@ -181,8 +172,7 @@ static int real_read(decoder_t *d, const path_t *path, double *ret_real)
 }
 
 /* ---- what is kept as its bytes */
-static int bytes_read(decoder_t *d, const path_t *path, bytes_t *ret_bytes)
-{
+static int bytes_read(decoder_t *d, const path_t *path, bytes_t *ret_bytes) {
     head_t head = head_next(d);
     if (head.kind != HEAD_BYTES) {
         return kind_refuse(d, path, "bytes", &head);
@@ -192,8 +182,7 @@ static int bytes_read(decoder_t *d, const path_t *path, bytes_t *ret_bytes)
     return 0;
 }
 
-static int flag_read(decoder_t *d, const path_t *path, bool *ret_flag)
-{
+static int flag_read(decoder_t *d, const path_t *path, bool *ret_flag) {
     head_t head = head_next(d);
     if (head.kind != HEAD_FLAG) {
         return kind_refuse(d, path, field_kind_text(TYPE_FLAG), &head);
@@ -204,8 +193,7 @@ static int flag_read(decoder_t *d, const path_t *path, bool *ret_flag)
 }
 
 /* ---- records */
-static int list_read(decoder_t *d, const path_t *path, const record_class_t *record, list_t *ret_list)
-{
+static int list_read(decoder_t *d, const path_t *path, const record_class_t *record, list_t *ret_list) {
     head_t head = head_next(d);
     if (head.kind != HEAD_LIST) {
         return kind_refuse(d, path, "a list", &head);
@@ -227,8 +215,7 @@ typedef struct named {
     const void *definition;
 } named_t;
 
-static int named_read(decoder_t *d, const path_t *path, const record_class_t *record, named_t *ret_named)
-{
+static int named_read(decoder_t *d, const path_t *path, const record_class_t *record, named_t *ret_named) {
     head_t head = head_next(d);
     named_t named = {0};
     if (head.kind != HEAD_MAP) {
@@ -252,46 +239,34 @@ static int named_read(decoder_t *d, const path_t *path, const record_class_t *re
     return 0;
 }
 
-static int field_read(decoder_t *d, const field_t *field, const path_t *path, uint8_t *member)
-{
+static int field_read(decoder_t *d, const field_t *field, const path_t *path, uint8_t *member) {
     switch (field->kind) {
     case TYPE_NAME:
-    case TYPE_TEXT:
-        return text_read(d, path, field->kind == TYPE_NAME, (const char **)(void *)member);
+    case TYPE_TEXT: return text_read(d, path, field->kind == TYPE_NAME, (const char **)(void *)member);
     case TYPE_NAMES:
-    case TYPE_TEXTS:
-        return texts_read(d, path, field->kind == TYPE_NAMES, (names_t *)(void *)member);
+    case TYPE_TEXTS: return texts_read(d, path, field->kind == TYPE_NAMES, (names_t *)(void *)member);
     case TYPE_INT:
     case TYPE_COUNT:
     case TYPE_POSITIVE:
-    case TYPE_LIMIT:
-        return whole_read(d, path, field->kind, (int64_t *)(void *)member);
-    case TYPE_REAL:
-        return real_read(d, path, (double *)(void *)member);
-    case TYPE_FLAG:
-        return flag_read(d, path, (bool *)member);
-    case TYPE_BYTES:
-        return bytes_read(d, path, (bytes_t *)(void *)member);
+    case TYPE_LIMIT: return whole_read(d, path, field->kind, (int64_t *)(void *)member);
+    case TYPE_REAL: return real_read(d, path, (double *)(void *)member);
+    case TYPE_FLAG: return flag_read(d, path, (bool *)member);
+    case TYPE_BYTES: return bytes_read(d, path, (bytes_t *)(void *)member);
     case TYPE_ANY: {
         const uint8_t *next = head_skip(d->at, d->end);
         *(bytes_t *)(void *)member = (bytes_t){d->at, (size_t)(next - d->at)};
         d->at = next;
         return 0;
     }
-    case TYPE_LIST:
-        return list_read(d, path, field->record, (list_t *)(void *)member);
-    case TYPE_RECORD:
-        return record_read(d, field->record, path, member);
-    case TYPE_NAMED:
-        return named_read(d, path, field->record, (named_t *)(void *)member);
-    default:
-        fault_bug("every kind of field is decoded", __FILE__, __LINE__);
+    case TYPE_LIST: return list_read(d, path, field->record, (list_t *)(void *)member);
+    case TYPE_RECORD: return record_read(d, field->record, path, member);
+    case TYPE_NAMED: return named_read(d, path, field->record, (named_t *)(void *)member);
+    default: fault_bug("every kind of field is decoded", __FILE__, __LINE__);
     }
 }
 
 /* All zero bytes, and every limit in it `none`. */
-static void record_clear(const record_class_t *record, uint8_t *out)
-{
+static void record_clear(const record_class_t *record, uint8_t *out) {
     memset(out, 0, record->size);
     for (const field_t *field = record->fields; field->name != NULL; field++) {
         if (field->kind == TYPE_LIMIT) {
@@ -303,8 +278,7 @@ static void record_clear(const record_class_t *record, uint8_t *out)
 }
 
 /* The field of that name. Clients send fields in some steady order, so the one after the last is looked at first. */
-static const field_t *field_find(const record_class_t *record, const field_t *hint, const char *name, size_t size)
-{
+static const field_t *field_find(const record_class_t *record, const field_t *hint, const char *name, size_t size) {
     if (hint->name != NULL && hint->name_size == size && memcmp(hint->name, name, size) == 0) {
         return hint;
     }
@@ -317,8 +291,7 @@ static const field_t *field_find(const record_class_t *record, const field_t *hi
 }
 
 /* Of the keys that are no field, those that stand beside the fields of a message must not be ambiguous either. */
-static int key_unknown(const decoder_t *d, const path_t *path, const head_t *key, const char *name, unsigned *beside)
-{
+static int key_unknown(const decoder_t *d, const path_t *path, const head_t *key, const char *name, unsigned *beside) {
     static const char *const keys[] = {"op", "id", "event", "ok"};
     for (unsigned i = 0; d->message && path == NULL && key->kind == HEAD_TEXT && i < sizeof keys / sizeof *keys; i++) {
         if (key->length == strlen(keys[i]) && memcmp(name, keys[i], key->length) == 0) {
@@ -331,8 +304,7 @@ static int key_unknown(const decoder_t *d, const path_t *path, const head_t *key
     return 0;
 }
 
-static int record_read(decoder_t *d, const record_class_t *record, const path_t *path, uint8_t *out)
-{
+static int record_read(decoder_t *d, const record_class_t *record, const path_t *path, uint8_t *out) {
     head_t map = head_next(d);
     if (map.kind != HEAD_MAP) {
         return kind_refuse(d, path, "a map", &map);
@@ -378,22 +350,19 @@ static int record_read(decoder_t *d, const record_class_t *record, const path_t 
     return 0;
 }
 
-static int decode(decoder_t *d, const record_class_t *record, bytes_t in, void *out)
-{
+static int decode(decoder_t *d, const record_class_t *record, bytes_t in, void *out) {
     d->at = in.data;
     d->end = in.data + in.size;
     return record_read(d, record, NULL, out);
 }
 
-int message_decode(message_id_t id, bytes_t in, msgpack_zone *zone, void *message, refusal_t *no)
-{
+int message_decode(message_id_t id, bytes_t in, msgpack_zone *zone, void *message, refusal_t *no) {
     const message_class_t *class = message_class(id);
     decoder_t d = {.what = class->wire, .message = true, .zone = zone, .no = no};
     return decode(&d, &class->record, in, message);
 }
 
-int record_decode(const record_class_t *record, const char *what, bytes_t in, msgpack_zone *zone, void *out, refusal_t *no)
-{
+int record_decode(const record_class_t *record, const char *what, bytes_t in, msgpack_zone *zone, void *out, refusal_t *no) {
     decoder_t d = {.what = what, .zone = zone, .no = no};
     return decode(&d, record, in, out);
 }

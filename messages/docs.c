@@ -34,8 +34,7 @@ enum { ENDPOINTS = sizeof endpoints / sizeof *endpoints };
 /* The lists do not say which side sends what is not answered; these come from the client. */
 static const message_id_t tells_of_clients[] = {MSG_PONG, MSG_SOURCE_BATCH, MSG_REPLAY_CREDIT};
 
-static bool from_client(message_id_t id)
-{
+static bool from_client(message_id_t id) {
     bool told = false;
     for (size_t i = 0; i < sizeof tells_of_clients / sizeof *tells_of_clients; i++) {
         told = told || tells_of_clients[i] == id;
@@ -43,23 +42,20 @@ static bool from_client(message_id_t id)
     return told || message_class(id)->kind == KIND_REQUEST;
 }
 
-static bool spoken_at(message_id_t id, const endpoint_t *endpoint)
-{
+static bool spoken_at(message_id_t id, const endpoint_t *endpoint) {
     const message_class_t *class = message_class(id);
     return class->kind != KIND_ANSWER && (class->scope & endpoint->scope) != 0;
 }
 
 /* ---- Markdown */
-static void cell_print(FILE *out, const char *text)
-{
+static void cell_print(FILE *out, const char *text) {
     for (; *text != '\0'; text++) {
         fprintf(out, *text == '|' ? "\\%c" : "%c", *text);
     }
 }
 
 /* Where a heading's link goes: lower case, without punctuation. */
-static void anchor_print(FILE *out, const char *heading)
-{
+static void anchor_print(FILE *out, const char *heading) {
     for (; *heading != '\0'; heading++) {
         if (isalnum((unsigned char)*heading) || *heading == '_' || *heading == '-') {
             fputc(tolower((unsigned char)*heading), out);
@@ -69,18 +65,19 @@ static void anchor_print(FILE *out, const char *heading)
     }
 }
 
-static void type_print(FILE *out, const field_t *field)
-{
+static void type_print(FILE *out, const field_t *field) {
     if (field->record == NULL) {
         fprintf(out, "[%s](#types)", field_kind_name(field->kind));
         return;
     }
-    fprintf(out, "%s[%s](#the-map-%s)", field->kind == TYPE_LIST ? "list of " : field->kind == TYPE_NAMED ? "[NAME](#types) or " : "",
+    fprintf(out, "%s[%s](#the-map-%s)",
+            field->kind == TYPE_LIST    ? "list of "
+            : field->kind == TYPE_NAMED ? "[NAME](#types) or "
+                                        : "",
             field->record->name, field->record->name);
 }
 
-static void fields_print(FILE *out, const record_class_t *record)
-{
+static void fields_print(FILE *out, const record_class_t *record) {
     if (record->fields->name == NULL) {
         return;
     }
@@ -101,8 +98,7 @@ typedef struct records {
 } records_t;
 
 /* Gathers the records that a record's fields are made of, in the order in which a reader meets them. */
-static void records_gather(records_t *records, const record_class_t *record)
-{
+static void records_gather(records_t *records, const record_class_t *record) {
     for (const field_t *field = record->fields; field->name != NULL; field++) {
         bool known = field->record == NULL;
         for (size_t i = 0; i < records->count; i++) {
@@ -116,8 +112,7 @@ static void records_gather(records_t *records, const record_class_t *record)
     }
 }
 
-static void message_print(FILE *out, message_id_t id, records_t *records)
-{
+static void message_print(FILE *out, message_id_t id, records_t *records) {
     const message_class_t *class = message_class(id);
     fprintf(out, "\n### `%s`\n\n%s", class->wire, class->record.doc);
     if (class->kind != KIND_REQUEST) {
@@ -134,8 +129,7 @@ static void message_print(FILE *out, message_id_t id, records_t *records)
     }
 }
 
-static void endpoint_print(FILE *out, const endpoint_t *endpoint, records_t *records)
-{
+static void endpoint_print(FILE *out, const endpoint_t *endpoint, records_t *records) {
     fprintf(out, "\n## %s\n\n%s\n\n| | |\n|---|---|\n", endpoint->title, endpoint->doc);
     for (message_id_t id = MSG_NONE + 1; id < MESSAGE_COUNT; id++) {
         if (spoken_at(id, endpoint)) {
@@ -160,7 +154,8 @@ static void endpoint_print(FILE *out, const endpoint_t *endpoint, records_t *rec
 
 static const char protocol_intro[] =
     "# The protocol, version 1\n\n"
-    "What a Reprise engine and its clients say to each other. Any language that has ZeroMQ and msgpack can speak it; this is a whole client:\n\n"
+    "What a Reprise engine and its clients say to each other. Any language that has ZeroMQ and msgpack can speak it; this is a whole "
+    "client:\n\n"
     "```python\n"
     "import msgpack, zmq\n\n"
     "engine = zmq.Context().socket(zmq.REQ)\n"
@@ -178,7 +173,8 @@ static const char protocol_intro[] =
     "are a map of text to text or bytes. Elements are counted from 0.\n"
     "- `id`, any value, is optional in a request and comes back in its answer.\n"
     "- An answer is `{\"ok\": true, …}`, with the fields named below, or\n"
-    "  `{\"ok\": false, \"error\": {\"code\", \"message\", \"field\"?, \"retry\"?, \"expected\"?}}`. `message` names the thing that is wrong, "
+    "  `{\"ok\": false, \"error\": {\"code\", \"message\", \"field\"?, \"retry\"?, \"expected\"?}}`. `message` names the thing that is "
+    "wrong, "
     "`field` its path (`pipeline.transforms[2].urn`), `retry: true` means that the same request may succeed later.\n"
     "- Times are whole numbers of **microseconds** since the epoch. A field that ends in `_ms` or `_us` is a duration. Sizes are bytes.\n"
     "- Fields that are not known are ignored; `nil` is as good as absent (but for a LIMIT, where it means: no limit). A field that is "
@@ -191,15 +187,16 @@ static const char protocol_intro[] =
 
 static const char protocol_notifications[] =
     "\n## Notifications\n\n"
-    "`tcp://127.0.0.1:5573`, a PUB: connect a SUB and subscribe to the topics, or to the empty topic for all. Two frames: the topic, and a map "
+    "`tcp://127.0.0.1:5573`, a PUB: connect a SUB and subscribe to the topics, or to the empty topic for all. Two frames: the topic, and a "
+    "map "
     "`{seq, boot, at, …}`: a number that grows by one, the start of the process that counts it, the time, then the subject (`job`, "
-    "`recording`, `pipeline` or `actor`), its new `state`, and `detail` where there is more to say. Notifications are hints that may be lost; "
+    "`recording`, `pipeline` or `actor`), its new `state`, and `detail` where there is more to say. Notifications are hints that may be "
+    "lost; "
     "[`job.wait`](#jobwait) is sure.\n\n"
     "Topics: `job.state` `recording.invalidated` `recording.complete` `limit.reached` `pipeline.tracked` `pipeline.forgotten` "
     "`test_stream.started` `test_stream.stopped` `actor.failed` `actor.restarted` `worker.joined` `worker.lost`.\n";
 
-static void protocol_print(FILE *out)
-{
+static void protocol_print(FILE *out) {
     records_t records = {0};
     fputs(protocol_intro, out);
     fprintf(out, "\n## Types\n\n| type | what it takes |\n|---|---|\n");
@@ -220,8 +217,7 @@ static void protocol_print(FILE *out)
 }
 
 /* ---- the other pages */
-static void errors_print(FILE *out)
-{
+static void errors_print(FILE *out) {
     fputs("# Errors\n\n"
           "An answer that is a no carries one of these codes, and a message for people that names the thing:\n\n"
           "```json\n"
@@ -238,8 +234,7 @@ static void errors_print(FILE *out)
     }
 }
 
-static void default_print(FILE *out, const field_t *field, const uint8_t *member)
-{
+static void default_print(FILE *out, const field_t *field, const uint8_t *member) {
     const names_t *names;
     int64_t whole;
     switch (field->kind) {
@@ -249,9 +244,7 @@ static void default_print(FILE *out, const field_t *field, const uint8_t *member
             fprintf(out, "%s`%s`", i > 0 ? ", " : "", names->items[i]);
         }
         return;
-    case TYPE_FLAG:
-        fprintf(out, "%s", *(const bool *)member ? "true" : "false");
-        return;
+    case TYPE_FLAG: fprintf(out, "%s", *(const bool *)member ? "true" : "false"); return;
     case TYPE_INT:
     case TYPE_COUNT:
     case TYPE_POSITIVE:
@@ -263,13 +256,11 @@ static void default_print(FILE *out, const field_t *field, const uint8_t *member
             fprintf(out, "%lld", (long long)whole);
         }
         return;
-    default:
-        fault_bug("every kind of option can be printed", __FILE__, __LINE__);
+    default: fault_bug("every kind of option can be printed", __FILE__, __LINE__);
     }
 }
 
-static void options_print(FILE *out)
-{
+static void options_print(FILE *out) {
     msg_options_t options;
     options_default(&options);
     fputs("# Options\n\n"
@@ -287,8 +278,7 @@ static void options_print(FILE *out)
     }
 }
 
-static void counters_print(FILE *out)
-{
+static void counters_print(FILE *out) {
     fputs("# Counters\n\n"
           "What the engine counts from its start on, as `engine.stats` shows it. They only grow; a restarted actor goes on counting.\n\n"
           "| counter | what it counts |\n|---|---|\n",
@@ -300,8 +290,7 @@ static void counters_print(FILE *out)
     }
 }
 
-int docs_print(FILE *out, const char *page)
-{
+int docs_print(FILE *out, const char *page) {
     static const struct {
         const char *name;
         void (*print)(FILE *out);
@@ -316,19 +305,16 @@ int docs_print(FILE *out, const char *page)
 }
 
 /* ---- the protocol as data */
-static void text_pack(msgpack_packer *packer, const char *text)
-{
+static void text_pack(msgpack_packer *packer, const char *text) {
     msgpack_pack_str_with_body(packer, text, strlen(text));
 }
 
-static void pair_pack(msgpack_packer *packer, const char *key, const char *text)
-{
+static void pair_pack(msgpack_packer *packer, const char *key, const char *text) {
     text_pack(packer, key);
     text_pack(packer, text);
 }
 
-static void fields_pack(msgpack_packer *packer, const record_class_t *record)
-{
+static void fields_pack(msgpack_packer *packer, const record_class_t *record) {
     size_t count = 0;
     while (record->fields[count].name != NULL) {
         count++;
@@ -349,8 +335,7 @@ static void fields_pack(msgpack_packer *packer, const record_class_t *record)
     }
 }
 
-static void op_pack(msgpack_packer *packer, message_id_t id, const endpoint_t *endpoint)
-{
+static void op_pack(msgpack_packer *packer, message_id_t id, const endpoint_t *endpoint) {
     static const char *const kinds[] = {[KIND_REQUEST] = "request", [KIND_ANSWER] = "answer", [KIND_TELL] = "tell", [KIND_EVENT] = "event"};
     const message_class_t *class = message_class(id);
     msgpack_pack_map(packer, 7);
@@ -369,8 +354,7 @@ static void op_pack(msgpack_packer *packer, message_id_t id, const endpoint_t *e
     }
 }
 
-void docs_protocol_ops(msgpack_packer *packer)
-{
+void docs_protocol_ops(msgpack_packer *packer) {
     size_t count = 0;
     for (int packed = 0; packed < 2; packed++) {
         if (packed == 1) {
@@ -390,8 +374,7 @@ void docs_protocol_ops(msgpack_packer *packer)
     }
 }
 
-void docs_protocol_errors(msgpack_packer *packer)
-{
+void docs_protocol_errors(msgpack_packer *packer) {
     msgpack_pack_array(packer, ERROR_COUNT);
     for (error_code_t code = 0; code < ERROR_COUNT; code++) {
         msgpack_pack_map(packer, 2);

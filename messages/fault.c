@@ -9,8 +9,7 @@
 
 #include "text.h"
 
-static void fault_write(fault_t *why, const char *format, va_list args, int error)
-{
+static void fault_write(fault_t *why, const char *format, va_list args, int error) {
     char text[sizeof why->text];
     int size = vsnprintf(text, sizeof text, format, args);
     if (error != 0 && size >= 0 && (size_t)size < sizeof text) {
@@ -21,8 +20,7 @@ static void fault_write(fault_t *why, const char *format, va_list args, int erro
     memcpy(why->text, text, sizeof text);
 }
 
-int fault_set(fault_t *why, const char *format, ...)
-{
+int fault_set(fault_t *why, const char *format, ...) {
     va_list args;
     va_start(args, format);
     fault_write(why, format, args, 0);
@@ -30,8 +28,7 @@ int fault_set(fault_t *why, const char *format, ...)
     return -1;
 }
 
-int fault_errno(fault_t *why, const char *format, ...)
-{
+int fault_errno(fault_t *why, const char *format, ...) {
     int error = errno;
     va_list args;
     va_start(args, format);
@@ -40,8 +37,7 @@ int fault_errno(fault_t *why, const char *format, ...)
     return -1;
 }
 
-_Noreturn void fault_bug(const char *condition, const char *file, int line)
-{
+_Noreturn void fault_bug(const char *condition, const char *file, int line) {
     fprintf(stderr, "reprise: bug: %s does not hold, at %s:%d\n", condition, file, line);
     abort();
 }

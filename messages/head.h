@@ -36,34 +36,24 @@ typedef struct head {
     };
 } head_t;
 
-static inline uint64_t head_load(const uint8_t *at, unsigned size)
-{
+static inline uint64_t head_load(const uint8_t *at, unsigned size) {
     uint16_t two;
     uint32_t four;
     uint64_t eight;
     switch (size) {
-    case 1:
-        return *at;
-    case 2:
-        memcpy(&two, at, sizeof two);
-        return be16toh(two);
-    case 4:
-        memcpy(&four, at, sizeof four);
-        return be32toh(four);
-    default:
-        memcpy(&eight, at, sizeof eight);
-        return be64toh(eight);
+    case 1: return *at;
+    case 2: memcpy(&two, at, sizeof two); return be16toh(two);
+    case 4: memcpy(&four, at, sizeof four); return be32toh(four);
+    default: memcpy(&eight, at, sizeof eight); return be64toh(eight);
     }
 }
 
-static inline head_t head_of(head_kind_t kind, uint32_t size, uint32_t length)
-{
+static inline head_t head_of(head_kind_t kind, uint32_t size, uint32_t length) {
     return (head_t){.kind = kind, .size = size, .length = length};
 }
 
 /* A head whose length is a number of `wide` bytes, with `more` bytes between it and what it heads. */
-static inline head_t head_long(head_kind_t kind, const uint8_t *at, size_t left, unsigned wide, unsigned more)
-{
+static inline head_t head_long(head_kind_t kind, const uint8_t *at, size_t left, unsigned wide, unsigned more) {
     if (left < 1 + wide + more) {
         return head_of(HEAD_CUT, 0, 0);
     }
@@ -74,8 +64,7 @@ static inline head_t head_long(head_kind_t kind, const uint8_t *at, size_t left,
     return head;
 }
 
-static inline head_t head_ext(const uint8_t *at, size_t left, uint32_t length)
-{
+static inline head_t head_ext(const uint8_t *at, size_t left, uint32_t length) {
     if (left < 2) {
         return head_of(HEAD_CUT, 0, 0);
     }
@@ -84,8 +73,7 @@ static inline head_t head_ext(const uint8_t *at, size_t left, uint32_t length)
     return head;
 }
 
-static inline head_t head_number(const uint8_t *at, size_t left)
-{
+static inline head_t head_number(const uint8_t *at, size_t left) {
     unsigned wide = at[0] < 0xcc ? 4U << (at[0] & 1U ? 1 : 0) : 1U << (at[0] & 3U);
     if (left < 1 + wide) {
         return head_of(HEAD_CUT, 0, 0);
@@ -112,8 +100,7 @@ static inline head_t head_number(const uint8_t *at, size_t left)
 
 /* Reads the head at `at`. What it heads need not be there. Inlined always: gcc hands the struct back through memory otherwise, which
  * doubles the time of a decode. */
-__attribute__((always_inline)) static inline head_t head_read(const uint8_t *at, size_t left)
-{
+__attribute__((always_inline)) static inline head_t head_read(const uint8_t *at, size_t left) {
     if (left == 0) {
         return head_of(HEAD_CUT, 0, 0);
     }
@@ -127,65 +114,51 @@ __attribute__((always_inline)) static inline head_t head_read(const uint8_t *at,
         return first >= 0xa0 ? head_of(HEAD_TEXT, 1, first & 0x1fU) : head_of(first >= 0x90 ? HEAD_LIST : HEAD_MAP, 1, first & 0x0fU);
     }
     switch (first) {
-    case 0xc0:
-        return head_of(HEAD_NIL, 1, 0);
-    case 0xc1:
-        return head_of(HEAD_UNKNOWN, 0, 0);
+    case 0xc0: return head_of(HEAD_NIL, 1, 0);
+    case 0xc1: return head_of(HEAD_UNKNOWN, 0, 0);
     case 0xc2:
-    case 0xc3:
-        return (head_t){.kind = HEAD_FLAG, .size = 1, .whole = first & 1};
+    case 0xc3: return (head_t){.kind = HEAD_FLAG, .size = 1, .whole = first & 1};
     case 0xc4:
     case 0xc5:
-    case 0xc6:
-        return head_long(HEAD_BYTES, at, left, 1U << (first - 0xc4), 0);
+    case 0xc6: return head_long(HEAD_BYTES, at, left, 1U << (first - 0xc4), 0);
     case 0xc7:
     case 0xc8:
-    case 0xc9:
-        return head_long(HEAD_EXT, at, left, 1U << (first - 0xc7), 1);
+    case 0xc9: return head_long(HEAD_EXT, at, left, 1U << (first - 0xc7), 1);
     case 0xd4:
     case 0xd5:
     case 0xd6:
     case 0xd7:
-    case 0xd8:
-        return head_ext(at, left, 1U << (first - 0xd4));
+    case 0xd8: return head_ext(at, left, 1U << (first - 0xd4));
     case 0xd9:
     case 0xda:
-    case 0xdb:
-        return head_long(HEAD_TEXT, at, left, 1U << (first - 0xd9), 0);
+    case 0xdb: return head_long(HEAD_TEXT, at, left, 1U << (first - 0xd9), 0);
     case 0xdc:
-    case 0xdd:
-        return head_long(HEAD_LIST, at, left, 2U << (first - 0xdc), 0);
+    case 0xdd: return head_long(HEAD_LIST, at, left, 2U << (first - 0xdc), 0);
     case 0xde:
-    case 0xdf:
-        return head_long(HEAD_MAP, at, left, 2U << (first - 0xde), 0);
-    default:
-        return head_number(at, left);
+    case 0xdf: return head_long(HEAD_MAP, at, left, 2U << (first - 0xde), 0);
+    default: return head_number(at, left);
     }
 }
 
 /* How many values stand inside: a map's keys and values both count. */
-static inline uint64_t head_inner(const head_t *head)
-{
+static inline uint64_t head_inner(const head_t *head) {
     return head->kind == HEAD_LIST ? head->length : head->kind == HEAD_MAP ? (uint64_t)head->length * 2 : 0;
 }
 
 /* How many bytes are its own: the head, and those of a text, bytes or ext. */
-static inline uint64_t head_own(const head_t *head)
-{
+static inline uint64_t head_own(const head_t *head) {
     return head->size + (head->kind == HEAD_LIST || head->kind == HEAD_MAP ? 0 : (uint64_t)head->length);
 }
 
 /* What error texts call a value of that kind. */
-static inline const char *head_text(const head_t *head)
-{
-    static const char *const texts[] = {"nil",  "false", "a number",     "a number", "a number",   "text",
-                                        "bytes", "an ext value", "a list",   "a map",    "nothing",    "a byte that is no msgpack"};
+static inline const char *head_text(const head_t *head) {
+    static const char *const texts[] = {"nil",   "false",        "a number", "a number", "a number", "text",
+                                        "bytes", "an ext value", "a list",   "a map",    "nothing",  "a byte that is no msgpack"};
     return head->kind == HEAD_FLAG && head->whole != 0 ? "true" : texts[head->kind];
 }
 
 /* Passes over a value that was walked before: the byte after it. One that is cut off ends at `end`. */
-static inline const uint8_t *head_skip(const uint8_t *at, const uint8_t *end)
-{
+static inline const uint8_t *head_skip(const uint8_t *at, const uint8_t *end) {
     for (uint64_t open = 1; open > 0; open--) {
         size_t left = (size_t)(end - at);
         head_t head = head_read(at, left);

@@ -38,9 +38,9 @@
 #define RECORD_OF(record, name, need, doc)
 #define NAMED(record, name, need, doc)
 #define NO_FIELDS
-#define MESSAGE(ID, name, wire, kind, scope, owner, answer, doc, ...) \
+#define MESSAGE(ID, name, wire, kind, scope, owner, answer, doc, ...)                                                                      \
     [MSG_##ID] = {#ID, wire, kind, scope, owner, answer, {#name, doc, sizeof(msg_##name##_t), fields_##name}},
-#define MESSAGE_AS(ID, as, kind, scope, doc) \
+#define MESSAGE_AS(ID, as, kind, scope, doc)                                                                                               \
     [MSG_##ID] = {#ID, #as, kind, scope, NULL, MSG_NONE, {#as, doc, sizeof(msg_##as##_t), fields_##as}},
 #define RECORD(name, doc, ...)
 static const message_class_t classes[MESSAGE_COUNT] = {
@@ -48,20 +48,19 @@ static const message_class_t classes[MESSAGE_COUNT] = {
 };
 
 /* ---- the field tables */
-static void fields_fill(void)
-{
+static void fields_fill(void) {
 #define REQUIRED true
 #define OPTIONAL false
-#define ENTRY(name, kind, need, record, doc) \
+#define ENTRY(name, kind, need, record, doc)                                                                                               \
     {#name, kind, need, sizeof #name - 1, offsetof(self_t, name), offsetof(self_t, has_##name), record, doc},
-#define TABLE(of, ...) \
-    { \
-        typedef msg_##of##_t self_t; \
-        (void)sizeof(self_t); /* a message without fields does not need it */ \
-        static const field_t table[] = {__VA_ARGS__ {0}}; \
-        static_assert(sizeof table == sizeof fields_##of, "a table and the room for it come from the same list"); \
-        static_assert(sizeof table / sizeof table[0] <= 65, "the codec keeps what it has seen in 64 bits"); \
-        memcpy(fields_##of, table, sizeof table); \
+#define TABLE(of, ...)                                                                                                                     \
+    {                                                                                                                                      \
+        typedef msg_##of##_t self_t;                                                                                                       \
+        (void)sizeof(self_t); /* a message without fields does not need it */                                                              \
+        static const field_t table[] = {__VA_ARGS__{0}};                                                                                   \
+        static_assert(sizeof table == sizeof fields_##of, "a table and the room for it come from the same list");                          \
+        static_assert(sizeof table / sizeof table[0] <= 65, "the codec keeps what it has seen in 64 bits");                                \
+        memcpy(fields_##of, table, sizeof table);                                                                                          \
     }
 #define FIELD(type, name, need, doc) ENTRY(name, TYPE_##type, need, NULL, doc)
 #define LIST(of, name, need, doc) ENTRY(name, TYPE_LIST, need, &record_class_##of, doc)
@@ -82,12 +81,11 @@ static void fields_fill(void)
 enum { INDEX_BITS = 9, INDEX_SIZE = 1 << INDEX_BITS };
 static_assert(MESSAGE_COUNT * 2 <= INDEX_SIZE, "the index of messages is too small");
 static struct slot {
-    uint16_t id; /* MSG_NONE: free */
+    uint16_t id;   /* MSG_NONE: free */
     uint16_t size; /* of its op */
 } slots[INDEX_SIZE];
 
-static size_t index_slot(const char *wire, size_t size)
-{
+static size_t index_slot(const char *wire, size_t size) {
     uint64_t first = 0, last = 0;
     if (size >= sizeof first) {
         memcpy(&first, wire, sizeof first);
@@ -99,8 +97,7 @@ static size_t index_slot(const char *wire, size_t size)
     return (size_t)((mixed ^ mixed >> 32) * UINT64_C(0x9e3779b97f4a7c15) >> (64 - INDEX_BITS));
 }
 
-message_id_t message_find(unsigned scope, const char *wire, size_t size)
-{
+message_id_t message_find(unsigned scope, const char *wire, size_t size) {
     for (size_t at = index_slot(wire, size); slots[at].id != MSG_NONE; at = (at + 1) % INDEX_SIZE) {
         const message_class_t *class = &classes[slots[at].id];
         if (slots[at].size == size && (class->scope & scope) != 0 && memcmp(class->wire, wire, size) == 0) {
@@ -110,8 +107,7 @@ message_id_t message_find(unsigned scope, const char *wire, size_t size)
     return MSG_NONE;
 }
 
-__attribute__((constructor)) static void tables_make(void)
-{
+__attribute__((constructor)) static void tables_make(void) {
     fields_fill();
     for (uint16_t id = MSG_NONE + 1; id < MESSAGE_COUNT; id++) {
         const message_class_t *class = &classes[id];
@@ -128,14 +124,12 @@ __attribute__((constructor)) static void tables_make(void)
     }
 }
 
-const message_class_t *message_class(message_id_t id)
-{
+const message_class_t *message_class(message_id_t id) {
     must(id > MSG_NONE && id < MESSAGE_COUNT);
     return &classes[id];
 }
 
-const record_class_t *record_class_of(message_id_t id)
-{
+const record_class_t *record_class_of(message_id_t id) {
     return &message_class(id)->record;
 }
 
@@ -165,24 +159,20 @@ static const entry_t kinds[TYPE_COUNT_] = {
     [TYPE_NAMED] = {"NAME or MAP", "text or a map", "A name, or a map that has a `name`."},
 };
 
-static const entry_t *entry_of(const entry_t *entries, unsigned count, unsigned index)
-{
+static const entry_t *entry_of(const entry_t *entries, unsigned count, unsigned index) {
     must(index < count);
     return &entries[index];
 }
 
-const char *error_name(error_code_t code)
-{
+const char *error_name(error_code_t code) {
     return entry_of(errors, ERROR_COUNT, code)->name;
 }
 
-const char *error_doc(error_code_t code)
-{
+const char *error_doc(error_code_t code) {
     return entry_of(errors, ERROR_COUNT, code)->doc;
 }
 
-error_code_t error_find(const char *name)
-{
+error_code_t error_find(const char *name) {
     for (unsigned code = 0; code < ERROR_COUNT; code++) {
         if (strcmp(errors[code].name, name) == 0) {
             return (error_code_t)code;
@@ -191,34 +181,34 @@ error_code_t error_find(const char *name)
     return ERROR_INTERNAL;
 }
 
-const char *counter_name(counter_t counter)
-{
+const char *counter_name(counter_t counter) {
     return entry_of(counters, COUNTER_COUNT, counter)->name;
 }
 
-const char *counter_doc(counter_t counter)
-{
+const char *counter_doc(counter_t counter) {
     return entry_of(counters, COUNTER_COUNT, counter)->doc;
 }
 
-const char *field_kind_name(field_kind_t kind)
-{
+const char *field_kind_name(field_kind_t kind) {
     return entry_of(kinds, TYPE_COUNT_, kind)->name;
 }
 
-const char *field_kind_text(field_kind_t kind)
-{
+const char *field_kind_text(field_kind_t kind) {
     return entry_of(kinds, TYPE_COUNT_, kind)->text;
 }
 
-const char *field_kind_doc(field_kind_t kind)
-{
+const char *field_kind_doc(field_kind_t kind) {
     return entry_of(kinds, TYPE_COUNT_, kind)->doc;
 }
 
 /* ---- options */
 /* At file scope, because a list of names made inside the function would be gone when it returns. */
-#define NAMES_OF(...) {sizeof((const char *[]){__VA_ARGS__}) / sizeof(const char *), (const char *[]){__VA_ARGS__}}
+#define NAMES_OF(...)                                                                                                                      \
+    {                                                                                                                                      \
+        sizeof((const char *[]){__VA_ARGS__}) / sizeof(const char *), (const char *[]) {                                                   \
+            __VA_ARGS__                                                                                                                    \
+        }                                                                                                                                  \
+    }
 #define OPTION(type, name, initial, doc) .has_##name = true, .name = initial,
 #include "options.def"
 static const msg_options_t options_initial = {OPTION_FIELDS};
@@ -226,7 +216,6 @@ static const msg_options_t options_initial = {OPTION_FIELDS};
 #undef OPTION_FIELDS
 #undef NAMES_OF
 
-void options_default(msg_options_t *options)
-{
+void options_default(msg_options_t *options) {
     *options = options_initial;
 }

@@ -9,8 +9,7 @@
 #include "text.h"
 #include "wire.h"
 
-int refuse(refusal_t *no, error_code_t code, const char *field, const char *format, ...)
-{
+int refuse(refusal_t *no, error_code_t code, const char *field, const char *format, ...) {
     refusal_t made = {.code = code};
     va_list args;
     va_start(args, format);
@@ -23,13 +22,11 @@ int refuse(refusal_t *no, error_code_t code, const char *field, const char *form
     return -1;
 }
 
-static void text_pack(msgpack_packer *packer, const char *text)
-{
+static void text_pack(msgpack_packer *packer, const char *text) {
     msgpack_pack_str_with_body(packer, text, strlen(text));
 }
 
-void refusal_encode(const refusal_t *no, bytes_t echo, msgpack_sbuffer *out)
-{
+void refusal_encode(const refusal_t *no, bytes_t echo, msgpack_sbuffer *out) {
     msgpack_packer packer;
     msgpack_packer_init(&packer, out, msgpack_sbuffer_write);
     msgpack_pack_map(&packer, echo.size > 0 ? 3 : 2);
@@ -59,8 +56,7 @@ void refusal_encode(const refusal_t *no, bytes_t echo, msgpack_sbuffer *out)
     }
 }
 
-static bool text_take(bytes_t map, const char *key, char *into, size_t room)
-{
+static bool text_take(bytes_t map, const char *key, char *into, size_t room) {
     bytes_t value;
     const char *text;
     size_t size;
@@ -72,8 +68,7 @@ static bool text_take(bytes_t map, const char *key, char *into, size_t room)
     return true;
 }
 
-int refusal_decode(bytes_t in, refusal_t *no)
-{
+int refusal_decode(bytes_t in, refusal_t *no) {
     refusal_t read = {0};
     bytes_t ok, error, value;
     char code[64];

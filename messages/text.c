@@ -6,8 +6,7 @@
 #include <string.h>
 
 /* The size of the character at `at`, its code point in `ret_point`; 0: not UTF-8, SIZE_MAX: its end is cut off. */
-static size_t character_read(const uint8_t *at, size_t left, uint32_t *ret_point)
-{
+static size_t character_read(const uint8_t *at, size_t left, uint32_t *ret_point) {
     static const uint32_t smallest[5] = {0, 0, 0x80, 0x800, 0x10000};
     size_t size = at[0] < 0x80 ? 1 : (at[0] & 0xe0) == 0xc0 ? 2 : (at[0] & 0xf0) == 0xe0 ? 3 : (at[0] & 0xf8) == 0xf0 ? 4 : 0;
     if (size == 0) {
@@ -30,8 +29,7 @@ static size_t character_read(const uint8_t *at, size_t left, uint32_t *ret_point
     return size;
 }
 
-static bool points_valid(const char *text, size_t size, bool controls)
-{
+static bool points_valid(const char *text, size_t size, bool controls) {
     const uint8_t *bytes = (const uint8_t *)text;
     for (size_t i = 0; i < size;) {
         if (bytes[i] >= 0x20 && bytes[i] < 0x7f) {
@@ -49,18 +47,15 @@ static bool points_valid(const char *text, size_t size, bool controls)
     return true;
 }
 
-bool text_valid(const char *text, size_t size)
-{
+bool text_valid(const char *text, size_t size) {
     return points_valid(text, size, true);
 }
 
-bool name_valid(const char *text, size_t size)
-{
+bool name_valid(const char *text, size_t size) {
     return size >= 1 && size <= NAME_SIZE_MAX && points_valid(text, size, false);
 }
 
-void text_mend(char *text)
-{
+void text_mend(char *text) {
     uint8_t *bytes = (uint8_t *)text;
     size_t size = strlen(text);
     for (size_t i = 0; i < size;) {

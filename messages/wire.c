@@ -11,13 +11,12 @@
 typedef enum flaw { FLAW_NONE, FLAW_CUT, FLAW_UNKNOWN, FLAW_COUNT, FLAW_SIZE, FLAW_DEEP, FLAW_MANY } flaw_t;
 
 typedef struct walk {
-    size_t at;     /* the byte that the walk stands on, or ended before */
-    flaw_t flaw;   /* why it did not go on */
-    head_t head;   /* of the value that the flaw is in */
+    size_t at;   /* the byte that the walk stands on, or ended before */
+    flaw_t flaw; /* why it did not go on */
+    head_t head; /* of the value that the flaw is in */
 } walk_t;
 
-static void value_walk(bytes_t in, walk_t *walk)
-{
+static void value_walk(bytes_t in, walk_t *walk) {
     uint64_t open[WIRE_DEPTH_MAX + 1]; /* values still to come on each level above this one */
     unsigned depth = 0;
     uint64_t here = 1, nodes = 0;
@@ -30,12 +29,12 @@ static void value_walk(bytes_t in, walk_t *walk)
         here--;
         if (head.kind >= HEAD_CUT || own > left || inner > left - own || nodes + inner > WIRE_NODES_MAX ||
             (depth == WIRE_DEPTH_MAX && (head.kind == HEAD_LIST || head.kind == HEAD_MAP))) {
-            walk->flaw = head.kind == HEAD_CUT       ? FLAW_CUT
-                         : head.kind == HEAD_UNKNOWN ? FLAW_UNKNOWN
-                         : own > left                ? FLAW_SIZE
-                         : inner > left - own        ? FLAW_COUNT
+            walk->flaw = head.kind == HEAD_CUT            ? FLAW_CUT
+                         : head.kind == HEAD_UNKNOWN      ? FLAW_UNKNOWN
+                         : own > left                     ? FLAW_SIZE
+                         : inner > left - own             ? FLAW_COUNT
                          : nodes + inner > WIRE_NODES_MAX ? FLAW_MANY
-                                                     : FLAW_DEEP;
+                                                          : FLAW_DEEP;
             walk->head = head;
             break;
         }
@@ -54,13 +53,10 @@ static void value_walk(bytes_t in, walk_t *walk)
     walk->at = at;
 }
 
-static int flaw_refuse(const walk_t *walk, size_t size, refusal_t *no)
-{
+static int flaw_refuse(const walk_t *walk, size_t size, refusal_t *no) {
     switch (walk->flaw) {
-    case FLAW_CUT:
-        return refuse(no, ERROR_BAD_REQUEST, NULL, "the message is cut off: no value at byte %zu of %zu", walk->at, size);
-    case FLAW_UNKNOWN:
-        return refuse(no, ERROR_BAD_REQUEST, NULL, "no msgpack: the byte 0xc1 at byte %zu means nothing", walk->at);
+    case FLAW_CUT: return refuse(no, ERROR_BAD_REQUEST, NULL, "the message is cut off: no value at byte %zu of %zu", walk->at, size);
+    case FLAW_UNKNOWN: return refuse(no, ERROR_BAD_REQUEST, NULL, "no msgpack: the byte 0xc1 at byte %zu means nothing", walk->at);
     case FLAW_SIZE:
         return refuse(no, ERROR_BAD_REQUEST, NULL, "the message is cut off: %s of %u bytes at byte %zu, but only %zu bytes follow",
                       head_text(&walk->head), walk->head.length, walk->at, size - walk->at - walk->head.size);
@@ -71,27 +67,23 @@ static int flaw_refuse(const walk_t *walk, size_t size, refusal_t *no)
         return refuse(no, ERROR_BAD_REQUEST, NULL, "the message is nested deeper than %d at byte %zu", WIRE_DEPTH_MAX, walk->at);
     case FLAW_MANY:
         return refuse(no, ERROR_BAD_REQUEST, NULL, "the message has more than %d values, seen at byte %zu", WIRE_NODES_MAX, walk->at);
-    default:
-        return refuse(no, ERROR_BAD_REQUEST, NULL, "the message ends at byte %zu, but %zu bytes follow", walk->at, size - walk->at);
+    default: return refuse(no, ERROR_BAD_REQUEST, NULL, "the message ends at byte %zu, but %zu bytes follow", walk->at, size - walk->at);
     }
 }
 
-int wire_walk(bytes_t in, refusal_t *no)
-{
+int wire_walk(bytes_t in, refusal_t *no) {
     walk_t walk;
     value_walk(in, &walk);
     return walk.flaw == FLAW_NONE && walk.at == in.size ? 0 : flaw_refuse(&walk, in.size, no);
 }
 
-size_t wire_value_size(bytes_t in)
-{
+size_t wire_value_size(bytes_t in) {
     walk_t walk;
     value_walk(in, &walk);
     return walk.flaw == FLAW_NONE ? walk.at : 0;
 }
 
-bool wire_map_get(bytes_t in, const char *key, bytes_t *ret_value)
-{
+bool wire_map_get(bytes_t in, const char *key, bytes_t *ret_value) {
     const uint8_t *at = in.data, *end = in.data + in.size;
     head_t map = head_read(at, in.size);
     if (map.kind != HEAD_MAP) {
@@ -103,7 +95,7 @@ bool wire_map_get(bytes_t in, const char *key, bytes_t *ret_value)
         head_t head = head_read(at, (size_t)(end - at));
         const uint8_t *value = head.kind == HEAD_TEXT && head_own(&head) <= (size_t)(end - at) ? at + head_own(&head) : head_skip(at, end);
         const uint8_t *next = head_skip(value, end);
-        if (head.kind == HEAD_TEXT && head.length == size && memcmp(at + head.size, key, size) == 0 && next > value) {
+        if (next > value && head.kind == HEAD_TEXT && head.length == size && memcmp(at + head.size, key, size) == 0) {
             *ret_value = (bytes_t){value, (size_t)(next - value)};
             return true;
         }
@@ -112,8 +104,7 @@ bool wire_map_get(bytes_t in, const char *key, bytes_t *ret_value)
     return false;
 }
 
-bool wire_text(bytes_t value, const char **ret_text, size_t *ret_size)
-{
+bool wire_text(bytes_t value, const char **ret_text, size_t *ret_size) {
     head_t head = head_read(value.data, value.size);
     if (head.kind != HEAD_TEXT || head_own(&head) > value.size) {
         return false;
@@ -123,8 +114,7 @@ bool wire_text(bytes_t value, const char **ret_text, size_t *ret_size)
     return true;
 }
 
-bool wire_int(bytes_t value, int64_t *ret_value)
-{
+bool wire_int(bytes_t value, int64_t *ret_value) {
     head_t head = head_read(value.data, value.size);
     if (head.kind != HEAD_WHOLE) {
         return false;
@@ -134,8 +124,7 @@ bool wire_int(bytes_t value, int64_t *ret_value)
 }
 
 /* Each `*` takes as little as will do, and takes one byte more whenever the rest does not match: only the last `*` can be to blame. */
-bool wire_matches(const char *pattern, const char *urn)
-{
+bool wire_matches(const char *pattern, const char *urn) {
     const char *star = NULL, *resume = NULL;
     while (*urn != '\0') {
         if (*pattern == '*') {

@@ -11,8 +11,7 @@ typedef union room {
     uint8_t bytes[4096];
 } room_t;
 
-static void come_back(message_id_t id, const void *message)
-{
+static void come_back(message_id_t id, const void *message) {
     msgpack_sbuffer once, twice;
     msgpack_zone zone;
     room_t again;
@@ -36,8 +35,7 @@ static void come_back(message_id_t id, const void *message)
     msgpack_sbuffer_destroy(&twice);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size == 0) {
         return 0;
     }

@@ -5,8 +5,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* msgpack-c gives up at 32 levels, which the walk does not: shorter than that, nothing can be as deep. */
-static void read_by_msgpack(bytes_t in)
-{
+static void read_by_msgpack(bytes_t in) {
     msgpack_unpacked unpacked;
     msgpack_unpacked_init(&unpacked);
     size_t at = 0;
@@ -15,8 +14,7 @@ static void read_by_msgpack(bytes_t in)
     msgpack_unpacked_destroy(&unpacked);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     bytes_t in = {data, size}, value;
     refusal_t no;
     bool walked = wire_walk(in, &no) == 0;

@@ -2,15 +2,17 @@
 
 #include "generate.h"
 
-static void a_copy_outlives_everything_it_was_made_from(void **state)
-{
+static void a_copy_outlives_everything_it_was_made_from(void **state) {
     (void)state;
     char name[] = "clicks", urn[] = "u", label[] = "Read";
     uint8_t payload[] = {0x93, 1, 2, 3};
     msg_transform_t transforms[2] = {{.name = label, .urn = urn, .has_payload = true, .payload = {payload, sizeof payload}},
                                      {.name = name, .urn = urn, .has_bounded = true, .bounded = true}};
     msg_pipeline_t pipeline = {.name = name, .transforms = {2, transforms}};
-    msg_pipeline_run_t run = {.has_pipeline = true, .pipeline = name, .pipeline_definition = &pipeline, .has_limits = true,
+    msg_pipeline_run_t run = {.has_pipeline = true,
+                              .pipeline = name,
+                              .pipeline_definition = &pipeline,
+                              .has_limits = true,
                               .limits = {.has_count = true, .count = 9}};
     void *copy = record_copy(record_class_of(MSG_PIPELINE_RUN_ASK), &run);
     memset(name, 'x', sizeof name - 1);
@@ -34,8 +36,7 @@ static void a_copy_outlives_everything_it_was_made_from(void **state)
     record_free(record_class_of(MSG_PIPELINE_RUN_ASK), &copy);
 }
 
-static void lists_of_texts_are_copied_text_by_text(void **state)
-{
+static void lists_of_texts_are_copied_text_by_text(void **state) {
     (void)state;
     char first[] = "a", second[] = "";
     const char *texts[] = {first, second};
@@ -50,8 +51,7 @@ static void lists_of_texts_are_copied_text_by_text(void **state)
     record_free(record_class_of(MSG_SIGNATURE), &freed);
 }
 
-static void what_points_to_nothing_still_does(void **state)
-{
+static void what_points_to_nothing_still_does(void **state) {
     (void)state;
     msg_source_batch_t empty = {0};
     void *copy = record_copy(record_class_of(MSG_SOURCE_BATCH), &empty);
@@ -64,8 +64,7 @@ static void what_points_to_nothing_still_does(void **state)
     record_free(record_class_of(MSG_OPTIONS), &copy);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_copy_outlives_everything_it_was_made_from),
         cmocka_unit_test(lists_of_texts_are_copied_text_by_text),

@@ -3,8 +3,7 @@
 #include "messages/wire.h"
 #include "pack.h"
 
-static char *page(const char *name)
-{
+static char *page(const char *name) {
     char *text = NULL;
     size_t size = 0;
     FILE *out = open_memstream(&text, &size);
@@ -14,13 +13,11 @@ static char *page(const char *name)
     return text;
 }
 
-static bool client_sees(const message_class_t *class)
-{
+static bool client_sees(const message_class_t *class) {
     return class->kind != KIND_ANSWER && class->scope != SCOPE_INTERNAL;
 }
 
-static void every_message_that_a_client_sees_has_one_heading_and_no_other_has(void **state)
-{
+static void every_message_that_a_client_sees_has_one_heading_and_no_other_has(void **state) {
     (void)state;
     char *text = page("protocol");
     for (int id = MSG_NONE + 1; id < MESSAGE_COUNT; id++) {
@@ -46,8 +43,7 @@ static void every_message_that_a_client_sees_has_one_heading_and_no_other_has(vo
 }
 
 /* A link without a place to go to: the page is read where these are the headings' anchors. */
-static void every_link_within_the_page_has_a_heading(void **state)
-{
+static void every_link_within_the_page_has_a_heading(void **state) {
     (void)state;
     char *text = page("protocol");
     char anchors[400][100];
@@ -79,8 +75,7 @@ static void every_link_within_the_page_has_a_heading(void **state)
     free(text);
 }
 
-static void tables_have_one_width_on_every_page(void **state)
-{
+static void tables_have_one_width_on_every_page(void **state) {
     (void)state;
     static const char *const names[] = {"protocol", "errors", "options", "counters"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -100,8 +95,7 @@ static void tables_have_one_width_on_every_page(void **state)
     }
 }
 
-static void the_smaller_pages_have_every_entry(void **state)
-{
+static void the_smaller_pages_have_every_entry(void **state) {
     (void)state;
     char *errors = page("errors"), *options = page("options"), *counters = page("counters");
     for (unsigned code = 0; code < ERROR_COUNT; code++) {
@@ -122,15 +116,13 @@ static void the_smaller_pages_have_every_entry(void **state)
     assert_int_equal(docs_print(stderr, "no such page"), -1);
 }
 
-static bytes_t value_of(bytes_t map, const char *key)
-{
+static bytes_t value_of(bytes_t map, const char *key) {
     bytes_t value = {0};
     assert_true(wire_map_get(map, key, &value));
     return value;
 }
 
-static void says(bytes_t map, const char *key, const char *expected)
-{
+static void says(bytes_t map, const char *key, const char *expected) {
     const char *text;
     size_t size;
     assert_true(wire_text(value_of(map, key), &text, &size));
@@ -139,8 +131,7 @@ static void says(bytes_t map, const char *key, const char *expected)
 }
 
 /* Values that stand in a row. */
-static bytes_t next(bytes_t *rest)
-{
+static bytes_t next(bytes_t *rest) {
     bytes_t value = {rest->data, wire_value_size(*rest)};
     assert_true(value.size > 0);
     rest->data += value.size;
@@ -148,14 +139,12 @@ static bytes_t next(bytes_t *rest)
     return value;
 }
 
-static bytes_t items_of(bytes_t list)
-{
+static bytes_t items_of(bytes_t list) {
     size_t head = list.data[0] == 0xdc ? 3 : 1;
     return (bytes_t){list.data + head, list.size - head};
 }
 
-static void the_protocol_as_data_has_every_op_with_its_fields(void **state)
-{
+static void the_protocol_as_data_has_every_op_with_its_fields(void **state) {
     (void)state;
     msgpack_sbuffer out;
     msgpack_packer packer;
@@ -204,8 +193,7 @@ static void the_protocol_as_data_has_every_op_with_its_fields(void **state)
     msgpack_sbuffer_destroy(&out);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_message_that_a_client_sees_has_one_heading_and_no_other_has),
         cmocka_unit_test(every_link_within_the_page_has_a_heading),

@@ -8,67 +8,58 @@
 
 static msgpack_sbuffer out;
 
-static int out_make(void **state)
-{
+static int out_make(void **state) {
     (void)state;
     msgpack_sbuffer_init(&out);
     return 0;
 }
 
-static int out_end(void **state)
-{
+static int out_end(void **state) {
     (void)state;
     msgpack_sbuffer_destroy(&out);
     return 0;
 }
 
-static void written(bytes_t expected)
-{
+static void written(bytes_t expected) {
     assert_int_equal(out.size, expected.size);
     assert_memory_equal(out.data, expected.data, expected.size);
 }
 
-static void a_request_begins_with_its_op_and_its_id(void **state)
-{
+static void a_request_begins_with_its_op_and_its_id(void **state) {
     (void)state;
     msg_job_wait_t wait = {.has_job = true, .job = "j1", .timeout_ms = 300};
     message_encode(MSG_JOB_WAIT, &wait, true, BYTES("\x93\x01\x02\x03"), &out);
     written(pack("{sss[iii]sssi}", "op", "job.wait", "id", 1LL, 2LL, 3LL, "job", "j1", "timeout_ms", 300LL));
 }
 
-static void an_event_begins_with_its_name(void **state)
-{
+static void an_event_begins_with_its_name(void **state) {
     (void)state;
     msg_watermark_t watermark = {.replay = 1, .tag = "Read", .to = -1};
     message_encode(MSG_WATERMARK, &watermark, true, BYTES(""), &out);
     written(pack("{sssisssi}", "event", "watermark", "replay", 1LL, "tag", "Read", "to", -1LL));
 }
 
-static void an_answer_begins_with_ok(void **state)
-{
+static void an_answer_begins_with_ok(void **state) {
     (void)state;
     message_encode(MSG_OK, &(msg_ok_t){0}, true, BYTES("\xa1x"), &out);
     written(pack("{stss}", "ok", "id", "x"));
 }
 
-static void inside_the_engine_only_the_fields_are_written(void **state)
-{
+static void inside_the_engine_only_the_fields_are_written(void **state) {
     (void)state;
     msg_source_batch_t batch = {.tag = "t", .seq = 1, .source = 5, .cursor = BYTES("\x05")};
     message_encode(MSG_SOURCE_BATCH, &batch, false, BYTES(""), &out);
     written(pack("{sssi}", "tag", "t", "seq", 1LL));
 }
 
-static void what_is_appended_leaves_what_was_there(void **state)
-{
+static void what_is_appended_leaves_what_was_there(void **state) {
     (void)state;
     message_encode(MSG_OK, &(msg_ok_t){0}, false, BYTES(""), &out);
     message_encode(MSG_PING, &(msg_ping_t){0}, true, BYTES(""), &out);
     written(BYTES("\x80\x81\xa2op\xa4ping"));
 }
 
-static void values_are_written_as_their_types_say(void **state)
-{
+static void values_are_written_as_their_types_say(void **state) {
     (void)state;
     msg_replay_rate_t rate = {.replay = 1, .rate = 2};
     message_encode(MSG_REPLAY_RATE, &rate, false, BYTES(""), &out);
@@ -87,8 +78,7 @@ static void values_are_written_as_their_types_say(void **state)
     written(pack("{s[ss]}", "signature", "a", "b"));
 }
 
-static void a_pipeline_is_written_as_its_name_or_its_definition(void **state)
-{
+static void a_pipeline_is_written_as_its_name_or_its_definition(void **state) {
     (void)state;
     msg_pipeline_track_t track = {.pipeline = "p"};
     message_encode(MSG_PIPELINE_TRACK, &track, false, BYTES(""), &out);
@@ -101,8 +91,7 @@ static void a_pipeline_is_written_as_its_name_or_its_definition(void **state)
     written(pack("{s{sss[{sssssb}]}}", "pipeline", "name", "p", "transforms", "name", "t", "urn", "u", "payload", "x"));
 }
 
-static void a_required_text_that_is_not_set_ends_the_process_with_its_name(void **state)
-{
+static void a_required_text_that_is_not_set_ends_the_process_with_its_name(void **state) {
     (void)state;
     int ends[2];
     assert_int_equal(pipe(ends), 0);
@@ -123,8 +112,7 @@ static void a_required_text_that_is_not_set_ends_the_process_with_its_name(void 
 }
 
 /* What msgpack-c itself makes of the bytes. */
-static void every_message_is_msgpack_with_its_own_fields(void **state)
-{
+static void every_message_is_msgpack_with_its_own_fields(void **state) {
     (void)state;
     generator_t g = {.seed = 42, .full = true};
     assert_true(msgpack_zone_init(&g.zone, 8192));
@@ -156,8 +144,7 @@ static void every_message_is_msgpack_with_its_own_fields(void **state)
     msgpack_zone_destroy(&g.zone);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_request_begins_with_its_op_and_its_id, out_make, out_end),
         cmocka_unit_test_setup_teardown(an_event_begins_with_its_name, out_make, out_end),

@@ -8,16 +8,14 @@
 #include "messages/text.h"
 #include "pack.h"
 
-static void a_fault_says_what_it_was_told_and_fails(void **state)
-{
+static void a_fault_says_what_it_was_told_and_fails(void **state) {
     (void)state;
     fault_t why = {"before"};
     assert_int_equal(fault_set(&why, "cannot open %s at %d", "a.seg", 7), -1);
     assert_string_equal(why.text, "cannot open a.seg at 7");
 }
 
-static void an_errno_fault_ends_with_the_systems_words(void **state)
-{
+static void an_errno_fault_ends_with_the_systems_words(void **state) {
     (void)state;
     fault_t why;
     errno = ENOSPC;
@@ -25,8 +23,7 @@ static void an_errno_fault_ends_with_the_systems_words(void **state)
     assert_string_equal(why.text, "cannot append to a.seg: No space left on device");
 }
 
-static void a_fault_can_be_wrapped_in_itself(void **state)
-{
+static void a_fault_can_be_wrapped_in_itself(void **state) {
     (void)state;
     fault_t why;
     fault_set(&why, "the disk is full");
@@ -34,8 +31,7 @@ static void a_fault_can_be_wrapped_in_itself(void **state)
     assert_string_equal(why.text, "cannot start recorder: the disk is full");
 }
 
-static void a_long_fault_is_cut_between_characters(void **state)
-{
+static void a_long_fault_is_cut_between_characters(void **state) {
     (void)state;
     fault_t why;
     char text[2000];
@@ -53,8 +49,7 @@ static void a_long_fault_is_cut_between_characters(void **state)
     }
 }
 
-static void a_bug_ends_the_process_and_names_its_place(void **state)
-{
+static void a_bug_ends_the_process_and_names_its_place(void **state) {
     (void)state;
     int ends[2];
     assert_int_equal(pipe(ends), 0);
@@ -78,13 +73,10 @@ static void a_bug_ends_the_process_and_names_its_place(void **state)
     assert_text(text, "fault_test.c:");
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_fault_says_what_it_was_told_and_fails),
-        cmocka_unit_test(an_errno_fault_ends_with_the_systems_words),
-        cmocka_unit_test(a_fault_can_be_wrapped_in_itself),
-        cmocka_unit_test(a_long_fault_is_cut_between_characters),
+        cmocka_unit_test(a_fault_says_what_it_was_told_and_fails),    cmocka_unit_test(an_errno_fault_ends_with_the_systems_words),
+        cmocka_unit_test(a_fault_can_be_wrapped_in_itself),           cmocka_unit_test(a_long_fault_is_cut_between_characters),
         cmocka_unit_test(a_bug_ends_the_process_and_names_its_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

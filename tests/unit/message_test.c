@@ -2,8 +2,7 @@
 
 #include "pack.h"
 
-static void every_op_and_event_is_found_in_its_scope_and_in_no_other(void **state)
-{
+static void every_op_and_event_is_found_in_its_scope_and_in_no_other(void **state) {
     (void)state;
     for (int id = MSG_NONE + 1; id < MESSAGE_COUNT; id++) {
         const message_class_t *class = message_class((message_id_t)id);
@@ -19,8 +18,7 @@ static void every_op_and_event_is_found_in_its_scope_and_in_no_other(void **stat
     }
 }
 
-static void what_is_nearly_an_op_is_not_found(void **state)
-{
+static void what_is_nearly_an_op_is_not_found(void **state) {
     (void)state;
     assert_int_equal(message_find(SCOPE_INGEST, "source.batch", 12), MSG_SOURCE_BATCH);
     static const char *const others[] = {"", "s", "source.batc", "source.batch2", "Source.batch", "source_batch", "push2", "pus"};
@@ -33,8 +31,7 @@ static void what_is_nearly_an_op_is_not_found(void **state)
     assert_int_equal(message_find(SCOPE_COMMANDS, "ok", 2), MSG_NONE);
 }
 
-static void fields_check(const record_class_t *record)
-{
+static void fields_check(const record_class_t *record) {
     assert_non_null(record->name);
     assert_true(strlen(record->doc) > 0);
     size_t end = 0;
@@ -55,8 +52,7 @@ static void fields_check(const record_class_t *record)
     }
 }
 
-static void every_message_has_a_table_that_fits_its_struct(void **state)
-{
+static void every_message_has_a_table_that_fits_its_struct(void **state) {
     (void)state;
     for (int id = MSG_NONE + 1; id < MESSAGE_COUNT; id++) {
         const message_class_t *class = message_class((message_id_t)id);
@@ -71,8 +67,7 @@ static void every_message_has_a_table_that_fits_its_struct(void **state)
     }
 }
 
-static void a_table_points_at_the_members_of_its_struct(void **state)
-{
+static void a_table_points_at_the_members_of_its_struct(void **state) {
     (void)state;
     const field_t *fields = message_class(MSG_SOURCE_BATCH)->record.fields;
     assert_string_equal(fields[1].name, "tag");
@@ -87,8 +82,7 @@ static void a_table_points_at_the_members_of_its_struct(void **state)
     assert_int_equal(message_class(MSG_JOB)->record.size, sizeof(msg_job_t));
 }
 
-static void errors_are_found_by_their_names(void **state)
-{
+static void errors_are_found_by_their_names(void **state) {
     (void)state;
     for (unsigned code = 0; code < ERROR_COUNT; code++) {
         assert_int_equal(error_find(error_name((error_code_t)code)), code);
@@ -98,8 +92,7 @@ static void errors_are_found_by_their_names(void **state)
     assert_string_equal(error_name(ERROR_TOO_LARGE), "too_large");
 }
 
-static void counters_and_types_have_words(void **state)
-{
+static void counters_and_types_have_words(void **state) {
     (void)state;
     for (unsigned i = 0; i < COUNTER_COUNT; i++) {
         assert_true(strlen(counter_name((counter_t)i)) > 0 && strlen(counter_doc((counter_t)i)) > 0);
@@ -111,8 +104,7 @@ static void counters_and_types_have_words(void **state)
     assert_string_equal(field_kind_name(TYPE_POSITIVE), "POSITIVE");
 }
 
-static void the_options_have_their_defaults(void **state)
-{
+static void the_options_have_their_defaults(void **state) {
     (void)state;
     msg_options_t options;
     memset(&options, 0xff, sizeof options);
@@ -127,8 +119,7 @@ static void the_options_have_their_defaults(void **state)
     assert_true(options.enable_recording_replay);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_op_and_event_is_found_in_its_scope_and_in_no_other),
         cmocka_unit_test(what_is_nearly_an_op_is_not_found),

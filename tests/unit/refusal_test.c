@@ -4,8 +4,7 @@
 #include "messages/wire.h"
 #include "pack.h"
 
-static void encoded(const refusal_t *no, bytes_t echo, bytes_t expected)
-{
+static void encoded(const refusal_t *no, bytes_t echo, bytes_t expected) {
     msgpack_sbuffer out;
     msgpack_sbuffer_init(&out);
     refusal_encode(no, echo, &out);
@@ -21,8 +20,7 @@ static void encoded(const refusal_t *no, bytes_t echo, bytes_t expected)
     msgpack_sbuffer_destroy(&out);
 }
 
-static void a_refusal_is_made_whole(void **state)
-{
+static void a_refusal_is_made_whole(void **state) {
     (void)state;
     refusal_t no;
     memset(&no, 0xff, sizeof no);
@@ -34,8 +32,7 @@ static void a_refusal_is_made_whole(void **state)
     assert_int_equal(no.expected, 0);
 }
 
-static void a_refusal_can_be_wrapped_in_itself(void **state)
-{
+static void a_refusal_can_be_wrapped_in_itself(void **state) {
     (void)state;
     refusal_t no;
     refuse(&no, ERROR_BAD_REQUEST, "body[1]", "element 1 is short");
@@ -44,8 +41,7 @@ static void a_refusal_can_be_wrapped_in_itself(void **state)
     assert_string_equal(no.field, "body[1]");
 }
 
-static void whatever_goes_into_it_comes_out_as_text(void **state)
-{
+static void whatever_goes_into_it_comes_out_as_text(void **state) {
     (void)state;
     char text[1000];
     for (size_t i = 0; i + 2 < sizeof text; i += 2) {
@@ -60,8 +56,7 @@ static void whatever_goes_into_it_comes_out_as_text(void **state)
     }
 }
 
-static void it_is_written_with_what_it_has(void **state)
-{
+static void it_is_written_with_what_it_has(void **state) {
     (void)state;
     refusal_t no;
     refuse(&no, ERROR_UNKNOWN_OP, NULL, "no op");
@@ -71,16 +66,18 @@ static void it_is_written_with_what_it_has(void **state)
     no.retry = true;
     no.expected = 300;
     encoded(&no, BYTES(""),
-            pack("{sfs{sssssssts" "i}}", "ok", "error", "code", "conflict", "message", "skipped", "field", "seq", "retry", "expected", 300LL));
+            pack("{sfs{sssssssts"
+                 "i}}",
+                 "ok", "error", "code", "conflict", "message", "skipped", "field", "seq", "retry", "expected", 300LL));
 }
 
-static void what_is_no_refusal_is_not_read_as_one(void **state)
-{
+static void what_is_no_refusal_is_not_read_as_one(void **state) {
     (void)state;
     refusal_t no = {.expected = 77};
     const bytes_t others[] = {
         pack("{st}", "ok"),
         pack("{sf}", "ok"),
+        pack("{sts{ssss}}", "ok", "error", "code", "limit", "message", "x"),
         pack("{sfs{ss}}", "ok", "error", "code", "limit"),
         pack("{sfs{ss}}", "ok", "error", "message", "x"),
         pack("{sfss}", "ok", "error", "x"),
@@ -95,8 +92,7 @@ static void what_is_no_refusal_is_not_read_as_one(void **state)
     assert_int_equal(no.code, ERROR_INTERNAL);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_refusal_is_made_whole),
         cmocka_unit_test(a_refusal_can_be_wrapped_in_itself),

@@ -7,10 +7,10 @@ typedef struct sample {
     size_t size;
     bool text_ok, name_ok;
 } sample_t;
-#define SAMPLE(literal, text_ok, name_ok) {literal, sizeof(literal) - 1, text_ok, name_ok}
+#define SAMPLE(literal, text_ok, name_ok)                                                                                                  \
+    { literal, sizeof(literal) - 1, text_ok, name_ok }
 
-static void texts_and_names_are_what_unicode_says(void **state)
-{
+static void texts_and_names_are_what_unicode_says(void **state) {
     (void)state;
     static const sample_t samples[] = {
         SAMPLE("Read", true, true),
@@ -18,9 +18,9 @@ static void texts_and_names_are_what_unicode_says(void **state)
         SAMPLE("Z\xc3\xbcrich \xe2\x82\xac \xf0\x9f\x8e\x89", true, true),
         SAMPLE("a\nb", true, false),
         SAMPLE("a\x7f", true, false),
-        SAMPLE("a\xc2\x80", true, false),         /* the first of C1 */
-        SAMPLE("a\xc2\x9f", true, false),         /* the last of C1 */
-        SAMPLE("a\xc2\xa0", true, true),          /* a space that does not break */
+        SAMPLE("a\xc2\x80", true, false), /* the first of C1 */
+        SAMPLE("a\xc2\x9f", true, false), /* the last of C1 */
+        SAMPLE("a\xc2\xa0", true, true),  /* a space that does not break */
         SAMPLE("a\0b", false, false),
         SAMPLE("\xc0\x80", false, false),         /* NUL the long way */
         SAMPLE("\xc1\xbf", false, false),         /* too long a form */
@@ -34,8 +34,8 @@ static void texts_and_names_are_what_unicode_says(void **state)
         SAMPLE("\xf4\x8f\xbf\xbf", true, true),   /* the last code point */
         SAMPLE("\xf4\x90\x80\x80", false, false), /* one after it */
         SAMPLE("\xf8\x88\x80\x80\x80", false, false),
-        SAMPLE("\x80", false, false),             /* begins in the middle */
-        SAMPLE("\xe2\x82", false, false),         /* ends in the middle */
+        SAMPLE("\x80", false, false),     /* begins in the middle */
+        SAMPLE("\xe2\x82", false, false), /* ends in the middle */
         SAMPLE("\xe2\x28\xa1", false, false),
         SAMPLE("\xff", false, false),
     };
@@ -49,8 +49,7 @@ static void texts_and_names_are_what_unicode_says(void **state)
     }
 }
 
-static void a_name_has_at_most_255_bytes(void **state)
-{
+static void a_name_has_at_most_255_bytes(void **state) {
     (void)state;
     char text[257];
     memset(text, 'n', sizeof text);
@@ -60,12 +59,17 @@ static void a_name_has_at_most_255_bytes(void **state)
     assert_true(text_valid(text, 256));
 }
 
-static void mending_replaces_what_is_not_text_and_drops_a_cut_end(void **state)
-{
+static void mending_replaces_what_is_not_text_and_drops_a_cut_end(void **state) {
     (void)state;
     static const char *const samples[][2] = {
-        {"plain \xc3\xbc", "plain \xc3\xbc"}, {"a\xff\xfe" "b", "a??b"},  {"\xe2\x82", ""},
-        {"ab\xe2\x82", "ab"},                 {"\xed\xa0\x80", "???"},    {"\xe2\x28\xa1", "?(?"},
+        {"plain \xc3\xbc", "plain \xc3\xbc"},
+        {"a\xff\xfe"
+         "b",
+         "a??b"},
+        {"\xe2\x82", ""},
+        {"ab\xe2\x82", "ab"},
+        {"\xed\xa0\x80", "???"},
+        {"\xe2\x28\xa1", "?(?"},
         {"", ""},
     };
     for (size_t i = 0; i < sizeof samples / sizeof *samples; i++) {
@@ -76,8 +80,7 @@ static void mending_replaces_what_is_not_text_and_drops_a_cut_end(void **state)
     }
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(texts_and_names_are_what_unicode_says),
         cmocka_unit_test(a_name_has_at_most_255_bytes),
