@@ -1,5 +1,5 @@
-/* Pace: a line through one point, the rate its slope. Everything is computed from that point, never added up, so that a replay of hours does
- * not drift. */
+/* Pace: a line through one point, the rate its slope. Everything is computed from that point, never added up, so that a replay of hours
+ * does not drift. */
 #include "pace.h"
 
 /* Longer than any recording, and far from where adding it to a time would overflow. */

@@ -17,16 +17,16 @@ typedef struct player {
     struct service *service; /* the pipeline that it was opened by; NULL: opened by recording */
     tape_t *tape;
     replay_t *replay;
-    int64_t number;     /* on its connection */
-    int64_t credit;     /* bytes; below 0 by what the last event was too large */
+    int64_t number; /* on its connection */
+    int64_t credit; /* bytes; below 0 by what the last event was too large */
     pace_t pace;
     bool paused;
-    int64_t steps;      /* events that may be sent though it is paused */
-    bool starved;       /* it has sent all that was recorded so far */
-    bool ending;        /* only its `end` is left, which needs no credit */
-    bool ready;         /* waits for its turn */
-    timer_id_t timer;   /* when it is to be tried again */
-    ticket_t closer;    /* who asked for it to be closed */
+    int64_t steps;    /* events that may be sent though it is paused */
+    bool starved;     /* it has sent all that was recorded so far */
+    bool ending;      /* only its `end` is left, which needs no credit */
+    bool ready;       /* waits for its turn */
+    timer_id_t timer; /* when it is to be tried again */
+    ticket_t closer;  /* who asked for it to be closed */
 } player_t;
 
 typedef enum played {

@@ -1,7 +1,7 @@
 /* A replay: see replay.h for the order that it keeps.
  *
- * It goes through steps, each of which makes the next event, passes to another step, or finds that it must wait. An event that was made stays
- * until it is taken, so that a client without credit holds up nothing but itself; what it borrows from the map is held meanwhile. */
+ * It goes through steps, each of which makes the next event, passes to another step, or finds that it must wait. An event that was made
+ * stays until it is taken, so that a client without credit holds up nothing but itself; what it borrows from the map is held meanwhile. */
 #include "replay.h"
 
 #include <stdlib.h>
@@ -50,17 +50,17 @@ struct replay {
     int64_t target_at;
     bool placed;
     position_t position;
-    size_t turn;         /* the tag whose watermark is next */
-    int64_t clock;       /* what the client was told of the recording's clock */
-    int64_t base;        /* where duration_max counts from */
-    int64_t at;          /* see replay_at */
+    size_t turn;           /* the tag whose watermark is next */
+    int64_t clock;         /* what the client was told of the recording's clock */
+    int64_t base;          /* where duration_max counts from */
+    int64_t at;            /* see replay_at */
     uint64_t first_wanted; /* elements before this one are not sent */
 
-    record_view_t record; /* being sent, where `tag` or `whole` says so */
-    uint64_t first;       /* the number of its first element */
-    frame_t body;         /* its body, borrowed from the map */
-    replay_tag_t *tag;    /* who gets it next */
-    bool whole;           /* a gap in every stream */
+    record_view_t record;    /* being sent, where `tag` or `whole` says so */
+    uint64_t first;          /* the number of its first element */
+    frame_t body;            /* its body, borrowed from the map */
+    replay_tag_t *tag;       /* who gets it next */
+    bool whole;              /* a gap in every stream */
     digest_t digest, folded; /* of what was sent; and with the record that is being sent */
     bool folding;            /* `folded` is to be taken with the next event */
     bool proven;             /* there is a digest */
@@ -265,13 +265,16 @@ static void elements_set(replay_t *replay) {
     const record_view_t *record = &replay->record;
     uint32_t skip = replay->first_wanted > replay->first ? (uint32_t)(replay->first_wanted - replay->first) : 0;
     uint32_t count = record->count - skip;
-    if (replay->elements_max && replay->elements_max - replay->elements < count) count = (uint32_t)(replay->elements_max - replay->elements);
+    if (replay->elements_max && replay->elements_max - replay->elements < count)
+        count = (uint32_t)(replay->elements_max - replay->elements);
     if (count < record->count) {
         piece_cut(replay, skip, count);
     } else {
         record_fold(replay, count, &record->body, 1);
-        if (replay->tag->next) frame_share(&replay->piece, &replay->body);
-        else frame_move(&replay->piece, &replay->body);
+        if (replay->tag->next)
+            frame_share(&replay->piece, &replay->body);
+        else
+            frame_move(&replay->piece, &replay->body);
     }
     int64_t element = (int64_t)(replay->first + skip);
     replay->message.elements = (msg_elements_t){.replay = replay->number, .tag = replay->tag->tag, .count = count, .element = element};
@@ -424,9 +427,12 @@ static bool record_fits(const replay_t *replay, fault_t *why) {
     bool of_stream = record->kind >= RECORD_ELEMENTS && record->kind <= RECORD_STREAM_ENDED;
     bool of_all = record->kind == RECORD_GAP && record->stream == RECORD_STREAM_ALL;
     const char *what = NULL;
-    if (of_stream && !of_all && record->stream >= replay->tape->place->streams.count) what = "names a stream that the recording does not have";
-    else if (record->kind == RECORD_WATERMARK && !wire_int(record->body, &to)) what = "has no watermark in it";
-    else if (record->kind == RECORD_GAP && wire_walk(record->body, &no) < 0) what = "is a gap without a description";
+    if (of_stream && !of_all && record->stream >= replay->tape->place->streams.count)
+        what = "names a stream that the recording does not have";
+    else if (record->kind == RECORD_WATERMARK && !wire_int(record->body, &to))
+        what = "has no watermark in it";
+    else if (record->kind == RECORD_GAP && wire_walk(record->body, &no) < 0)
+        what = "is a gap without a description";
     if (what) fault_set(why, "recording %s: record %llu %s", replay->tape->place->recording, (unsigned long long)record->number, what);
     return !what;
 }
@@ -469,8 +475,10 @@ static bool step_records(replay_t *replay, replay_state_t *ret) {
 
 static bool step_closing(replay_t *replay, replay_state_t *ret) {
     (void)ret;
-    if (replay->turn == replay->tags_count) replay->step = STEP_END;
-    else watermark_set(replay, &replay->tags[replay->turn], WATERMARK_MAX, replay->at);
+    if (replay->turn == replay->tags_count)
+        replay->step = STEP_END;
+    else
+        watermark_set(replay, &replay->tags[replay->turn], WATERMARK_MAX, replay->at);
     return true;
 }
 
@@ -497,8 +505,9 @@ static bool step_over(replay_t *replay, replay_state_t *ret) {
 
 replay_state_t replay_next(replay_t *replay, const replay_event_t **ret_event) {
     static bool (*const steps[])(replay_t *, replay_state_t *) = {
-        [STEP_SEEK] = step_seek,       [STEP_WATERMARKS] = step_watermarks, [STEP_RECORDS] = step_records,
-        [STEP_CLOSING] = step_closing, [STEP_END] = step_end,               [STEP_OVER] = step_over,
+        [STEP_SEEK] = step_seek,       [STEP_WATERMARKS] = step_watermarks,
+        [STEP_RECORDS] = step_records, [STEP_CLOSING] = step_closing,
+        [STEP_END] = step_end,         [STEP_OVER] = step_over,
     };
     while (replay->event.id == MSG_NONE) {
         replay_state_t state = REPLAY_WAITS;
@@ -519,9 +528,13 @@ static void record_taken(replay_t *replay) {
 
 void replay_taken(replay_t *replay) {
     must(replay->event.id != MSG_NONE);
-    if (replay->event.id == MSG_PROCESSING_TIME) replay->clock = replay->at = replay->record.at;
-    else if (replay->step == STEP_RECORDS) record_taken(replay);
-    else if (replay->step == STEP_END) replay->step = STEP_OVER;
-    else replay->turn++;
+    if (replay->event.id == MSG_PROCESSING_TIME)
+        replay->clock = replay->at = replay->record.at;
+    else if (replay->step == STEP_RECORDS)
+        record_taken(replay);
+    else if (replay->step == STEP_END)
+        replay->step = STEP_OVER;
+    else
+        replay->turn++;
     event_drop(replay);
 }

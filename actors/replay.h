@@ -9,15 +9,15 @@
  *  3. An elements record is one `elements` event, its body as recorded; a watermark record is one `watermark`; a gap record one `gap`,
  *     without a tag where the hole is in every stream. Where several tags name the stream, each gets its event, in the order of the tags.
  *     A stream's end is no event.
- *  4. `from`, and a seek: first each tag's watermark at that place, where it has one, in the order of the tags; then as above from the record
- *     found, the clock at the recording's start again. Of a record that holds the element sought, those before it are cut off. A place that
- *     a growing recording has not reached yet is waited for.
+ *  4. `from`, and a seek: first each tag's watermark at that place, where it has one, in the order of the tags; then as above from the
+ *     record found, the clock at the recording's start again. Of a record that holds the element sought, those before it are cut off. A
+ *     place that a growing recording has not reached yet is waited for.
  *  5. `max_elements` cuts the last body. `max_duration_ms` ends the replay before the first record of the log that is later, counted from
  *     the recording's start or from the place sought.
  *  6. At the end, or at a limit: `watermark` to WATERMARK_MAX for each tag, in the order of the tags; then `end`. A replay that is closed,
  *     stopped, invalidated, or meets damage has only the `end`.
- * Tags are ordered by their bytes. The digest folds each record of which something was sent, once, with the body that its first tag got: that
- * of a whole replay of all streams is the recording's own. */
+ * Tags are ordered by their bytes. The digest folds each record of which something was sent, once, with the body that its first tag got:
+ * that of a whole replay of all streams is the recording's own. */
 #ifndef REPRISE_REPLAY_H
 #define REPRISE_REPLAY_H
 
@@ -34,8 +34,8 @@ typedef struct replay_event {
     int64_t at;    /* when it is due, on the recording's clock */
 } replay_event_t;
 
-/* `ask`: what to send; its tags are not looked at. `tags`: those to send, sorted by tag, with the signatures that they name; one that is not
- * in the recording only gets its last watermark. `tape` must live as long. */
+/* `ask`: what to send; its tags are not looked at. `tags`: those to send, sorted by tag, with the signatures that they name; one that is
+ * not in the recording only gets its last watermark. `tape` must live as long. */
 replay_t *replay_create(tape_t *tape, int64_t number, const msg_replay_open_t *ask, const msg_tag_t *tags, size_t count);
 void replay_destroy(replay_t **replay);
 

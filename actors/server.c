@@ -1,5 +1,5 @@
-/* The server's tables, and its turns. Replays are served one slice at a time and round about; between rounds the actor takes what has arrived
- * meanwhile, so that neither a request nor a live element waits for those that replay gigabytes. */
+/* The server's tables, and its turns. Replays are served one slice at a time and round about; between rounds the actor takes what has
+ * arrived meanwhile, so that neither a request nor a live element waits for those that replay gigabytes. */
 #include "server.h"
 
 #include <stdlib.h>
@@ -250,10 +250,14 @@ static void player_turn(server_t *server, player_t *player, int64_t *budget) {
     int64_t before = *budget;
     played_t played = player_play(player, server->me, &client->peer, budget, &delay);
     if (*budget < before) client->sent = actor_ticks(server->me);
-    if (played == PLAYED_MORE) server_ready(server, player);
-    else if (played == PLAYED_LATER) player->timer = actor_after(server->me, delay, on_player_due, (uint64_t)(uintptr_t)player);
-    else if (played == PLAYED_OVER) player_drop(server, player);
-    else if (played == PLAYED_GONE) server_client_drop(server, client);
+    if (played == PLAYED_MORE)
+        server_ready(server, player);
+    else if (played == PLAYED_LATER)
+        player->timer = actor_after(server->me, delay, on_player_due, (uint64_t)(uintptr_t)player);
+    else if (played == PLAYED_OVER)
+        player_drop(server, player);
+    else if (played == PLAYED_GONE)
+        server_client_drop(server, client);
 }
 
 static int on_turn(void *state, uint64_t context, fault_t *why) {
@@ -286,8 +290,10 @@ static int on_located(void *state, const answer_t *answer, uint64_t context, fau
     if (!tape) return 0;
     tape->asked = false;
     tape->heard = actor_ticks(server->me);
-    if (answer->message) tape_place(tape, answer->message);
-    else if (answer->refusal->code == ERROR_NOT_FOUND) server_tape_end(server, tape);
+    if (answer->message)
+        tape_place(tape, answer->message);
+    else if (answer->refusal->code == ERROR_NOT_FOUND)
+        server_tape_end(server, tape);
     server_ready_starved(server, tape);
     server_play(server);
     return 0;

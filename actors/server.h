@@ -1,5 +1,5 @@
-/* What the test-stream server keeps: who listens, to which recordings, for which pipelines, and whose turn it is. test_stream_server.c takes
- * the messages, opening.c opens replays, server.c keeps all this together. */
+/* What the test-stream server keeps: who listens, to which recordings, for which pipelines, and whose turn it is. test_stream_server.c
+ * takes the messages, opening.c opens replays, server.c keeps all this together. */
 #ifndef REPRISE_SERVER_H
 #define REPRISE_SERVER_H
 

@@ -53,8 +53,10 @@ static int on_known(void *state, const answer_t *answer, uint64_t context, fault
     (void)why;
     server_t *server = state;
     waiting_t *waiting = (waiting_t *)(uintptr_t)context;
-    if (answer->refusal) actor_refuse_as(server->me, waiting->ticket, answer->refusal);
-    else service_do(server, waiting->id, waiting->ticket, waiting->pipeline);
+    if (answer->refusal)
+        actor_refuse_as(server->me, waiting->ticket, answer->refusal);
+    else
+        service_do(server, waiting->id, waiting->ticket, waiting->pipeline);
     waiting_free(waiting);
     return 0;
 }

@@ -9,8 +9,8 @@ static const record_class_t *place_class(void) {
 }
 
 tape_t *tape_create(const msg_recording_place_t *place, int64_t segment_bytes, fault_t *why) {
-    reader_t *reader = reader_open(place->folder, (uint64_t)place->segment, (uint64_t)place->length, (uint64_t)place->elements,
-                                   segment_bytes, why);
+    reader_t *reader =
+        reader_open(place->folder, (uint64_t)place->segment, (uint64_t)place->length, (uint64_t)place->elements, segment_bytes, why);
     if (!reader) return NULL;
     tape_t *tape = calloc(1, sizeof *tape);
     must(tape);

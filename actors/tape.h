@@ -12,16 +12,16 @@ struct player;
 
 typedef struct tape {
     LIST_ENTRY(tape) link;
-    LIST_HEAD(, player) players; /* those that replay it */
+    LIST_HEAD(, player) players;  /* those that replay it */
     msg_recording_place_t *place; /* what it is; how far it goes is below */
     reader_t *reader;
-    int64_t start;     /* where its clock starts, µs since the epoch */
+    int64_t start;              /* where its clock starts, µs since the epoch */
     uint64_t records, elements; /* how far it may be read */
-    bool growing;      /* more may come */
-    bool begun;        /* `start` is known: a recording has none before its sources have attached */
-    bool asked;        /* the recorder was asked where it stands, and has not answered yet */
-    int64_t heard;     /* when the recorder last spoke of it, in ticks */
-    uint64_t serial;   /* the server's name for it: a recording may be opened again while an answer about it is on its way */
+    bool growing;               /* more may come */
+    bool begun;                 /* `start` is known: a recording has none before its sources have attached */
+    bool asked;                 /* the recorder was asked where it stands, and has not answered yet */
+    int64_t heard;              /* when the recorder last spoke of it, in ticks */
+    uint64_t serial;            /* the server's name for it: a recording may be opened again while an answer about it is on its way */
 } tape_t;
 
 /* `segment_bytes`: what the recorder rolls segments at. */

@@ -1,6 +1,6 @@
-/* The test-stream server streams recordings to clients, to each at its own place, pace and credit. It owns the replays, and which pipelines'
- * test streams are served. It keeps nothing that must outlast it: the recordings are on the disk, and a client whose replay it does not know
- * is told to open it again.
+/* The test-stream server streams recordings to clients, to each at its own place, pace and credit. It owns the replays, and which
+ * pipelines' test streams are served. It keeps nothing that must outlast it: the recordings are on the disk, and a client whose replay it
+ * does not know is told to open it again.
  *
  * Order of events: replay.h. Turns, and who listens: server.h. */
 #include "test_stream_server.h"
@@ -287,8 +287,17 @@ const actor_class_t test_stream_server_class = {
         },
     .sends =
         {
-            MSG_OPTIONS_GET, MSG_PIPELINE_TAGS_ASK, MSG_PIPELINE_DEFINE, MSG_RECORDING_LOCATE, MSG_NOTIFY, MSG_PING, MSG_ELEMENTS,
-            MSG_WATERMARK, MSG_PROCESSING_TIME, MSG_GAP, MSG_END,
+            MSG_OPTIONS_GET,
+            MSG_PIPELINE_TAGS_ASK,
+            MSG_PIPELINE_DEFINE,
+            MSG_RECORDING_LOCATE,
+            MSG_NOTIFY,
+            MSG_PING,
+            MSG_ELEMENTS,
+            MSG_WATERMARK,
+            MSG_PROCESSING_TIME,
+            MSG_GAP,
+            MSG_END,
         },
     .doors = {{DOOR_ROUTER, ENDPOINT_TEST_STREAM, SCOPE_TEST_STREAM}},
 };

@@ -1,5 +1,5 @@
-/* What a replay sends is written as lines of text, so that a test shows the whole of it: "elements a 3@0 [0 1 2]" is an event for tag a with
- * three elements, number 0 the first, and their event times. Every event's size and body are checked on the way. */
+/* What a replay sends is written as lines of text, so that a test shows the whole of it: "elements a 3@0 [0 1 2]" is an event for tag a
+ * with three elements, number 0 the first, and their event times. Every event's size and body are checked on the way. */
 #include <ftw.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -112,8 +112,10 @@ static void event_line(fixture_t *f, const replay_event_t *event) {
         body_line(f, event, (uint32_t)elements->count);
     } else if (event->id == MSG_WATERMARK) {
         const msg_watermark_t *watermark = event->message;
-        if (watermark->to == WATERMARK_MAX) line(f, "watermark %s max\n", watermark->tag);
-        else line(f, "watermark %s %lld\n", watermark->tag, (long long)watermark->to);
+        if (watermark->to == WATERMARK_MAX)
+            line(f, "watermark %s max\n", watermark->tag);
+        else
+            line(f, "watermark %s %lld\n", watermark->tag, (long long)watermark->to);
     } else if (event->id == MSG_PROCESSING_TIME) {
         line(f, "time +%lld\n", (long long)((const msg_processing_time_t *)event->message)->advance_us);
     } else if (event->id == MSG_GAP) {
@@ -367,11 +369,9 @@ static void from_beyond_the_end_of_a_finished_recording_gives_its_watermarks_and
     fixture_t *f = *state;
     record_some(f);
     msg_replay_open_t ask = {.has_from = true, .from = {.has_element = true, .element = 10}};
-    assert_replay(f, &ask, (msg_tag_t[]){TAG_A, TAG_B}, 2,
-                  "watermark a 42\nwatermark b -7\nwatermark a max\nwatermark b max\nend end 0\n");
+    assert_replay(f, &ask, (msg_tag_t[]){TAG_A, TAG_B}, 2, "watermark a 42\nwatermark b -7\nwatermark a max\nwatermark b max\nend end 0\n");
     ask.from = (msg_replay_from_t){.has_offset_ms = true, .offset_ms = INT64_MAX};
-    assert_replay(f, &ask, (msg_tag_t[]){TAG_A, TAG_B}, 2,
-                  "watermark a 42\nwatermark b -7\nwatermark a max\nwatermark b max\nend end 0\n");
+    assert_replay(f, &ask, (msg_tag_t[]){TAG_A, TAG_B}, 2, "watermark a 42\nwatermark b -7\nwatermark a max\nwatermark b max\nend end 0\n");
 }
 
 static void a_place_that_is_not_recorded_yet_is_waited_for(void **state) {
@@ -495,9 +495,12 @@ static void following_and_reading_afterwards_give_the_same(void **state) {
         seed = seed * 6364136223846793005u + 1442695040888963407u;
         uint32_t dice = (uint32_t)(seed >> 40);
         at += dice % 3 * 100;
-        if (dice % 7 == 0) taped_watermark(&f->taped, dice % 2, at, i);
-        else if (dice % 7 == 1) taped_gap(&f->taped, dice % 5 ? dice % 2 : RECORD_STREAM_ALL, at, "hole", i);
-        else taped_elements(&f->taped, dice % 2, at, 1 + dice % 9);
+        if (dice % 7 == 0)
+            taped_watermark(&f->taped, dice % 2, at, i);
+        else if (dice % 7 == 1)
+            taped_gap(&f->taped, dice % 5 ? dice % 2 : RECORD_STREAM_ALL, at, "hole", i);
+        else
+            taped_elements(&f->taped, dice % 2, at, 1 + dice % 9);
         if (dice % 4 != 0) grow(f);
         take(f, replay, (int)(dice % 5));
     }

@@ -39,7 +39,8 @@ static inline void taped_open(taped_t *taped, const char *data, int64_t segment_
     taped->streams[0] = (msg_stream_t){.signature = "A", .urn = "urn:a", .tags = {2, (const char **)(uintptr_t)of_a}};
     taped->streams[1] = (msg_stream_t){.signature = "B", .urn = "urn:b", .tags = {1, (const char **)(uintptr_t)of_b}};
     msg_manifest_t manifest = {.format = 1};
-    manifest.recording = (msg_recording_job_t){.recording = "r1", .job = "j1", .pipeline = "p1", .state = "RUNNING", .created = TAPED_START};
+    manifest.recording =
+        (msg_recording_job_t){.recording = "r1", .job = "j1", .pipeline = "p1", .state = "RUNNING", .created = TAPED_START};
     manifest.recording.limits = (msg_limits_t){.duration_ms = LIMIT_NONE, .bytes = LIMIT_NONE, .count = LIMIT_NONE};
     manifest.recording.streams.count = 2;
     manifest.recording.streams.items = taped->streams;

@@ -1,5 +1,5 @@
-/* The test is the catalog, the pipeline tracker, the recorder and the notifier; the recording is a real one, on the disk. What a client gets is
- * written as lines of text. */
+/* The test is the catalog, the pipeline tracker, the recorder and the notifier; the recording is a real one, on the disk. What a client
+ * gets is written as lines of text. */
 #include "taped.h"
 
 #include <unistd.h>
@@ -124,7 +124,8 @@ static void message_line(fixture_t *f, const stage_message_t *m) {
     } else if (m->head.id == MSG_ELEMENTS) {
         const msg_elements_t *elements = m->message;
         assert_true(m->has_body);
-        line(f, "%lld: %s %lld@%lld\n", (long long)elements->replay, elements->tag, (long long)elements->count, (long long)elements->element);
+        line(f, "%lld: %s %lld@%lld\n", (long long)elements->replay, elements->tag, (long long)elements->count,
+             (long long)elements->element);
     } else if (m->head.id == MSG_WATERMARK) {
         const msg_watermark_t *watermark = m->message;
         line(f, "%lld: watermark %s %lld\n", (long long)watermark->replay, watermark->tag,
@@ -216,7 +217,8 @@ static void tags_are_in_the_order_of_their_bytes_whatever_the_streams(void **sta
     taped_ended(&f->taped, 0);
     msg_replay_open_t ask = by_recording(PLENTY);
     open_replay(f, ANN, &ask);
-    assert_string_equal(read_all(f, ANN), "ok\n1: m 1@0\n1: z 1@0\n1: watermark m -1\n1: watermark n -1\n1: watermark z -1\n1: end end 2\n");
+    assert_string_equal(read_all(f, ANN),
+                        "ok\n1: m 1@0\n1: z 1@0\n1: watermark m -1\n1: watermark n -1\n1: watermark z -1\n1: end end 2\n");
 }
 
 static void replays_are_numbered_by_connection(void **state) {
@@ -298,8 +300,8 @@ static void an_event_is_sent_while_any_credit_is_left_and_none_without(void **st
     msg_replay_open_t ask = by_recording(1);
     open_replay(f, ANN, &ask);
     stage_peer_answer(f->stage, ANN, MSG_REPLAY);
-    static const char *const events[] = {"1: +1000\n",        "1: a 2@0\n",          "1: aa 2@0\n",       "1: +1000\n",
-                                         "1: b 1@2\n",        "1: +1000\n",          "1: watermark a 77\n", "1: watermark aa 77\n",
+    static const char *const events[] = {"1: +1000\n",          "1: a 2@0\n",           "1: aa 2@0\n",         "1: +1000\n",
+                                         "1: b 1@2\n",          "1: +1000\n",           "1: watermark a 77\n", "1: watermark aa 77\n",
                                          "1: watermark a -1\n", "1: watermark aa -1\n", "1: watermark b -1\n", "1: end end 5\n"};
     for (size_t i = 0; i < sizeof events / sizeof events[0]; i++) {
         assert_string_equal(read_all(f, ANN), events[i]);
