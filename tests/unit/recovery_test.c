@@ -1,0 +1,428 @@
+#include "store.h"
+
+#include "actors/store/record.h"
+#include "messages/codec.h"
+
+enum { SEGMENT_BYTES = 2048, STATES_MAX = 100 };
+
+/* A small recording of several segments, and the totals after each record. */
+typedef struct story {
+    store_t store;
+    journal_totals_t states[STATES_MAX];
+    uint64_t seqs[STATES_MAX];
+    size_t count;
+    char last[SEGMENT_PATH_SIZE], before[SEGMENT_PATH_SIZE]; /* the last segment and the one before it */
+    uint8_t *bytes, *bytes_before;
+    size_t size, size_before;
+    size_t header_size; /* of the last segment's header */
+} story_t;
+
+static void story_note(story_t *story, const journal_t *journal)
+{
+    const msg_producer_t *producer = journal_producer(journal, 0, "p");
+
+    assert_true(story->count < STATES_MAX);
+    story->seqs[story->count] = producer ? (uint64_t)producer->seq : 0;
+    story->states[story->count++] = *journal_totals(journal);
+}
+
+static void story_make(story_t *story, bool ended)
+{
+    journal_t *journal;
+    fault_t why;
+
+    *story = (story_t){0};
+    store_make(&story->store, 2);
+    journal = store_journal(&story->store, SEGMENT_BYTES);
+    story_note(story, journal);
+    for (uint64_t seq = 1; seq <= 20; seq++) {
+        ok(store_append(journal, 0, START + (int64_t)seq, 3, 60, seq, &why), why);
+        story_note(story, journal);
+        if (seq % 4 == 0) {
+            ok(journal_watermark(journal, 1, START + (int64_t)seq, (int64_t)seq * 1000, &why), why);
+            story_note(story, journal);
+        }
+    }
+    if (ended) {
+        ok(journal_stream_ended(journal, 1, START + 90, &why), why);
+        story_note(story, journal);
+        ok(journal_ended(journal, START + 100, &why), why);
+        story_note(story, journal);
+    }
+    journal_close(&journal);
+
+    uint64_t *numbers;
+    size_t count;
+    record_view_t header;
+
+    ok(segment_list(story->store.folder, &numbers, &count, &why), why);
+    assert_true(count > 2);
+    segment_path(story->store.folder, numbers[count - 1], story->last);
+    segment_path(story->store.folder, numbers[count - 2], story->before);
+    free(numbers);
+    story->bytes = file_read(story->last, &story->size);
+    story->bytes_before = file_read(story->before, &story->size_before);
+    assert_true(record_read((bytes_t){story->bytes, story->size}, true, &header) > 0);
+    story->header_size = header.size;
+}
+
+/* Puts the files back, whatever was appended or cut off since. */
+static void story_restore(const story_t *story)
+{
+    uint64_t *numbers;
+    size_t count;
+    fault_t why;
+    char path[SEGMENT_PATH_SIZE];
+
+    ok(segment_list(story->store.folder, &numbers, &count, &why), why);
+    for (size_t i = 0; i < count; i++) {
+        segment_path(story->store.folder, numbers[i], path);
+        if (strcmp(path, story->before) > 0)
+            assert_int_equal(unlink(path), 0);
+    }
+    free(numbers);
+    file_write(story->before, story->bytes_before, story->size_before);
+    file_write(story->last, story->bytes, story->size);
+}
+
+static void story_end(story_t *story)
+{
+    free(story->bytes);
+    free(story->bytes_before);
+    store_remove(&story->store);
+}
+
+static journal_t *story_open(const story_t *story, uint64_t *ret_torn)
+{
+    fault_t why;
+    journal_t *journal = journal_open(story->store.folder, SEGMENT_BYTES, ret_torn, &why);
+
+    if (!journal)
+        fail_msg("%s", why.text);
+    return journal;
+}
+
+static void assert_totals_equal(const journal_totals_t *a, const journal_totals_t *b)
+{
+    assert_int_equal(a->records, b->records);
+    assert_int_equal(a->elements, b->elements);
+    assert_int_equal(a->bytes, b->bytes);
+    assert_int_equal(a->segment, b->segment);
+    assert_int_equal(a->length, b->length);
+    assert_int_equal(a->at, b->at);
+    assert_int_equal(a->ended, b->ended);
+    assert_memory_equal(a->digest.bytes, b->digest.bytes, sizeof a->digest.bytes);
+}
+
+/* The last state of the story that is whole when the last segment has only `size` bytes. */
+static size_t story_state_at(const story_t *story, size_t size)
+{
+    uint64_t last = story->states[story->count - 1].segment;
+    size_t best = 0;
+
+    for (size_t i = 0; i < story->count; i++)
+        if (story->states[i].segment < last || story->states[i].length <= size)
+            best = i;
+    return best;
+}
+
+static void an_unharmed_recording_opens_as_it_was(void **state)
+{
+    (void)state;
+    for (int ended = 0; ended < 2; ended++) {
+        story_t story;
+        uint64_t torn = 99;
+
+        story_make(&story, ended);
+        journal_t *journal = story_open(&story, &torn);
+
+        assert_int_equal(torn, 0);
+        assert_totals_equal(journal_totals(journal), &story.states[story.count - 1]);
+        assert_int_equal(journal_producer(journal, 0, "p")->seq, 20);
+        assert_memory_equal(journal_producer(journal, 0, "p")->cursor.data, "\xcd\0\x14", 3);
+        assert_int_equal(journal_stream(journal, 0)->elements, 60);
+        assert_int_equal(journal_stream(journal, 1)->watermark, 20000);
+        assert_int_equal(journal_stream(journal, 1)->ended, ended);
+        journal_close(&journal);
+        story_end(&story);
+    }
+}
+
+static void a_last_segment_cut_at_any_byte_recovers_to_its_whole_records(void **state)
+{
+    story_t story;
+    fault_t why;
+
+    (void)state;
+    story_make(&story, true);
+    assert_true(story.states[story.count - 1].segment > 0);
+    for (size_t cut = 0; cut < story.size; cut++) {
+        file_write(story.last, story.bytes, cut);
+
+        uint64_t torn = 0;
+        journal_t *journal = story_open(&story, &torn);
+        size_t expected = story_state_at(&story, cut);
+        bool header = story.states[expected].segment < story.states[story.count - 1].segment;
+        uint64_t header_size = 0;
+
+        if (header && journal_totals(journal)->records > story.states[expected].records) { /* the header alone was whole */
+            header_size = story.header_size;
+            assert_int_equal(journal_totals(journal)->records, story.states[expected].records + 1);
+            assert_int_equal(journal_totals(journal)->elements, story.states[expected].elements);
+        } else {
+            assert_totals_equal(journal_totals(journal), &story.states[expected]);
+        }
+        assert_int_equal(torn, header ? cut - header_size : cut - story.states[expected].length);
+        assert_int_equal(journal_producer(journal, 0, "p")->seq, story.seqs[expected]);
+        journal_close(&journal);
+
+        journal = story_open(&story, &torn); /* what was cut off is gone */
+        assert_int_equal(torn, 0);
+        if (!journal_totals(journal)->ended)
+            ok(store_append(journal, 0, START + 200, 1, 5, 99, &why), why);
+        journal_close(&journal);
+        journal = story_open(&story, &torn);
+        assert_int_equal(torn, 0);
+        if (!journal_totals(journal)->ended)
+            assert_int_equal(journal_producer(journal, 0, "p")->seq, 99);
+        journal_close(&journal);
+        story_restore(&story);
+    }
+    story_end(&story);
+}
+
+static void a_recording_of_one_segment_cut_in_its_header_begins_anew(void **state)
+{
+    (void)state;
+    for (size_t cut = 0; cut < 60; cut += 7) {
+        store_t store;
+        journal_t *journal;
+        uint64_t torn;
+        fault_t why;
+        char path[SEGMENT_PATH_SIZE];
+        size_t size;
+
+        store_make(&store, 1);
+        journal = store_journal(&store, SEGMENT_BYTES);
+        snprintf(path, sizeof path, "%s", journal_segment_path(journal));
+        journal_close(&journal);
+
+        uint8_t *bytes = file_read(path, &size), *again;
+
+        file_write(path, bytes, cut);
+        journal = journal_open(store.folder, SEGMENT_BYTES, &torn, &why);
+        assert_non_null(journal);
+        assert_int_equal(torn, cut);
+        assert_int_equal(journal_totals(journal)->records, 1);
+        again = file_read(path, &size);
+        assert_memory_equal(again, bytes, size);
+        ok(store_append(journal, 0, START, 1, 1, 1, &why), why);
+        journal_close(&journal);
+        free(bytes);
+        free(again);
+        store_remove(&store);
+    }
+}
+
+/* Flips bits of the record from `from` to `to`, of which each must be told as damage at `from`. */
+static size_t story_damage(const story_t *story, uint64_t from, uint64_t to)
+{
+    char text[64];
+    fault_t why;
+    uint64_t torn;
+    size_t checked = 0;
+
+    snprintf(text, sizeof text, "%s is damaged at byte %llu", strrchr(story->last, '/') + 1, (unsigned long long)from);
+    for (size_t offset = from; offset < to; offset += 3, checked++) {
+        file_flip(story->last, offset, (int)(offset % 8));
+        assert_null(journal_open(story->store.folder, SEGMENT_BYTES, &torn, &why));
+        if (!strstr(why.text, text))
+            fail_msg("at %zu: %s", offset, why.text);
+        file_flip(story->last, offset, (int)(offset % 8));
+    }
+    return checked;
+}
+
+static void a_bad_record_with_valid_ones_after_it_is_damage_that_names_file_and_offset(void **state)
+{
+    story_t story;
+    uint64_t torn;
+
+    (void)state;
+    story_make(&story, false);
+
+    uint64_t from = story.header_size;
+    size_t checked = story_damage(&story, 0, from);
+
+    for (size_t i = 0; i + 1 < story.count; i++) {
+        if (story.states[i].segment != story.states[story.count - 1].segment)
+            continue;
+        checked += story_damage(&story, from, story.states[i].length);
+        from = story.states[i].length;
+    }
+    assert_true(checked > 100);
+    journal_t *journal = story_open(&story, &torn); /* nothing was done about it */
+
+    assert_int_equal(torn, 0);
+    journal_close(&journal);
+    story_end(&story);
+}
+
+static void a_bad_last_record_is_torn_while_the_recording_has_not_ended(void **state)
+{
+    story_t story;
+    uint64_t torn;
+
+    (void)state;
+    story_make(&story, false);
+    file_flip(story.last, story.size - 1, 0);
+
+    journal_t *journal = story_open(&story, &torn);
+
+    assert_totals_equal(journal_totals(journal), &story.states[story.count - 2]);
+    assert_int_equal(torn, story.size - story.states[story.count - 2].length);
+    journal_close(&journal);
+    story_end(&story);
+}
+
+static void in_a_recording_that_has_ended_nothing_is_torn(void **state)
+{
+    story_t story;
+    uint64_t torn;
+    fault_t why;
+    char digest[33];
+
+    (void)state;
+    story_make(&story, true);
+
+    journal_t *journal = story_open(&story, &torn);
+    msg_manifest_t manifest = story.store.manifest;
+
+    digest_text(&journal_totals(journal)->digest, digest);
+    manifest.has_digest = true;
+    manifest.digest = digest;
+    ok(journal_save(journal, &manifest, &why), why);
+    journal_close(&journal);
+
+    journal = story_open(&story, &torn);
+    journal_close(&journal);
+    file_flip(story.last, story.size - 1, 0);
+    assert_null(journal_open(story.store.folder, SEGMENT_BYTES, &torn, &why));
+    assert_non_null(strstr(why.text, "has ended"));
+    file_write(story.last, story.bytes, story.states[story.count - 2].length);
+    assert_null(journal_open(story.store.folder, SEGMENT_BYTES, &torn, &why));
+    assert_non_null(strstr(why.text, "is missing"));
+    story_end(&story);
+}
+
+static void a_shortened_or_lost_segment_before_the_last_is_damage(void **state)
+{
+    story_t story;
+    uint64_t torn;
+    fault_t why;
+    char path[SEGMENT_PATH_SIZE];
+    size_t size;
+
+    (void)state;
+    story_make(&story, false);
+    segment_path(story.store.folder, 0, path);
+
+    uint8_t *bytes = file_read(path, &size);
+
+    file_write(path, bytes, size - 1);
+    assert_null(journal_open(story.store.folder, SEGMENT_BYTES, &torn, &why));
+    assert_non_null(strstr(why.text, "is damaged: the segments before"));
+    assert_int_equal(unlink(path), 0);
+    assert_null(journal_open(story.store.folder, SEGMENT_BYTES, &torn, &why));
+    free(bytes);
+    story_end(&story);
+}
+
+/* A gap's record is written before the manifest: a crash between them loses the latter. */
+static void a_gap_that_the_manifest_does_not_have_yet_is_found_and_others_are_not_doubled(void **state)
+{
+    store_t store;
+    journal_t *journal;
+    uint64_t torn;
+    size_t count, size;
+    fault_t why;
+    char path[SEGMENT_PATH_SIZE];
+
+    (void)state;
+    store_make(&store, 1);
+    journal = store_journal(&store, SEGMENT_BYTES);
+    ok(journal_gap(journal, 0, START, "a restart", -1, &why), why);
+    ok(store_append(journal, 0, START, 2, 1, 1, &why), why);
+    ok(journal_gap(journal, RECORD_STREAM_ALL, START, "a restart", 7, &why), why);
+    snprintf(path, sizeof path, "%s/" MANIFEST_FILE, store.folder);
+
+    uint8_t *manifest = file_read(path, &size);
+
+    ok(journal_gap(journal, RECORD_STREAM_ALL, START, "a restart", 7, &why), why);
+    journal_close(&journal);
+    file_write(path, manifest, size);
+    for (int round = 0; round < 2; round++) {
+        journal = journal_open(store.folder, SEGMENT_BYTES, &torn, &why);
+        assert_non_null(journal);
+
+        const msg_gap_t *gaps = journal_gaps(journal, &count);
+
+        assert_int_equal(count, 3);
+        assert_string_equal(gaps[0].tag, store.signatures[0]);
+        assert_false(gaps[2].has_tag);
+        assert_int_equal(gaps[2].lost_us, 7);
+        assert_int_equal(gaps[2].element, 2);
+        ok(journal_save(journal, journal_manifest(journal), &why), why);
+        journal_close(&journal);
+    }
+    free(manifest);
+    store_remove(&store);
+}
+
+static void an_unknown_format_is_refused_by_its_number(void **state)
+{
+    story_t story;
+    uint64_t torn;
+    fault_t why;
+
+    (void)state;
+    story_make(&story, false);
+    story.store.manifest.format = 2;
+    ok(manifest_write(story.store.folder, &story.store.manifest, &why), why);
+    assert_null(journal_open(story.store.folder, SEGMENT_BYTES, &torn, &why));
+    assert_non_null(strstr(why.text, MANIFEST_FILE " has format version 2"));
+    story_end(&story);
+}
+
+static void a_segment_of_another_recording_is_refused(void **state)
+{
+    story_t story;
+    uint64_t torn;
+    fault_t why;
+
+    (void)state;
+    story_make(&story, false);
+    story.store.manifest.recording.recording = "r2";
+    ok(manifest_write(story.store.folder, &story.store.manifest, &why), why);
+    assert_null(journal_open(story.store.folder, SEGMENT_BYTES, &torn, &why));
+    assert_non_null(strstr(why.text, "belongs to the recording r1, not to r2"));
+    story_end(&story);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_unharmed_recording_opens_as_it_was),
+        cmocka_unit_test(a_last_segment_cut_at_any_byte_recovers_to_its_whole_records),
+        cmocka_unit_test(a_recording_of_one_segment_cut_in_its_header_begins_anew),
+        cmocka_unit_test(a_bad_record_with_valid_ones_after_it_is_damage_that_names_file_and_offset),
+        cmocka_unit_test(a_bad_last_record_is_torn_while_the_recording_has_not_ended),
+        cmocka_unit_test(in_a_recording_that_has_ended_nothing_is_torn),
+        cmocka_unit_test(a_shortened_or_lost_segment_before_the_last_is_damage),
+        cmocka_unit_test(a_gap_that_the_manifest_does_not_have_yet_is_found_and_others_are_not_doubled),
+        cmocka_unit_test(an_unknown_format_is_refused_by_its_number),
+        cmocka_unit_test(a_segment_of_another_recording_is_refused),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
