@@ -24,6 +24,7 @@ typedef struct path {
 typedef struct decoder {
     const char *what; /* begins the error texts: an op */
     bool message;     /* has `op` and `id` beside its fields */
+    bool outside;     /* from a client: its values may not be as deep as the engine's own */
     const uint8_t *at, *end;
     msgpack_zone *zone;
     refusal_t *no;
@@ -182,6 +183,19 @@ static int bytes_read(decoder_t *d, const path_t *path, bytes_t *ret_bytes) {
     return 0;
 }
 
+static int value_read(decoder_t *d, const path_t *path, bytes_t *ret_value) {
+    const uint8_t *next = head_skip(d->at, d->end);
+    bytes_t value = {d->at, (size_t)(next - d->at)};
+    if (d->outside && wire_depth(value) > WIRE_VALUE_DEPTH_MAX) {
+        char wanted[48];
+        snprintf(wanted, sizeof wanted, "deeper than %d", WIRE_VALUE_DEPTH_MAX);
+        return path_refuse(d, path, "is nested ", wanted, "");
+    }
+    *ret_value = value;
+    d->at = next;
+    return 0;
+}
+
 static int flag_read(decoder_t *d, const path_t *path, bool *ret_flag) {
     head_t head = head_next(d);
     if (head.kind != HEAD_FLAG) {
@@ -252,12 +266,7 @@ static int field_read(decoder_t *d, const field_t *field, const path_t *path, ui
     case TYPE_REAL: return real_read(d, path, (double *)(void *)member);
     case TYPE_FLAG: return flag_read(d, path, (bool *)member);
     case TYPE_BYTES: return bytes_read(d, path, (bytes_t *)(void *)member);
-    case TYPE_ANY: {
-        const uint8_t *next = head_skip(d->at, d->end);
-        *(bytes_t *)(void *)member = (bytes_t){d->at, (size_t)(next - d->at)};
-        d->at = next;
-        return 0;
-    }
+    case TYPE_ANY: return value_read(d, path, (bytes_t *)(void *)member);
     case TYPE_LIST: return list_read(d, path, field->record, (list_t *)(void *)member);
     case TYPE_RECORD: return record_read(d, field->record, path, member);
     case TYPE_NAMED: return named_read(d, path, field->record, (named_t *)(void *)member);
@@ -358,7 +367,7 @@ static int decode(decoder_t *d, const record_class_t *record, bytes_t in, void *
 
 int message_decode(message_id_t id, bytes_t in, msgpack_zone *zone, void *message, refusal_t *no) {
     const message_class_t *class = message_class(id);
-    decoder_t d = {.what = class->wire, .message = true, .zone = zone, .no = no};
+    decoder_t d = {.what = class->wire, .message = true, .outside = class->scope != SCOPE_INTERNAL, .zone = zone, .no = no};
     return decode(&d, &class->record, in, message);
 }
 

@@ -179,7 +179,7 @@ static const char protocol_intro[] =
     "- Times are whole numbers of **microseconds** since the epoch. A field that ends in `_ms` or `_us` is a duration. Sizes are bytes.\n"
     "- Fields that are not known are ignored; `nil` is as good as absent (but for a LIMIT, where it means: no limit). A field that is "
     "missing, of another type, out of range or given twice is `bad_request`.\n"
-    "- A message may have 16 MiB, 64 levels and a million values.\n"
+    "- A message may have 16 MiB, 64 levels and a million values; an ANY may have 32 levels.\n"
     "- On ingest and test stream, the engine sends `ping` when nothing else was said for 2 s. Whoever stays silent for longer than "
     "`worker_timeout_ms` or `replay_timeout_ms` is let go; any message is a sign of life, and `pong` is one.\n"
     "- A message about something that the engine does not know (it was restarted, say) is answered `not_found` with `retry`: attach or "

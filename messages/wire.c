@@ -11,9 +11,10 @@
 typedef enum flaw { FLAW_NONE, FLAW_CUT, FLAW_UNKNOWN, FLAW_COUNT, FLAW_SIZE, FLAW_DEEP, FLAW_MANY } flaw_t;
 
 typedef struct walk {
-    size_t at;   /* the byte that the walk stands on, or ended before */
-    flaw_t flaw; /* why it did not go on */
-    head_t head; /* of the value that the flaw is in */
+    size_t at;        /* the byte that the walk stands on, or ended before */
+    unsigned deepest; /* nesting seen so far */
+    flaw_t flaw;      /* why it did not go on */
+    head_t head;      /* of the value that the flaw is in */
 } walk_t;
 
 static void value_walk(bytes_t in, walk_t *walk) {
@@ -22,6 +23,7 @@ static void value_walk(bytes_t in, walk_t *walk) {
     uint64_t here = 1, nodes = 0;
     size_t at = 0;
     walk->flaw = FLAW_NONE;
+    walk->deepest = 0;
     for (;;) {
         head_t head = head_read(in.data + at, in.size - at);
         uint64_t own = head_own(&head), inner = head_inner(&head), left = in.size - at;
@@ -39,6 +41,9 @@ static void value_walk(bytes_t in, walk_t *walk) {
             break;
         }
         at += own;
+        if (depth >= walk->deepest && (head.kind == HEAD_LIST || head.kind == HEAD_MAP)) {
+            walk->deepest = depth + 1;
+        }
         if (inner > 0) {
             open[depth++] = here;
             here = inner;
@@ -81,6 +86,12 @@ size_t wire_value_size(bytes_t in) {
     walk_t walk;
     value_walk(in, &walk);
     return walk.flaw == FLAW_NONE ? walk.at : 0;
+}
+
+unsigned wire_depth(bytes_t value) {
+    walk_t walk;
+    value_walk(value, &walk);
+    return walk.deepest;
 }
 
 bool wire_map_get(bytes_t in, const char *key, bytes_t *ret_value) {

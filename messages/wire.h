@@ -8,6 +8,7 @@
 
 enum {
     WIRE_DEPTH_MAX = 64,                 /* nesting of a message */
+    WIRE_VALUE_DEPTH_MAX = 32,           /* nesting of an ANY of a client, which the engine wraps in maps of its own that it walks later */
     WIRE_MESSAGE_MAX = 16 * 1024 * 1024, /* bytes of a request, and of a body */
     WIRE_NODES_MAX = 1024 * 1024,        /* values in a request: what decoding it may allocate for */
 };
@@ -19,6 +20,9 @@ int wire_walk(bytes_t in, refusal_t *no);
 
 /* The size of the value at the start of `in`, walked as above; 0 where it is not whole or not well formed. */
 size_t wire_value_size(bytes_t in);
+
+/* How deep a value (walked before) is nested: 0 for a number or text, 1 for a list of these. */
+unsigned wire_depth(bytes_t value);
 
 /* Finds `key` in the map `in` (walked before) and gives its value's bytes; false where it is not there or `in` is no map. */
 bool wire_map_get(bytes_t in, const char *key, bytes_t *ret_value);

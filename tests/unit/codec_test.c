@@ -206,6 +206,23 @@ static void a_name_that_is_none_is_refused(void **state) {
     assert_string_equal(cancel.job, longest);
 }
 
+/* What is taken must still be read when the engine has wrapped it in its own maps, on the disk for example. */
+static void a_value_of_a_client_is_less_deep_than_a_message(void **state) {
+    (void)state;
+    uint8_t deep[WIRE_DEPTH_MAX];
+    memset(deep, 0x91, sizeof deep);
+    deep[WIRE_VALUE_DEPTH_MAX] = 0x01;
+    bytes_t taken = {deep, WIRE_VALUE_DEPTH_MAX + 1};
+    msg_source_batch_t batch;
+    refusal_t no;
+    assert_int_equal(decode(MSG_SOURCE_BATCH, pack("{sssisr}", "tag", "t", "seq", 1LL, "cursor", &taken), &batch, &no), 0);
+    deep[WIRE_VALUE_DEPTH_MAX] = 0x80;
+    refused(MSG_SOURCE_BATCH, pack("{sssisr}", "tag", "t", "seq", 1LL, "cursor", &taken),
+            "`source.batch`: `cursor` is nested deeper than 32", "cursor");
+    msg_source_args_t args;
+    assert_int_equal(decode(MSG_SOURCE_ARGS, pack("{sssssr}", "job", "j", "tag", "t", "payload", &taken), &args, &no), 0);
+}
+
 static void a_record_alone_is_refused_in_its_own_name(void **state) {
     (void)state;
     msg_pipeline_t pipeline;
@@ -274,6 +291,7 @@ int main(void) {
         cmocka_unit_test(a_missing_field_is_named_by_its_path),
         cmocka_unit_test(a_key_given_twice_is_refused),
         cmocka_unit_test(a_name_that_is_none_is_refused),
+        cmocka_unit_test(a_value_of_a_client_is_less_deep_than_a_message),
         cmocka_unit_test(a_record_alone_is_refused_in_its_own_name),
         cmocka_unit_test(every_message_comes_back_as_it_was),
     };

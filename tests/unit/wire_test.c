@@ -114,6 +114,15 @@ static void nesting_ends_at_the_limit(void **state) {
     }
 }
 
+static void the_depth_of_a_value_counts_lists_and_maps(void **state) {
+    (void)state;
+    assert_int_equal(wire_depth(BYTES("\x01")), 0);
+    assert_int_equal(wire_depth(BYTES("\x90")), 1);
+    assert_int_equal(wire_depth(BYTES("\x92\x91\x80\x01")), 3);
+    assert_int_equal(wire_depth(BYTES("\x92\x01\x81\x01\x02")), 2);
+    assert_int_equal(wire_depth(BYTES("\x81\x91\x01\x91\x91\x01")), 3);
+}
+
 static void a_million_levels_are_refused_without_being_entered(void **state) {
     (void)state;
     size_t size = 1000000;
@@ -263,6 +272,7 @@ int main(void) {
         cmocka_unit_test(a_count_larger_than_what_follows_is_refused),
         cmocka_unit_test(a_size_larger_than_what_follows_is_refused),
         cmocka_unit_test(nesting_ends_at_the_limit),
+        cmocka_unit_test(the_depth_of_a_value_counts_lists_and_maps),
         cmocka_unit_test(a_million_levels_are_refused_without_being_entered),
         cmocka_unit_test(more_values_than_the_limit_are_refused),
         cmocka_unit_test(the_byte_that_means_nothing_is_refused),
