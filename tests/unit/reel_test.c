@@ -1,0 +1,402 @@
+/* A recording while it is being written: joining, cutting at a budget, watermarks, and what is found again. */
+#include "actors/reel.h"
+
+#include "store.h"
+
+typedef struct bench {
+    store_t store;
+    reel_ledger_t ledger;
+    reel_t *reel;
+    fault_t why;
+} bench_t;
+
+static void bench_open(bench_t *bench, size_t streams, int64_t segment_bytes) {
+    memset(bench, 0, sizeof *bench);
+    store_make(&bench->store, streams);
+    bench->reel = reel_create(bench->store.folder, &bench->store.manifest, START, 0, segment_bytes, &bench->ledger, &bench->why);
+    if (!bench->reel) fail_msg("%s", bench->why.text);
+}
+
+static void bench_close(bench_t *bench) {
+    reel_close(&bench->reel);
+    assert_int_equal(bench->ledger.held, 0);
+    store_remove(&bench->store);
+}
+
+static void bench_reopen(bench_t *bench) {
+    uint64_t torn = 0;
+    reel_close(&bench->reel);
+    bench->reel = reel_open(bench->store.folder, START, 0, BIG_SEGMENT, &bench->ledger, &torn, &bench->why);
+    if (!bench->reel) fail_msg("%s", bench->why.text);
+    assert_int_equal(torn, 0);
+}
+
+static void bench_limit(bench_t *bench, reel_budget_t budget) {
+    ok(reel_set_budget(bench->reel, &budget, 0, &bench->why), bench->why);
+}
+
+/* `count` elements of 12 + size bytes as the producer's next batch. */
+static void put_with(bench_t *bench, reel_producer_t *producer, uint32_t count, uint8_t size, reel_batch_t batch, int64_t ticks) {
+    size_t total;
+    uint8_t *elements = elements_make(count, size, (uint8_t)producer->seq, &total);
+    uint8_t *body = malloc(total + 5);
+    assert_non_null(body);
+    memcpy(body, (uint8_t[]){0xdd, (uint8_t)(count >> 24), (uint8_t)(count >> 16), (uint8_t)(count >> 8), (uint8_t)count}, 5);
+    memcpy(body + 5, elements, total);
+    batch.seq = producer->seq + 1;
+    batch.count = count;
+    batch.body = (bytes_t){body, total + 5};
+    ok(reel_put(bench->reel, producer, &batch, ticks, &bench->why), bench->why);
+    free(elements);
+    free(body);
+}
+
+static void put(bench_t *bench, reel_producer_t *producer, uint32_t count, uint8_t size) {
+    put_with(bench, producer, count, size, (reel_batch_t){0}, 0);
+}
+
+static void flush(bench_t *bench) {
+    ok(reel_flush(bench->reel, 0, &bench->why), bench->why);
+}
+
+static const journal_totals_t *totals(const bench_t *bench) {
+    return journal_totals(bench->reel->journal);
+}
+
+/* The records after the header, as text: "e2@0 w7@1 x@0 end", with counts, watermarks and streams. */
+static const char *records(const bench_t *bench) {
+    static char text[4096];
+    reader_t *reader = store_reader(&bench->store, totals(bench), BIG_SEGMENT);
+    position_t position = {0};
+    record_view_t record;
+    fault_t why;
+    size_t size = 0;
+    text[0] = 0;
+    while (reader_next(reader, &position, &record, &why) > 0) {
+        const char *space = size ? " " : "";
+        char *at = text + size;
+        size_t room = sizeof text - size;
+        if (record.kind == RECORD_ELEMENTS) size += (size_t)snprintf(at, room, "%se%u@%u", space, record.count, record.stream);
+        if (record.kind == RECORD_WATERMARK) size += (size_t)snprintf(at, room, "%sw%u@%u", space, record.body.data[0], record.stream);
+        if (record.kind == RECORD_STREAM_ENDED) size += (size_t)snprintf(at, room, "%sx@%u", space, record.stream);
+        if (record.kind == RECORD_GAP) size += (size_t)snprintf(at, room, "%sgap", space);
+        if (record.kind == RECORD_ENDED) size += (size_t)snprintf(at, room, "%send", space);
+    }
+    reader_close(&reader);
+    return text;
+}
+
+/* ---- joining ---- */
+
+static void small_batches_of_one_stream_become_one_record(void **state) {
+    bench_t bench;
+    (void)state;
+    bench_open(&bench, 1, BIG_SEGMENT);
+    reel_producer_t *a = reel_producer(bench.reel, 0, "a"), *b = reel_producer(bench.reel, 0, "b");
+    for (int i = 0; i < 10; i++) put(&bench, a, 3, 100);
+    put(&bench, b, 2, 100);
+    assert_int_equal(totals(&bench)->elements, 0);
+    flush(&bench);
+    assert_string_equal(records(&bench), "e32@0");
+    assert_int_equal(journal_producer(bench.reel->journal, 0, "a")->seq, 10);
+    assert_int_equal(journal_producer(bench.reel->journal, 0, "b")->seq, 1);
+    bench_close(&bench);
+}
+
+static void another_stream_begins_another_record(void **state) {
+    bench_t bench;
+    (void)state;
+    bench_open(&bench, 2, BIG_SEGMENT);
+    reel_producer_t *a = reel_producer(bench.reel, 0, "a"), *b = reel_producer(bench.reel, 1, "a");
+    put(&bench, a, 1, 10);
+    put(&bench, b, 2, 10);
+    put(&bench, a, 3, 10);
+    flush(&bench);
+    assert_string_equal(records(&bench), "e1@0 e2@1 e3@0");
+    bench_close(&bench);
+}
+
+static void a_record_of_small_batches_is_no_larger_than_the_target(void **state) {
+    bench_t bench;
+    (void)state;
+    bench_open(&bench, 1, BIG_SEGMENT);
+    reel_producer_t *a = reel_producer(bench.reel, 0, "a");
+    for (int i = 0; i < 9; i++) put(&bench, a, 500, 88); /* 50000 bytes each */
+    flush(&bench);
+    assert_string_equal(records(&bench), "e2500@0 e2000@0");
+    bench_close(&bench);
+}
+
+static void a_large_batch_is_a_record_by_itself(void **state) {
+    bench_t bench;
+    (void)state;
+    bench_open(&bench, 1, BIG_SEGMENT);
+    reel_producer_t *a = reel_producer(bench.reel, 0, "a");
+    put(&bench, a, 1, 100);
+    put(&bench, a, 1000, 88);
+    assert_int_equal(totals(&bench)->elements, 1001);
+    put(&bench, a, 1, 100);
+    flush(&bench);
+    assert_string_equal(records(&bench), "e1@0 e1000@0 e1@0");
+    bench_close(&bench);
+}
+
+/* ---- budgets ---- */
+
+static void a_batch_over_the_count_is_cut_at_the_element(void **state) {
+    bench_t bench;
+    (void)state;
+    bench_open(&bench, 1, BIG_SEGMENT);
+    reel_producer_t *a = reel_producer(bench.reel, 0, "a");
+    bench_limit(&bench, (reel_budget_t){5, LIMIT_NONE, LIMIT_NONE, INT64_MAX});
+    uint8_t first[] = {1}, second[] = {2};
+    put_with(&bench, a, 3, 10, (reel_batch_t){.cursor = {first, 1}}, 0);
+    assert_null(bench.reel->spent);
+    put_with(&bench, a, 3, 10, (reel_batch_t){.cursor = {second, 1}}, 0);
+    assert_string_equal(bench.reel->spent, "count");
+    assert_int_equal(totals(&bench)->elements, 5);
+    assert_int_equal(a->accepted, 2);
+    assert_true(a->cut);
+    assert_memory_equal(reel_cursor(bench.reel, a).data, first, 1);
+    assert_memory_equal(journal_producer(bench.reel->journal, 0, "a")->cursor.data, first, 1);
+    bench_close(&bench);
+}
+
+static void the_last_element_of_the_count_spends_it(void **state) {
+    bench_t bench;
+    (void)state;
+    bench_open(&bench, 1, BIG_SEGMENT);
+    reel_producer_t *a = reel_producer(bench.reel, 0, "a");
+    bench_limit(&bench, (reel_budget_t){5, LIMIT_NONE, LIMIT_NONE, INT64_MAX});
+    put(&bench, a, 5, 10);
+    assert_string_equal(bench.reel->spent, "count");
+    assert_int_equal(a->accepted, 5);
+    assert_false(a->cut);
+    flush(&bench);
+    assert_int_equal(totals(&bench)->elements, 5);
+    bench_close(&bench);
+}
+
+/* Whatever the limit: never over it, and no element left out that would have fitted. */
+static void no_byte_is_over_the_limit_and_none_is_wasted(void **state) {
+    (void)state;
+    for (int64_t limit = 1200; limit < 9000; limit += 61) {
+        bench_t bench;
+        bench_open(&bench, 2, 2000);
+        reel_producer_t *producers[] = {reel_producer(bench.reel, 0, "a"), reel_producer(bench.reel, 1, "b"),
+                                        reel_producer(bench.reel, 0, "another-with-a-longer-name")};
+        for (int i = 0; i < 3; i++) reel_attach(bench.reel, producers[i]);
+        bench_limit(&bench, (reel_budget_t){LIMIT_NONE, limit, LIMIT_NONE, INT64_MAX});
+        unsigned random = (unsigned)limit;
+        for (int i = 0; !bench.reel->spent; i++) {
+            random = random * 1103515245 + 12345;
+            uint8_t cursor[9] = {0xcf, 1, (uint8_t)i};
+            put_with(&bench, producers[random >> 16 & 1 ? 0 : random >> 17 & 1 ? 1 : 2], 1 + (random >> 20) % 9, 50,
+                     (reel_batch_t){.cursor = {cursor, sizeof cursor}, .has_watermark = true, .watermark = i}, 0);
+            if (random >> 24 & 1) flush(&bench);
+        }
+        assert_string_equal(bench.reel->spent, "bytes");
+        int64_t before = (int64_t)totals(&bench)->bytes;
+        for (uint32_t i = 0; i < 2; i++) ok(reel_end_stream(bench.reel, i, 0, &bench.why), bench.why);
+        ok(reel_end(bench.reel, 0, &bench.why), bench.why);
+        assert_in_range(totals(&bench)->bytes, 0, limit > 2500 ? limit : INT64_MAX);
+        /* what is left is kept for closing, for a recovery, for a header's growth, and is less than another record */
+        if (limit > 4000) assert_in_range(before, limit - (2 * REEL_RESERVE + 1400), limit);
+        bench_close(&bench);
+    }
+}
+
+static void recordings_share_the_bytes_of_all(void **state) {
+    bench_t bench;
+    (void)state;
+    bench_open(&bench, 1, BIG_SEGMENT);
+    reel_producer_t *a = reel_producer(bench.reel, 0, "a");
+    bench.ledger.held += 50000; /* another's */
+    bench_limit(&bench, (reel_budget_t){LIMIT_NONE, LIMIT_NONE, 60000, INT64_MAX});
+    while (!bench.reel->spent) put(&bench, a, 3, 100);
+    assert_string_equal(bench.reel->spent, "bytes");
+    ok(reel_end(bench.reel, 0, &bench.why), bench.why);
+    assert_in_range(totals(&bench)->bytes, 7000, 10000);
+    bench.ledger.held -= 50000;
+    bench_close(&bench);
+}
+
+static void a_budget_that_is_over_already_is_spent_at_once(void **state) {
+    bench_t bench;
+    (void)state;
+    bench_open(&bench, 1, BIG_SEGMENT);
+    put(&bench, reel_producer(bench.reel, 0, "a"), 5, 10);
+    bench_limit(&bench, (reel_budget_t){4, LIMIT_NONE, LIMIT_NONE, INT64_MAX});
+    assert_string_equal(bench.reel->spent, "count");
+    assert_int_equal(totals(&bench)->elements, 5);
+    bench_close(&bench);
+}
+
+static void no_record_is_later_than_the_end(void **state) {
+    bench_t bench;
+    (void)state;
+    bench_open(&bench, 1, BIG_SEGMENT);
+    reel_producer_t *a = reel_producer(bench.reel, 0, "a");
+    bench_limit(&bench, (reel_budget_t){LIMIT_NONE, LIMIT_NONE, LIMIT_NONE, START + 1000});
+    put_with(&bench, a, 1, 10, (reel_batch_t){0}, 1000);
+    assert_null(bench.reel->spent);
+    put_with(&bench, a, 1, 10, (reel_batch_t){0}, 1001);
+    assert_string_equal(bench.reel->spent, "duration");
+    assert_int_equal(a->seq, 1);
+    ok(reel_end(bench.reel, 5000, &bench.why), bench.why);
+    assert_string_equal(records(&bench), "e1@0 end");
+    assert_int_equal(totals(&bench)->at, START + 1000);
+    bench_close(&bench);
+}
+
+static void time_does_not_go_back(void **state) {
+    bench_t bench;
+    (void)state;
+    bench_open(&bench, 1, BIG_SEGMENT);
+    put_with(&bench, reel_producer(bench.reel, 0, "a"), 1, 10, (reel_batch_t){0}, 0);
+    ok(reel_flush(bench.reel, 7000, &bench.why), bench.why);
+    reel_set_clock(bench.reel, START + 10, 8000);
+    assert_int_equal(reel_at(bench.reel, 8000), START + 7000);
+    assert_int_equal(reel_at(bench.reel, 8005), START + 7005);
+    bench_close(&bench);
+}
+
+/* ---- watermarks ---- */
+
+static void promise(bench_t *bench, reel_producer_t *producer, int64_t watermark) {
+    put_with(bench, producer, 1, 10, (reel_batch_t){.has_watermark = true, .watermark = watermark}, 0);
+    flush(bench);
+}
+
+static void a_streams_watermark_is_its_producers_oldest(void **state) {
+    bench_t bench;
+    (void)state;
+    bench_open(&bench, 1, BIG_SEGMENT);
+    reel_producer_t *a = reel_producer(bench.reel, 0, "a"), *b = reel_producer(bench.reel, 0, "b");
+    reel_attach(bench.reel, a);
+    reel_attach(bench.reel, b);
+    promise(&bench, a, 5); /* b has promised nothing yet */
+    promise(&bench, b, 3);
+    promise(&bench, a, 9); /* b is the older one */
+    promise(&bench, b, 2); /* taken back: ignored */
+    promise(&bench, b, 7);
+    assert_string_equal(records(&bench), "e1@0 e1@0 w3@0 e1@0 e1@0 e1@0 w7@0");
+    bench_close(&bench);
+}
+
+static void who_cannot_come_back_holds_no_watermark(void **state) {
+    bench_t bench;
+    (void)state;
+    bench_open(&bench, 1, BIG_SEGMENT);
+    reel_producer_t *a = reel_producer(bench.reel, 0, "a"), *own = reel_producer(bench.reel, 0, "~1");
+    reel_attach(bench.reel, a);
+    reel_attach(bench.reel, own);
+    promise(&bench, own, 3);
+    promise(&bench, a, 9);
+    reel_detach(bench.reel, own);
+    flush(&bench);
+    reel_detach(bench.reel, a);
+    flush(&bench);
+    assert_string_equal(records(&bench), "e1@0 e1@0 w3@0 w9@0");
+    bench_close(&bench);
+}
+
+static void an_end_says_the_watermarks_that_are_due(void **state) {
+    bench_t bench;
+    (void)state;
+    bench_open(&bench, 2, BIG_SEGMENT);
+    reel_producer_t *a = reel_producer(bench.reel, 1, "a");
+    reel_attach(bench.reel, a);
+    put_with(&bench, a, 1, 10, (reel_batch_t){.has_watermark = true, .watermark = 4}, 0);
+    ok(reel_end_stream(bench.reel, 1, 0, &bench.why), bench.why);
+    ok(reel_end(bench.reel, 0, &bench.why), bench.why);
+    assert_string_equal(records(&bench), "e1@1 w4@1 x@1 end");
+    assert_true(reel_is_sealed(bench.reel));
+    bench_close(&bench);
+}
+
+/* ---- what is found again ---- */
+
+static void producers_go_on_from_where_they_were(void **state) {
+    bench_t bench;
+    uint8_t cursor[] = {0xa1, 'c'};
+    (void)state;
+    bench_open(&bench, 2, BIG_SEGMENT);
+    reel_producer_t *a = reel_producer(bench.reel, 1, "a");
+    put_with(&bench, a, 1, 10, (reel_batch_t){.cursor = {cursor, 2}, .has_watermark = true, .watermark = 4}, 0);
+    put(&bench, a, 1, 10);
+    flush(&bench);
+    put(&bench, a, 1, 10); /* not appended: lost */
+    bench_reopen(&bench);
+    a = reel_producer(bench.reel, 1, "a");
+    assert_int_equal(a->seq, 2);
+    assert_true(a->has_watermark);
+    assert_int_equal(a->watermark, 4);
+    assert_int_equal(reel_cursor(bench.reel, a).size, 2);
+    assert_int_equal(reel_cursor(bench.reel, reel_producer(bench.reel, 1, "b")).size, 2);
+    assert_int_equal(reel_cursor(bench.reel, reel_producer(bench.reel, 0, "a")).size, 0);
+    bench_close(&bench);
+}
+
+static void an_empty_batch_keeps_its_number_and_cursor(void **state) {
+    bench_t bench;
+    uint8_t cursor[] = {7};
+    (void)state;
+    bench_open(&bench, 1, BIG_SEGMENT);
+    put_with(&bench, reel_producer(bench.reel, 0, "a"), 0, 10, (reel_batch_t){.cursor = {cursor, 1}}, 0);
+    flush(&bench);
+    bench_reopen(&bench);
+    assert_int_equal(reel_producer(bench.reel, 0, "a")->seq, 1);
+    assert_int_equal(reel_producer(bench.reel, 0, "a")->cursor_size, 1);
+    bench_close(&bench);
+}
+
+static void who_never_sent_and_cannot_come_back_is_forgotten(void **state) {
+    bench_t bench;
+    (void)state;
+    bench_open(&bench, 1, BIG_SEGMENT);
+    reel_producer_t *own = reel_producer(bench.reel, 0, "~1");
+    reel_attach(bench.reel, own);
+    reel_detach(bench.reel, own);
+    assert_int_equal(bench.reel->producers_count, 0);
+    bench_close(&bench);
+}
+
+static void segments_left_behind_are_remembered_for_the_disk(void **state) {
+    bench_t bench;
+    (void)state;
+    bench_open(&bench, 1, 2000);
+    reel_producer_t *a = reel_producer(bench.reel, 0, "a");
+    for (int i = 0; i < 4; i++) {
+        put(&bench, a, 10, 100);
+        flush(&bench);
+    }
+    assert_int_equal(bench.reel->finished_count, 3);
+    assert_string_not_equal(bench.reel->finished_paths[0], bench.reel->finished_paths[1]);
+    assert_string_equal(bench.reel->segment_path, journal_segment_path(bench.reel->journal));
+    bench_close(&bench);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(small_batches_of_one_stream_become_one_record),
+        cmocka_unit_test(another_stream_begins_another_record),
+        cmocka_unit_test(a_record_of_small_batches_is_no_larger_than_the_target),
+        cmocka_unit_test(a_large_batch_is_a_record_by_itself),
+        cmocka_unit_test(a_batch_over_the_count_is_cut_at_the_element),
+        cmocka_unit_test(the_last_element_of_the_count_spends_it),
+        cmocka_unit_test(no_byte_is_over_the_limit_and_none_is_wasted),
+        cmocka_unit_test(recordings_share_the_bytes_of_all),
+        cmocka_unit_test(a_budget_that_is_over_already_is_spent_at_once),
+        cmocka_unit_test(no_record_is_later_than_the_end),
+        cmocka_unit_test(time_does_not_go_back),
+        cmocka_unit_test(a_streams_watermark_is_its_producers_oldest),
+        cmocka_unit_test(who_cannot_come_back_holds_no_watermark),
+        cmocka_unit_test(an_end_says_the_watermarks_that_are_due),
+        cmocka_unit_test(producers_go_on_from_where_they_were),
+        cmocka_unit_test(an_empty_batch_keeps_its_number_and_cursor),
+        cmocka_unit_test(who_never_sent_and_cannot_come_back_is_forgotten),
+        cmocka_unit_test(segments_left_behind_are_remembered_for_the_disk),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
