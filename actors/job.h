@@ -14,6 +14,7 @@ typedef enum waiter_kind {
     WAIT_START,  /* until it runs or has ended: answered with the decision */
     WAIT_END,    /* until it has ended: answered with the job */
     WAIT_CANCEL, /* the same, answered with `cancelled` */
+    WAIT_COUNTS, /* until the recorder has said how far it is: answered with the job */
 } waiter_kind_t;
 
 typedef struct waiter {

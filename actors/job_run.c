@@ -61,17 +61,24 @@ static void answer_waiter(job_supervisor_t *s, const job_t *job, waiter_t *waite
     free(waiter);
 }
 
-static void answer_waiters(job_supervisor_t *s, job_t *job) {
-    waiter_t **at = &job->waiters;
-    while (*at) {
+static bool is_over(const job_t *job, const waiter_t *waiter) {
+    return !job_is_active(job) || (waiter->kind == WAIT_START && job->state != JOB_STARTING);
+}
+
+static void answer_waiters(job_supervisor_t *s, job_t *job, bool counted) {
+    for (waiter_t **at = &job->waiters; *at;) {
         waiter_t *waiter = *at;
-        if (job_is_active(job) && !(waiter->kind == WAIT_START && job->state != JOB_STARTING)) {
+        if (is_over(job, waiter) || (counted && waiter->kind == WAIT_COUNTS)) {
+            *at = waiter->next;
+            answer_waiter(s, job, waiter);
+        } else {
             at = &waiter->next;
-            continue;
         }
-        *at = waiter->next;
-        answer_waiter(s, job, waiter);
     }
+}
+
+void job_counted(job_supervisor_t *s, job_t *job) {
+    answer_waiters(s, job, true);
 }
 
 static int on_waited_enough(void *state, uint64_t ticket, fault_t *why) {
@@ -101,7 +108,7 @@ void job_add_waiter(job_supervisor_t *s, job_t *job, waiter_kind_t kind, ticket_
     *waiter = (waiter_t){.serial = job->serial, .ticket = ticket, .kind = kind, .started = started, .reason = reason, .next = job->waiters};
     if (timeout_us >= 0) waiter->timer = actor_after(s->me, timeout_us, on_waited_enough, ticket);
     job->waiters = waiter;
-    answer_waiters(s, job);
+    answer_waiters(s, job, false);
 }
 
 /* ---- the end ---- */
@@ -143,7 +150,7 @@ static void ended(job_supervisor_t *s, job_t *job) {
     if (job_is_done(job)) job_notify(s, "recording.complete", "recording", job->recording, job->stop_reason, NULL);
     record_free(&message_class(MSG_RECORDING_CREATE)->record, (void **)&job->plan);
     remember(s, job);
-    answer_waiters(s, job);
+    answer_waiters(s, job, false);
     tasks_run(s);
 }
 
@@ -218,7 +225,7 @@ static int on_clock_started(void *state, const answer_t *answer, uint64_t serial
         actor_cancel(s->me, &job->timer);
         job->started = ((const msg_limits_started_t *)answer->message)->start;
         go_to(s, job, JOB_RUNNING);
-        answer_waiters(s, job);
+        answer_waiters(s, job, false);
     }
     return 0;
 }

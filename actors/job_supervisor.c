@@ -165,20 +165,12 @@ static void take_counts(job_supervisor_t *s, const answer_t *answer) {
     }
 }
 
-typedef struct described {
-    ticket_t ticket;
-    uint64_t serial;
-} described_t;
-
-static int on_counts_for_one(void *state, const answer_t *answer, uint64_t context, fault_t *why) {
+static int on_counts_for_one(void *state, const answer_t *answer, uint64_t serial, fault_t *why) {
     (void)why;
     job_supervisor_t *s = state;
-    described_t *described = (described_t *)(uintptr_t)context;
     take_counts(s, answer);
-    job_t *job = jobs_of_serial(&s->jobs, described->serial);
-    if (job) job_answer(s, described->ticket, job, NULL);
-    else actor_refuse(s->me, described->ticket, ERROR_NOT_FOUND, "job", "the job was forgotten meanwhile");
-    free(described);
+    job_t *job = jobs_of_serial(&s->jobs, serial);
+    if (job) job_counted(s, job);
     return 0;
 }
 
@@ -188,15 +180,9 @@ static int on_describe(void *state, const envelope_t *in, fault_t *why) {
     const msg_job_describe_t *m = in->message;
     job_t *job = job_meant(s, in, m->job, m->pipeline);
     if (!job) return 0;
-    if (!job_is_active(job)) {
-        job_answer(s, in->ticket, job, NULL);
-        return 0;
-    }
-    described_t *described = malloc(sizeof *described);
-    must(described);
-    *described = (described_t){in->ticket, job->serial};
     msg_recording_jobs_ask_t ask = {.has_recording = true, .recording = job->recording};
-    actor_ask(s->me, "recorder", MSG_RECORDING_JOBS_ASK, &ask, on_counts_for_one, (uint64_t)(uintptr_t)described);
+    if (job_is_active(job)) actor_ask(s->me, "recorder", MSG_RECORDING_JOBS_ASK, &ask, on_counts_for_one, job->serial);
+    job_add_waiter(s, job, WAIT_COUNTS, in->ticket, false, NULL, -1);
     return 0;
 }
 

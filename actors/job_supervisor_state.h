@@ -43,6 +43,8 @@ void job_finish(job_supervisor_t *s, job_t *job, job_state_t target, const char 
 void job_joined(job_supervisor_t *s, job_t *job, const char *signature);
 void job_source_ended(job_supervisor_t *s, job_t *job, const char *signature);
 void job_add_waiter(job_supervisor_t *s, job_t *job, waiter_kind_t kind, ticket_t ticket, bool started, const char *reason, int64_t timeout_us);
+/* The recorder has said how far the job is. */
+void job_counted(job_supervisor_t *s, job_t *job);
 void job_answer_decision(job_supervisor_t *s, ticket_t ticket, const job_t *job, bool started, bool needed, const char *reason);
 void job_answer(job_supervisor_t *s, ticket_t ticket, const job_t *job, const bool *cancelled);
 void job_notify(job_supervisor_t *s, const char *topic, const char *key, const char *name, const char *state, const char *detail);

@@ -173,7 +173,7 @@ static const char *decide(const job_supervisor_t *s, const msg_job_ensure_t *ens
     bool stands = s->replay_enabled && !ensure->changed && job;
     *ret_reason = NULL;
     if (ensure->recordables.count == 0) *ret_reason = "no_recordable_source";
-    else if (stands && (job->state == JOB_STARTING || job->state == JOB_RUNNING) && !job->finishing) *ret_reason = "job_running";
+    else if (stands && (job->state == JOB_STARTING || job->state == JOB_RUNNING)) *ret_reason = "job_running";
     else if (stands && job_is_done(job) && job->has_recording) *ret_reason = "recording_valid";
     if (*ret_reason) return NULL;
     if (!s->replay_enabled) return "replay_disabled";
@@ -203,6 +203,10 @@ static int on_limits(void *state, const answer_t *answer, uint64_t serial, fault
 static void ensure(job_supervisor_t *s, task_t *task) {
     job_t *job = jobs_last_of(&s->jobs, task->pipeline);
     const char *not_needed = NULL;
+    if (job && job->finishing) {
+        task->waits_for_end = true; /* how it ends decides */
+        return;
+    }
     if (!task->reason) task->reason = decide(s, task->ensure, job, &not_needed);
     if (task->ensure->dry || !task->reason) {
         if (not_needed && job && job->state == JOB_STARTING && !task->ensure->dry) {

@@ -1,0 +1,179 @@
+/* recording.fetch: a replay that follows nothing and ends after some elements, gathered into one answer for clients that want no stream. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../messages/wire.h"
+#include "gateway_state.h"
+
+enum { FETCH_DEFAULT = 100, FETCH_BYTES_MAX = 8 * 1024 * 1024, FETCH_ELEMENTS_MAX = 100000 };
+
+struct fetch {
+    uint64_t serial;
+    ticket_t ticket;
+    int64_t replay; /* 0: not open yet */
+    char recording[256];
+    int64_t next;
+    uint32_t count;
+    bool full;      /* more would make the answer too large */
+    msgpack_sbuffer elements;
+    struct fetch *following;
+};
+
+static void fetch_remove(gateway_t *g, fetch_t *fetch) {
+    fetch_t **at = &g->fetches;
+    while (*at != fetch) at = &(*at)->following;
+    *at = fetch->following;
+    msgpack_sbuffer_destroy(&fetch->elements);
+    free(fetch);
+}
+
+void gateway_fetch_fini(gateway_t *g) {
+    while (g->fetches) fetch_remove(g, g->fetches);
+}
+
+static fetch_t *fetch_of_serial(gateway_t *g, uint64_t serial) {
+    fetch_t *fetch = g->fetches;
+    while (fetch && fetch->serial != serial) fetch = fetch->following;
+    return fetch;
+}
+
+static fetch_t *fetch_of_replay(gateway_t *g, int64_t replay) {
+    fetch_t *fetch = g->fetches;
+    while (fetch && fetch->replay != replay) fetch = fetch->following;
+    return fetch;
+}
+
+static int on_open(void *state, const answer_t *answer, uint64_t serial, fault_t *why) {
+    (void)why;
+    gateway_t *g = state;
+    fetch_t *fetch = fetch_of_serial(g, serial);
+    if (!fetch) return 0;
+    if (answer->refusal) {
+        actor_refuse_as(g->me, fetch->ticket, answer->refusal);
+        fetch_remove(g, fetch);
+        return 0;
+    }
+    const msg_replay_t *m = answer->message;
+    fetch->replay = m->replay;
+    snprintf(fetch->recording, sizeof fetch->recording, "%s", m->recording);
+    return 0;
+}
+
+int gateway_on_fetch(void *state, const envelope_t *in, fault_t *why) {
+    (void)why;
+    gateway_t *g = state;
+    const msg_recording_fetch_t *m = in->message;
+    if (!m->has_recording && !m->has_pipeline) {
+        actor_refuse(g->me, in->ticket, ERROR_BAD_REQUEST, "recording", "`recording.fetch`: `recording` or `pipeline` is missing");
+        return 0;
+    }
+    if (m->has_max && m->max > FETCH_ELEMENTS_MAX) {
+        actor_refuse(g->me, in->ticket, ERROR_BAD_REQUEST, "max", "`recording.fetch`: `max` must be at most %d, not %lld: replay for more",
+                     FETCH_ELEMENTS_MAX, (long long)m->max);
+        return 0;
+    }
+    fetch_t *fetch = calloc(1, sizeof *fetch);
+    must(fetch);
+    fetch->serial = ++g->last_fetch;
+    fetch->ticket = in->ticket;
+    fetch->next = m->has_from ? m->from : 0;
+    msgpack_sbuffer_init(&fetch->elements);
+    fetch->following = g->fetches;
+    g->fetches = fetch;
+    const char *tags[] = {m->tag};
+    msg_replay_open_t open = {.has_recording = m->has_recording,
+                              .recording = m->recording,
+                              .has_pipeline = m->has_pipeline && !m->has_recording,
+                              .pipeline = m->pipeline,
+                              .has_tags = m->has_tag,
+                              .tags = {m->has_tag ? 1 : 0, tags},
+                              .has_from = m->has_from && m->from > 0,
+                              .from = {.has_element = true, .element = m->from},
+                              .has_max_elements = true,
+                              .max_elements = m->has_max ? m->max : FETCH_DEFAULT,
+                              .has_follow = true,
+                              .follow = false,
+                              .credit = 2 * FETCH_BYTES_MAX};
+    actor_door_ask(g->me, GATEWAY_TEST_STREAM, MSG_REPLAY_OPEN, &open, NULL, on_open, fetch->serial);
+    return 0;
+}
+
+static void pack_element(msgpack_packer *packer, const char *tag, const wire_element_t *element) {
+    msgpack_pack_array(packer, element->attributes.size ? 4 : 3);
+    msgpack_pack_str_with_body(packer, tag, strlen(tag));
+    msgpack_pack_int64(packer, element->event_time);
+    msgpack_pack_bin_with_body(packer, element->payload.data, element->payload.size);
+    if (element->attributes.size) packer->callback(packer->data, (const char *)element->attributes.data, element->attributes.size);
+}
+
+int gateway_on_elements(void *state, const envelope_t *in, fault_t *why) {
+    (void)why;
+    gateway_t *g = state;
+    const msg_elements_t *m = in->message;
+    fetch_t *fetch = fetch_of_replay(g, m->replay);
+    if (!fetch || fetch->full || !in->body) return 0;
+    msgpack_packer packer;
+    msgpack_packer_init(&packer, &fetch->elements, msgpack_sbuffer_write);
+    bytes_t left = wire_body_elements(frame_bytes(in->body), (uint32_t)m->count);
+    for (int64_t i = 0; i < m->count; i++) {
+        wire_element_t element = wire_element_at(left);
+        if (fetch->count > 0 && fetch->elements.size + element.size > FETCH_BYTES_MAX) {
+            fetch->full = true;
+            actor_door_tell(g->me, GATEWAY_TEST_STREAM, MSG_REPLAY_CLOSE, &(msg_replay_close_t){.replay = m->replay}, NULL);
+            return 0;
+        }
+        pack_element(&packer, m->tag, &element);
+        fetch->count++;
+        fetch->next = m->element + i + 1;
+        left = (bytes_t){left.data + element.size, left.size - element.size};
+    }
+    return 0;
+}
+
+static void answer(gateway_t *g, fetch_t *fetch, bool complete) {
+    msgpack_sbuffer out;
+    msgpack_sbuffer_init(&out);
+    msgpack_packer packer;
+    msgpack_packer_init(&packer, &out, msgpack_sbuffer_write);
+    msgpack_pack_array(&packer, fetch->count);
+    if (fetch->elements.size) msgpack_sbuffer_write(&out, fetch->elements.data, fetch->elements.size);
+    actor_answer(g->me, fetch->ticket,
+                 &(msg_elements_fetched_t){.elements = {(const uint8_t *)out.data, out.size}, .next = fetch->next, .complete = complete});
+    msgpack_sbuffer_destroy(&out);
+    fetch_remove(g, fetch);
+}
+
+static int on_recording(void *state, const answer_t *recording, uint64_t serial, fault_t *why) {
+    (void)why;
+    gateway_t *g = state;
+    fetch_t *fetch = fetch_of_serial(g, serial);
+    if (!fetch) return 0;
+    const msg_recording_jobs_t *m = recording->message;
+    answer(g, fetch, m && m->recordings.count == 1 && m->recordings.items[0].has_ended);
+    return 0;
+}
+
+int gateway_on_end(void *state, const envelope_t *in, fault_t *why) {
+    (void)why;
+    gateway_t *g = state;
+    const msg_end_t *m = in->message;
+    fetch_t *fetch = fetch_of_replay(g, m->replay);
+    if (!fetch) return 0;
+    if (strcmp(m->reason, "corrupt") == 0 || strcmp(m->reason, "invalidated") == 0 || strcmp(m->reason, "stopped") == 0) {
+        error_code_t code = m->reason[0] == 'c' ? ERROR_CORRUPT : ERROR_UNAVAILABLE;
+        actor_refuse(g->me, fetch->ticket, code, NULL, "%s", m->has_error ? m->error : m->reason);
+        fetch_remove(g, fetch);
+    } else if (strcmp(m->reason, "end") == 0 && !fetch->full) {
+        actor_ask(g->me, "recorder", MSG_RECORDING_JOBS_ASK, &(msg_recording_jobs_ask_t){.has_recording = true, .recording = fetch->recording},
+                  on_recording, fetch->serial);
+    } else {
+        answer(g, fetch, false);
+    }
+    return 0;
+}
+
+int gateway_on_other_event(void *state, const envelope_t *in, fault_t *why) {
+    (void)state, (void)in, (void)why; /* a fetch is of elements */
+    return 0;
+}

@@ -1,0 +1,159 @@
+/* Every pipeline has its definition and its last runs in memory: a thousand pipelines are a few megabytes. */
+#include "pipelines.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void free_pipeline(void **item) {
+    pipeline_t *pipeline = *item;
+    if (!pipeline) return;
+    record_free(RECORD_CLASS(pipeline), (void **)&pipeline->definition);
+    free(pipeline);
+    *item = NULL;
+}
+
+void pipelines_init(pipelines_t *pipelines) {
+    *pipelines = (pipelines_t){.table = zhashx_new()};
+    must(pipelines->table);
+    zhashx_set_destructor(pipelines->table, free_pipeline);
+}
+
+void pipelines_fini(pipelines_t *pipelines) {
+    zhashx_destroy(&pipelines->table);
+}
+
+pipeline_t *pipelines_find(const pipelines_t *pipelines, const char *name) {
+    return zhashx_lookup(pipelines->table, name);
+}
+
+bool pipelines_set(pipelines_t *pipelines, const msg_pipeline_t *definition) {
+    pipeline_t *pipeline = pipelines_find(pipelines, definition->name);
+    bool is_new = !pipeline;
+    if (is_new) {
+        pipeline = calloc(1, sizeof *pipeline);
+        must(pipeline);
+        zhashx_insert(pipelines->table, definition->name, pipeline);
+    }
+    void *old = pipeline->definition;
+    pipeline->definition = record_copy(RECORD_CLASS(pipeline), definition);
+    record_free(RECORD_CLASS(pipeline), &old);
+    return is_new;
+}
+
+void pipelines_remove(pipelines_t *pipelines, const char *name) {
+    zhashx_delete(pipelines->table, name);
+}
+
+int pipelines_load(pipelines_t *pipelines, const msg_documents_t *documents, fault_t *why) {
+    msgpack_zone *zone = msgpack_zone_new(MSGPACK_ZONE_CHUNK_SIZE);
+    must(zone);
+    int result = 0;
+    for (size_t i = 0; i < documents->documents.count && result == 0; i++) {
+        const msg_document_t *document = &documents->documents.items[i];
+        msg_pipeline_t definition = {0};
+        refusal_t no;
+        result = record_decode(RECORD_CLASS(pipeline), document->key, document->value, zone, &definition, &no);
+        if (result == 0) pipelines_set(pipelines, &definition);
+        else fault_set(why, "the catalog's pipeline `%s` cannot be read: %s", document->key, no.message);
+        msgpack_zone_clear(zone);
+    }
+    msgpack_zone_free(zone);
+    return result;
+}
+
+/* ---- runs ---- */
+
+static void load_run(pipelines_t *pipelines, pipeline_t *pipeline, const msg_run_t *known) {
+    run_t *run = &pipeline->runs[pipeline->runs_count++];
+    *run = (run_t){.started_at = known->started_at};
+    snprintf(run->run, sizeof run->run, "%s", known->run);
+    snprintf(run->reason, sizeof run->reason, "%s", known->reason);
+    snprintf(run->job, sizeof run->job, "%s", known->has_job ? known->job : "");
+    snprintf(run->state, sizeof run->state, "%s", known->has_state ? known->state : "");
+    if (known->started_at > pipelines->last_run) pipelines->last_run = known->started_at;
+}
+
+int pipelines_load_runs(pipelines_t *pipelines, const msg_documents_t *documents, fault_t *why) {
+    msgpack_zone *zone = msgpack_zone_new(MSGPACK_ZONE_CHUNK_SIZE);
+    must(zone);
+    int result = 0;
+    for (size_t i = 0; i < documents->documents.count && result == 0; i++) {
+        const msg_document_t *document = &documents->documents.items[i];
+        msg_run_history_t history = {0};
+        refusal_t no;
+        result = record_decode(RECORD_CLASS(run_history), document->key, document->value, zone, &history, &no);
+        pipeline_t *pipeline = pipelines_find(pipelines, document->key);
+        if (result < 0) fault_set(why, "the catalog's runs of `%s` cannot be read: %s", document->key, no.message);
+        for (size_t k = 0; result == 0 && pipeline && k < history.runs.count && k < RUNS_MAX; k++)
+            load_run(pipelines, pipeline, &history.runs.items[k]);
+        msgpack_zone_clear(zone);
+    }
+    msgpack_zone_free(zone);
+    return result;
+}
+
+const run_t *pipelines_add_run(pipelines_t *pipelines, pipeline_t *pipeline, const msg_job_decision_t *decision, int64_t now) {
+    if (pipeline->runs_count == RUNS_MAX) memmove(&pipeline->runs[0], &pipeline->runs[1], --pipeline->runs_count * sizeof(run_t));
+    pipelines->last_run = now > pipelines->last_run ? now : pipelines->last_run + 1;
+    run_t *run = &pipeline->runs[pipeline->runs_count++];
+    *run = (run_t){.started_at = pipelines->last_run};
+    snprintf(run->run, sizeof run->run, "run-%llx", (unsigned long long)pipelines->last_run);
+    snprintf(run->reason, sizeof run->reason, "%s", decision->reason);
+    if (decision->has_job) snprintf(run->job, sizeof run->job, "%s", decision->job);
+    return run;
+}
+
+pipeline_t *pipelines_finish_run(pipelines_t *pipelines, const char *name, const char *state, ticket_t finisher) {
+    for (pipeline_t *pipeline = zhashx_first(pipelines->table); pipeline; pipeline = zhashx_next(pipelines->table)) {
+        for (size_t i = 0; i < pipeline->runs_count; i++) {
+            run_t *run = &pipeline->runs[i];
+            if (strcmp(run->run, name) != 0) continue;
+            snprintf(run->state, sizeof run->state, "%s", state);
+            run->finisher = finisher;
+            return pipeline;
+        }
+    }
+    return NULL;
+}
+
+const run_t *pipelines_run_of_ticket(const pipelines_t *pipelines, ticket_t finisher) {
+    for (pipeline_t *pipeline = zhashx_first(pipelines->table); pipeline; pipeline = zhashx_next(pipelines->table))
+        for (size_t i = 0; i < pipeline->runs_count; i++)
+            if (pipeline->runs[i].finisher == finisher) return &pipeline->runs[i];
+    return NULL;
+}
+
+void pipelines_describe_run(const run_t *run, msg_run_t *ret) {
+    *ret = (msg_run_t){.run = run->run, .started_at = run->started_at, .reason = run->reason, .has_job = run->job[0] != '\0', .job = run->job,
+                       .has_state = run->state[0] != '\0', .state = run->state};
+}
+
+void pipelines_write_runs(const pipeline_t *pipeline, actor_t *me, answer_fn *then, uint64_t context) {
+    msg_run_t items[RUNS_MAX];
+    for (size_t i = 0; i < pipeline->runs_count; i++) pipelines_describe_run(&pipeline->runs[i], &items[i]);
+    msgpack_sbuffer out;
+    msgpack_sbuffer_init(&out);
+    record_encode(RECORD_CLASS(run_history), &(msg_run_history_t){.runs = {pipeline->runs_count, items}}, &out);
+    msg_document_t document = {.kind = "run", .key = pipeline->definition->name, .has_value = true,
+                               .value = {(const uint8_t *)out.data, out.size}};
+    actor_ask(me, "catalog", MSG_CATALOG_WRITE, &(msg_catalog_write_t){.documents = {1, &document}}, then, context);
+    msgpack_sbuffer_destroy(&out);
+}
+
+static int compare_summaries(const void *a, const void *b) {
+    return strcmp(((const msg_pipeline_summary_t *)a)->name, ((const msg_pipeline_summary_t *)b)->name);
+}
+
+void pipelines_answer_list(const pipelines_t *pipelines, actor_t *me, ticket_t ticket) {
+    msg_pipeline_summary_t *items = calloc(zhashx_size(pipelines->table) + 1, sizeof *items);
+    must(items);
+    size_t count = 0;
+    for (pipeline_t *pipeline = zhashx_first(pipelines->table); pipeline; pipeline = zhashx_next(pipelines->table))
+        items[count++] = (msg_pipeline_summary_t){.name = pipeline->definition->name,
+                                                  .transforms = (int64_t)pipeline->definition->transforms.count,
+                                                  .runs = (int64_t)pipeline->runs_count};
+    qsort(items, count, sizeof *items, compare_summaries);
+    actor_answer(me, ticket, &(msg_pipelines_t){.pipelines = {count, items}});
+    free(items);
+}

@@ -1,0 +1,254 @@
+/* Settings are few and flat: each has a name, which is its flag and its key in the file, and a function that takes its text. */
+#include "settings.h"
+
+#include <czmq.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SEGMENT_BYTES INT64_C(134217728)
+#define PORT_DEFAULT 5570
+
+typedef struct draft {
+    config_t config;
+    bool insecure;
+    settings_action_t action;
+    const char *file;
+} draft_t;
+
+typedef int take_fn(draft_t *draft, const char *text, fault_t *why);
+
+static int take_data(draft_t *draft, const char *text, fault_t *why) {
+    if (text[0] == '\0' || strlen(text) >= sizeof draft->config.data) return fault_set(why, "`data`: `%s` is no folder's name", text);
+    snprintf(draft->config.data, sizeof draft->config.data, "%s", text);
+    return 0;
+}
+
+static int take_port(draft_t *draft, const char *text, fault_t *why) {
+    char *end;
+    long port = strtol(text, &end, 10);
+    if (end == text || *end || port < 1 || port > 65535 - (ENDPOINT_COUNT - 1))
+        return fault_set(why, "`port` must be a whole number from 1 to %d, not `%s`", 65535 - (ENDPOINT_COUNT - 1), text);
+    for (int i = 0; i < ENDPOINT_COUNT; i++)
+        snprintf(draft->config.endpoints[i], sizeof draft->config.endpoints[i], "tcp://127.0.0.1:%ld", port + i);
+    return 0;
+}
+
+static int take_endpoint(draft_t *draft, endpoint_id_t id, const char *name, const char *text, fault_t *why) {
+    static const char *const transports[] = {"tcp://", "ipc://"};
+    bool known = false;
+    for (size_t i = 0; i < sizeof transports / sizeof transports[0]; i++)
+        known = known || (strncmp(text, transports[i], strlen(transports[i])) == 0 && text[strlen(transports[i])] != '\0');
+    if (!known || strlen(text) >= sizeof draft->config.endpoints[id])
+        return fault_set(why, "`%s` must be an endpoint such as tcp://127.0.0.1:5570 or ipc:///run/reprise/commands, not `%s`", name, text);
+    snprintf(draft->config.endpoints[id], sizeof draft->config.endpoints[id], "%s", text);
+    return 0;
+}
+
+static int take_commands(draft_t *draft, const char *text, fault_t *why) {
+    return take_endpoint(draft, ENDPOINT_COMMANDS, "commands", text, why);
+}
+
+static int take_ingest(draft_t *draft, const char *text, fault_t *why) {
+    return take_endpoint(draft, ENDPOINT_INGEST, "ingest", text, why);
+}
+
+static int take_test_stream(draft_t *draft, const char *text, fault_t *why) {
+    return take_endpoint(draft, ENDPOINT_TEST_STREAM, "test-stream", text, why);
+}
+
+static int take_notifications(draft_t *draft, const char *text, fault_t *why) {
+    return take_endpoint(draft, ENDPOINT_NOTIFICATIONS, "notifications", text, why);
+}
+
+static const char *const durabilities[] = {[DURABILITY_ASYNC] = "async", [DURABILITY_INTERVAL] = "interval", [DURABILITY_SYNC] = "sync"};
+
+static int take_durability(draft_t *draft, const char *text, fault_t *why) {
+    for (size_t i = 0; i < sizeof durabilities / sizeof durabilities[0]; i++) {
+        if (strcmp(text, durabilities[i]) != 0) continue;
+        draft->config.durability = (durability_t)i;
+        return 0;
+    }
+    return fault_set(why, "`durability` must be async, interval or sync, not `%s`", text);
+}
+
+static int take_yes(const char *name, const char *text, bool *ret_yes, fault_t *why) {
+    static const char *const words[] = {"false", "true", "0", "1", "no", "yes"};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (strcmp(text, words[i]) != 0) continue;
+        *ret_yes = i % 2 == 1;
+        return 0;
+    }
+    return fault_set(why, "`%s` must be true or false, not `%s`", name, text);
+}
+
+static int take_chaos(draft_t *draft, const char *text, fault_t *why) {
+    return take_yes("chaos", text, &draft->config.chaos, why);
+}
+
+static int take_insecure(draft_t *draft, const char *text, fault_t *why) {
+    return take_yes("insecure", text, &draft->insecure, why);
+}
+
+static int take_segment_bytes(draft_t *draft, const char *text, fault_t *why) {
+    char *end;
+    long long bytes = strtoll(text, &end, 10);
+    if (end == text || *end || bytes < 4096 || bytes > INT64_C(4294967296))
+        return fault_set(why, "`segment-bytes` must be a whole number from 4096 to 4294967296, not `%s`", text);
+    draft->config.segment_bytes = bytes;
+    return 0;
+}
+
+static int take_config(draft_t *draft, const char *text, fault_t *why) {
+    (void)why;
+    draft->file = text;
+    return 0;
+}
+
+static int take_check(draft_t *draft, const char *text, fault_t *why) {
+    (void)text, (void)why;
+    draft->action = SETTINGS_CHECK;
+    return 0;
+}
+
+static int take_help(draft_t *draft, const char *text, fault_t *why) {
+    (void)text, (void)why;
+    draft->action = SETTINGS_HELP;
+    return 0;
+}
+
+static int take_version(draft_t *draft, const char *text, fault_t *why) {
+    (void)text, (void)why;
+    draft->action = SETTINGS_VERSION;
+    return 0;
+}
+
+typedef struct setting {
+    const char *name;
+    const char *argument; /* NULL: a flag alone means yes */
+    bool in_file;
+    take_fn *take;
+    const char *doc;
+} setting_t;
+
+static const setting_t settings[] = {
+    {"config", "FILE", false, take_config, "Read settings from this file (ZPL); flags win over it."},
+    {"data", "DIR", true, take_data, "The data folder. Default: $XDG_STATE_HOME/reprise."},
+    {"port", "N", true, take_port, "Listen on 127.0.0.1, ports N to N+3. Default: 5570."},
+    {"commands", "ENDPOINT", true, take_commands, "Where clients ask (ROUTER)."},
+    {"ingest", "ENDPOINT", true, take_ingest, "Where sources send elements (ROUTER)."},
+    {"test-stream", "ENDPOINT", true, take_test_stream, "Where replays are read (ROUTER)."},
+    {"notifications", "ENDPOINT", true, take_notifications, "Where news is published (PUB)."},
+    {"durability", "POLICY", true, take_durability, "async, interval (default) or sync."},
+    {"segment-bytes", "N", true, take_segment_bytes, "A segment file's size. Default: 134217728."},
+    {"chaos", NULL, true, take_chaos, "Accept `chaos.*` requests, for tests."},
+    {"insecure", NULL, true, take_insecure, "Allow endpoints that other machines can reach."},
+    {"check-config", NULL, false, take_check, "Print the settings in force, and exit."},
+    {"help", NULL, false, take_help, "Print this, and exit."},
+    {"version", NULL, false, take_version, "Print the version, and exit."},
+};
+enum { SETTINGS = sizeof settings / sizeof settings[0] };
+
+static const setting_t *find(const char *name, size_t size) {
+    for (size_t i = 0; i < SETTINGS; i++)
+        if (strlen(settings[i].name) == size && strncmp(settings[i].name, name, size) == 0) return &settings[i];
+    return NULL;
+}
+
+static int default_data(draft_t *draft) {
+    const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+    char path[4096];
+    if (state && state[0] == '/') snprintf(path, sizeof path, "%s/reprise", state);
+    else snprintf(path, sizeof path, "%s/.local/state/reprise", home ? home : "/var/lib");
+    fault_t ignored;
+    return take_data(draft, path, &ignored);
+}
+
+static int read_file(draft_t *draft, const char *path, fault_t *why) {
+    if (!zsys_file_exists(path)) return fault_set(why, "cannot read the configuration file %s: it does not exist", path);
+    zconfig_t *root = zconfig_load(path);
+    if (!root) return fault_set(why, "cannot read the configuration file %s: it is not ZPL", path);
+    int result = 0;
+    for (zconfig_t *item = zconfig_child(root); item && result == 0; item = zconfig_next(item)) {
+        const setting_t *setting = find(zconfig_name(item), strlen(zconfig_name(item)));
+        fault_t inner;
+        if (!setting || !setting->in_file) {
+            result = fault_set(why, "%s: no setting is called `%s`", path, zconfig_name(item));
+        } else if (setting->take(draft, zconfig_value(item) ? zconfig_value(item) : "", &inner) < 0) {
+            result = fault_set(why, "%s: %s", path, inner.text);
+        }
+    }
+    zconfig_destroy(&root);
+    return result;
+}
+
+/* `--name=value`, `--name value`, or `--name`. */
+static int read_flags(draft_t *draft, int argc, char **argv, bool file_only, fault_t *why) {
+    for (int i = 1; i < argc; i++) {
+        const char *argument = argv[i], *equals = strchr(argument, '=');
+        if (strncmp(argument, "--", 2) != 0) return fault_set(why, "`%s` is no flag; see reprised --help", argument);
+        size_t size = equals ? (size_t)(equals - argument) - 2 : strlen(argument) - 2;
+        const setting_t *setting = find(argument + 2, size);
+        if (!setting) return fault_set(why, "no flag `%.*s`; see reprised --help", (int)size + 2, argument);
+        const char *value = equals ? equals + 1 : "true";
+        if (!equals && setting->argument) {
+            if (++i == argc) return fault_set(why, "`--%s` needs a value: %s", setting->name, setting->argument);
+            value = argv[i];
+        }
+        if (file_only != (setting->take == take_config)) continue;
+        if (setting->take(draft, value, why) < 0) return -1;
+    }
+    return 0;
+}
+
+static bool is_local(const char *endpoint) {
+    static const char *const local[] = {"ipc://", "tcp://127.", "tcp://localhost:", "tcp://[::1]:"};
+    for (size_t i = 0; i < sizeof local / sizeof local[0]; i++)
+        if (strncmp(endpoint, local[i], strlen(local[i])) == 0) return true;
+    return false;
+}
+
+static int check(const draft_t *draft, fault_t *why) {
+    for (int i = 0; i < ENDPOINT_COUNT; i++) {
+        const char *endpoint = draft->config.endpoints[i];
+        if (!draft->insecure && !is_local(endpoint))
+            return fault_set(why, "%s can be reached from other machines, and nothing guards it; say --insecure to allow that", endpoint);
+        for (int k = 0; k < i; k++)
+            if (strcmp(endpoint, draft->config.endpoints[k]) == 0) return fault_set(why, "%s is given for two endpoints", endpoint);
+    }
+    return 0;
+}
+
+int settings_read(int argc, char **argv, config_t *ret_config, settings_action_t *ret_action, fault_t *why) {
+    draft_t draft = {.config = {.durability = DURABILITY_INTERVAL, .segment_bytes = SEGMENT_BYTES}};
+    char port[16];
+    snprintf(port, sizeof port, "%d", PORT_DEFAULT);
+    if (default_data(&draft) < 0 || take_port(&draft, port, why) < 0) return -1;
+    if (read_flags(&draft, argc, argv, true, why) < 0) return -1;
+    if (draft.file && read_file(&draft, draft.file, why) < 0) return -1;
+    if (read_flags(&draft, argc, argv, false, why) < 0) return -1;
+    if (check(&draft, why) < 0) return -1;
+    *ret_config = draft.config;
+    *ret_action = draft.action;
+    return 0;
+}
+
+void settings_help(FILE *out) {
+    fprintf(out, "Usage: reprised [FLAG…]\n\n"
+                 "Records live streams once and replays them the same way every time.\n\n");
+    for (size_t i = 0; i < SETTINGS; i++) {
+        char left[64];
+        snprintf(left, sizeof left, "--%s%s%s", settings[i].name, settings[i].argument ? " " : "", settings[i].argument ? settings[i].argument : "");
+        fprintf(out, "  %-24s %s\n", left, settings[i].doc);
+    }
+    fprintf(out, "\nWhen everything serves, one line `ready` with the endpoints is printed.\n"
+                 "Exit status: 0 after an ordered stop, 2 for bad arguments or configuration,\n"
+                 "3 when another engine has the data folder, 1 otherwise.\n");
+}
+
+void settings_print(const config_t *config, FILE *out) {
+    static const char *const names[ENDPOINT_COUNT] = {"commands", "ingest", "test-stream", "notifications"};
+    fprintf(out, "data = \"%s\"\n", config->data);
+    for (int i = 0; i < ENDPOINT_COUNT; i++) fprintf(out, "%s = \"%s\"\n", names[i], config->endpoints[i]);
+    fprintf(out, "durability = \"%s\"\nsegment-bytes = %lld\nchaos = %s\n", durabilities[config->durability], (long long)config->segment_bytes,
+            config->chaos ? "true" : "false");
+}

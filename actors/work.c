@@ -1,0 +1,425 @@
+/* The steps of each op on a pipeline, as a table: what an op does can be read in one line of it. A step that needs another actor asks, and
+ * the work goes on with the answer; a refusal ends it and is what the client is told. */
+#include "work.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Does its part: true when it is done, false when it waits for an answer. */
+typedef bool step_fn(pipeline_tracker_t *t, work_t *work);
+
+static void proceed(pipeline_tracker_t *t, work_t *work);
+
+/* ---- the queue ---- */
+
+static work_t *work_of_serial(pipeline_tracker_t *t, uint64_t serial) {
+    work_t *work = t->works;
+    while (work && work->serial != serial) work = work->next;
+    return work;
+}
+
+static void work_free(work_t *work) {
+    record_free(RECORD_CLASS(pipeline), (void **)&work->definition);
+    record_free(&message_class(MSG_COMPARISON)->record, (void **)&work->comparison);
+    record_free(&message_class(MSG_JOB_DECISION)->record, (void **)&work->decision);
+    record_free(RECORD_CLASS(job), (void **)&work->job);
+    record_free(RECORD_CLASS(recording), (void **)&work->recording);
+    record_free(&message_class(MSG_TEST_STREAM)->record, (void **)&work->test_stream);
+    free(work);
+}
+
+static void work_end(pipeline_tracker_t *t, work_t *work) {
+    work_t **at = &t->works;
+    while (*at != work) at = &(*at)->next;
+    *at = work->next;
+    work_free(work);
+    works_run(t);
+}
+
+void works_fini(pipeline_tracker_t *t) {
+    while (t->works) {
+        work_t *next = t->works->next;
+        work_free(t->works);
+        t->works = next;
+    }
+}
+
+work_t *work_add(pipeline_tracker_t *t, const envelope_t *in, const msg_pipeline_t *definition) {
+    work_t *work = calloc(1, sizeof *work);
+    must(work);
+    work->serial = ++t->last_work;
+    work->op = in->id;
+    work->ticket = in->ticket;
+    work->definition = record_copy(RECORD_CLASS(pipeline), definition);
+    work_t **at = &t->works;
+    while (*at) at = &(*at)->next;
+    *at = work;
+    return work;
+}
+
+/* ---- asking ---- */
+
+static void refuse_work(pipeline_tracker_t *t, work_t *work, const refusal_t *no) {
+    actor_refuse_as(t->me, work->ticket, no);
+    work_end(t, work);
+}
+
+/* An answer of which only the yes matters. */
+static int on_done(void *state, const answer_t *answer, uint64_t serial, fault_t *why) {
+    (void)why;
+    pipeline_tracker_t *t = state;
+    work_t *work = work_of_serial(t, serial);
+    if (!work) return 0;
+    if (answer->refusal) refuse_work(t, work, answer->refusal);
+    else proceed(t, work);
+    return 0;
+}
+
+static void *keep(message_id_t id, const answer_t *answer) {
+    return record_copy(&message_class(id)->record, answer->message);
+}
+
+/* ---- the steps ---- */
+
+static int on_compared(void *state, const answer_t *answer, uint64_t serial, fault_t *why) {
+    work_t *work = work_of_serial(state, serial);
+    if (work && answer->message) work->comparison = keep(MSG_COMPARISON, answer);
+    return on_done(state, answer, serial, why);
+}
+
+static bool compare(pipeline_tracker_t *t, work_t *work) {
+    actor_ask(t->me, "signature_checker", MSG_SIGNATURE_COMPARE, &(msg_signature_compare_t){.pipeline = *work->definition}, on_compared,
+              work->serial);
+    return false;
+}
+
+static int on_stored(void *state, const answer_t *answer, uint64_t serial, fault_t *why) {
+    pipeline_tracker_t *t = state;
+    work_t *work = work_of_serial(t, serial);
+    if (work && answer->message && pipelines_set(&t->pipelines, work->definition))
+        actor_tell(t->me, "notifier", MSG_NOTIFY,
+                   &(msg_notify_t){.topic = "pipeline.tracked", .key = "pipeline", .name = work->definition->name, .state = "tracked"});
+    return on_done(state, answer, serial, why);
+}
+
+static bool same(const msgpack_sbuffer *a, const msgpack_sbuffer *b) {
+    return a->size == b->size && memcmp(a->data, b->data, a->size) == 0;
+}
+
+/* The definition becomes the stored one; one that is stored already costs no write. */
+static bool store(pipeline_tracker_t *t, work_t *work) {
+    const pipeline_t *known = pipelines_find(&t->pipelines, work->definition->name);
+    if (work->by_name && !known) {
+        refusal_t no;
+        refuse(&no, ERROR_NOT_FOUND, "pipeline", "pipeline `%s` was forgotten meanwhile", work->definition->name);
+        refuse_work(t, work, &no);
+        return false;
+    }
+    if (work->by_name || !work->updates) return true;
+    msgpack_sbuffer now, before;
+    msgpack_sbuffer_init(&now);
+    msgpack_sbuffer_init(&before);
+    record_encode(RECORD_CLASS(pipeline), work->definition, &now);
+    if (known) record_encode(RECORD_CLASS(pipeline), known->definition, &before);
+    bool stored = known && same(&now, &before);
+    if (!stored) {
+        msg_document_t document = {.kind = "pipeline", .key = work->definition->name, .has_value = true,
+                                   .value = {(const uint8_t *)now.data, now.size}};
+        actor_ask(t->me, "catalog", MSG_CATALOG_WRITE, &(msg_catalog_write_t){.documents = {1, &document}}, on_stored, work->serial);
+    }
+    msgpack_sbuffer_destroy(&now);
+    msgpack_sbuffer_destroy(&before);
+    return stored;
+}
+
+static int on_decided(void *state, const answer_t *answer, uint64_t serial, fault_t *why) {
+    work_t *work = work_of_serial(state, serial);
+    if (work && answer->message) work->decision = keep(MSG_JOB_DECISION, answer);
+    return on_done(state, answer, serial, why);
+}
+
+static bool decide(pipeline_tracker_t *t, work_t *work) {
+    const msg_comparison_t *c = work->comparison;
+    msg_job_ensure_t ensure = {.pipeline = work->definition->name, .changed = c->changed || c->pending, .dry = work->op == MSG_JOB_NEEDED,
+                               .has_limits = work->has_limits, .limits = work->limits};
+    memcpy(&ensure.recordables, &c->recordables, sizeof ensure.recordables);
+    actor_ask(t->me, "job_supervisor", MSG_JOB_ENSURE, &ensure, on_decided, work->serial);
+    return false;
+}
+
+static void record_signature(pipeline_tracker_t *t, const work_t *work, bool pending) {
+    msg_signature_record_t record = {.pipeline = work->definition->name, .signature = work->comparison->signature, .pending = pending};
+    actor_ask(t->me, "signature_checker", MSG_SIGNATURE_RECORD, &record, on_done, work->serial);
+}
+
+static bool record_started(pipeline_tracker_t *t, work_t *work) {
+    if (!work->decision->started) return true;
+    record_signature(t, work, false);
+    return false;
+}
+
+/* A change is remembered until a job has started on it, whoever saw it first. */
+static bool record_change(pipeline_tracker_t *t, work_t *work) {
+    if (!work->updates || !work->comparison->changed) return true;
+    record_signature(t, work, true);
+    return false;
+}
+
+static bool invalidate(pipeline_tracker_t *t, work_t *work) {
+    if (!work->updates || !work->comparison->changed) return true;
+    actor_ask(t->me, "job_supervisor", MSG_JOB_INVALIDATE, &(msg_job_invalidate_t){.pipeline = work->definition->name}, on_done, work->serial);
+    return false;
+}
+
+static bool serve(pipeline_tracker_t *t, work_t *work) {
+    if (work->comparison->recordables.count == 0) return true;
+    actor_ask(t->me, "test_stream_server", MSG_TEST_STREAM_START, &(msg_test_stream_start_t){.pipeline = work->definition->name}, on_done,
+              work->serial);
+    return false;
+}
+
+static bool write_run(pipeline_tracker_t *t, work_t *work) {
+    pipeline_t *pipeline = pipelines_find(&t->pipelines, work->definition->name);
+    must(pipeline); /* stored before, and only a work that goes alone forgets it */
+    work->run = pipelines_add_run(&t->pipelines, pipeline, work->decision, actor_now(t->me));
+    pipelines_write_runs(pipeline, t->me, on_done, work->serial);
+    return false;
+}
+
+static int on_job(void *state, const answer_t *answer, uint64_t serial, fault_t *why) {
+    work_t *work = work_of_serial(state, serial);
+    if (!work) return 0;
+    if (answer->message) work->job = keep(MSG_JOB, answer);
+    else if (answer->refusal->code != ERROR_NOT_FOUND) return on_done(state, answer, serial, why);
+    proceed(state, work);
+    return 0;
+}
+
+static bool find_job(pipeline_tracker_t *t, work_t *work) {
+    msg_job_describe_t describe = {.has_pipeline = true, .pipeline = work->definition->name};
+    actor_ask(t->me, "job_supervisor", MSG_JOB_DESCRIBE, &describe, on_job, work->serial);
+    return false;
+}
+
+static int on_recording(void *state, const answer_t *answer, uint64_t serial, fault_t *why) {
+    work_t *work = work_of_serial(state, serial);
+    if (!work) return 0;
+    if (answer->message) work->recording = keep(MSG_RECORDING, answer);
+    else if (answer->refusal->code != ERROR_NOT_FOUND) return on_done(state, answer, serial, why);
+    proceed(state, work);
+    return 0;
+}
+
+static bool find_recording(pipeline_tracker_t *t, work_t *work) {
+    msg_recording_describe_t describe = {.has_pipeline = true, .pipeline = work->definition->name};
+    actor_ask(t->me, "recorder", MSG_RECORDING_DESCRIBE, &describe, on_recording, work->serial);
+    return false;
+}
+
+static int on_test_stream(void *state, const answer_t *answer, uint64_t serial, fault_t *why) {
+    work_t *work = work_of_serial(state, serial);
+    if (work && answer->message) work->test_stream = keep(MSG_TEST_STREAM, answer);
+    return on_done(state, answer, serial, why);
+}
+
+static bool find_test_stream(pipeline_tracker_t *t, work_t *work) {
+    actor_ask(t->me, "test_stream_server", MSG_TEST_STREAM_STATUS, &(msg_test_stream_status_t){.pipeline = work->definition->name},
+              on_test_stream, work->serial);
+    return false;
+}
+
+static bool forget_job(pipeline_tracker_t *t, work_t *work) {
+    actor_ask(t->me, "job_supervisor", MSG_JOB_FORGET, &(msg_job_forget_t){.pipeline = work->definition->name}, on_done, work->serial);
+    return false;
+}
+
+static bool forget_signature(pipeline_tracker_t *t, work_t *work) {
+    actor_ask(t->me, "signature_checker", MSG_SIGNATURE_FORGET, &(msg_signature_forget_t){.pipeline = work->definition->name}, on_done,
+              work->serial);
+    return false;
+}
+
+static bool forget_documents(pipeline_tracker_t *t, work_t *work) {
+    const char *name = work->definition->name;
+    msg_document_t documents[] = {{.kind = "pipeline", .key = name}, {.kind = "run", .key = name}};
+    actor_ask(t->me, "catalog", MSG_CATALOG_WRITE, &(msg_catalog_write_t){.documents = {2, documents}}, on_done, work->serial);
+    return false;
+}
+
+static bool forget_pipeline(pipeline_tracker_t *t, work_t *work) {
+    const char *name = work->definition->name;
+    pipelines_remove(&t->pipelines, name);
+    actor_tell(t->me, "notifier", MSG_NOTIFY, &(msg_notify_t){.topic = "pipeline.forgotten", .key = "pipeline", .name = name, .state = "forgotten"});
+    return true;
+}
+
+/* ---- the answers ---- */
+
+static int compare_tags(const void *a, const void *b) {
+    return strcmp(((const msg_tag_t *)a)->tag, ((const msg_tag_t *)b)->tag);
+}
+
+/* The distinct tags, sorted; the caller frees the list. */
+static size_t tags_of(const msg_comparison_t *comparison, msg_tag_t **ret_tags) {
+    msg_tag_t *tags = calloc(comparison->sources.count + 1, sizeof *tags);
+    must(tags);
+    for (size_t i = 0; i < comparison->sources.count; i++)
+        tags[i] = (msg_tag_t){.tag = comparison->sources.items[i].tag, .signature = comparison->sources.items[i].signature};
+    qsort(tags, comparison->sources.count, sizeof *tags, compare_tags);
+    size_t count = 0;
+    for (size_t i = 0; i < comparison->sources.count; i++)
+        if (count == 0 || strcmp(tags[count - 1].tag, tags[i].tag) != 0) tags[count++] = tags[i];
+    *ret_tags = tags;
+    return count;
+}
+
+static bool answer_ok(pipeline_tracker_t *t, work_t *work) {
+    actor_answer(t->me, work->ticket, NULL);
+    return true;
+}
+
+static bool answer_track(pipeline_tracker_t *t, work_t *work) {
+    const msg_comparison_t *c = work->comparison;
+    actor_answer(t->me, work->ticket,
+                 &(msg_pipeline_tracked_t){.has_sources = c->recordables.count > 0, .signature = c->signature, .changed = c->changed});
+    return true;
+}
+
+static bool answer_run(pipeline_tracker_t *t, work_t *work) {
+    const msg_comparison_t *c = work->comparison;
+    msg_tag_t *tags;
+    size_t count = tags_of(c, &tags);
+    const char **names = calloc(count + 1, sizeof *names);
+    must(names);
+    for (size_t i = 0; i < count; i++) names[i] = tags[i].tag;
+    const msg_job_decision_t *d = work->decision;
+    actor_answer(t->me, work->ticket,
+                 &(msg_pipeline_run_answer_t){.has_run = work->run != NULL,
+                                              .run = work->run ? work->run->run : NULL,
+                                              .started = d->started,
+                                              .reason = d->reason,
+                                              .added = c->added,
+                                              .removed = c->removed,
+                                              .has_job = d->has_job,
+                                              .job = d->job,
+                                              .has_recording = d->has_recording,
+                                              .recording = d->recording,
+                                              .tags = {count, names},
+                                              .has_test_stream = c->recordables.count > 0,
+                                              .test_stream = actor_config(t->me)->endpoints[ENDPOINT_TEST_STREAM]});
+    free(names);
+    free(tags);
+    return true;
+}
+
+static bool answer_sources(pipeline_tracker_t *t, work_t *work) {
+    msg_sources_t answer = {.has = work->comparison->sources.count > 0};
+    memcpy(&answer.sources, &work->comparison->sources, sizeof answer.sources);
+    actor_answer(t->me, work->ticket, &answer);
+    return true;
+}
+
+static bool answer_signature(pipeline_tracker_t *t, work_t *work) {
+    actor_answer(t->me, work->ticket, &(msg_signature_t){.signature = work->comparison->signature});
+    return true;
+}
+
+static bool answer_changes(pipeline_tracker_t *t, work_t *work) {
+    const msg_comparison_t *c = work->comparison;
+    actor_answer(t->me, work->ticket, &(msg_source_changes_t){.changed = c->changed, .added = c->added, .removed = c->removed});
+    return true;
+}
+
+static bool answer_need(pipeline_tracker_t *t, work_t *work) {
+    actor_answer(t->me, work->ticket, &(msg_job_need_t){.needed = work->decision->needed, .reason = work->decision->reason});
+    return true;
+}
+
+static bool answer_complete(pipeline_tracker_t *t, work_t *work) {
+    bool complete = work->comparison->changed || work->comparison->pending || (work->job && work->job->is_done);
+    actor_answer(t->me, work->ticket, &(msg_recording_complete_answer_t){.complete = complete});
+    return true;
+}
+
+static bool answer_tags(pipeline_tracker_t *t, work_t *work) {
+    msg_tag_t *tags;
+    size_t count = tags_of(work->comparison, &tags);
+    actor_answer(t->me, work->ticket, &(msg_pipeline_tags_t){.tags = {count, tags}});
+    free(tags);
+    return true;
+}
+
+static bool answer_description(pipeline_tracker_t *t, work_t *work) {
+    const pipeline_t *pipeline = pipelines_find(&t->pipelines, work->definition->name);
+    msg_run_t runs[RUNS_MAX];
+    msg_pipeline_description_t answer = {.name = work->definition->name, .signature = work->comparison->signature, .runs = {0, runs}};
+    for (size_t i = 0; pipeline && i < pipeline->runs_count; i++) pipelines_describe_run(&pipeline->runs[i], &runs[answer.runs.count++]);
+    memcpy(&answer.transforms, &work->definition->transforms, sizeof answer.transforms);
+    memcpy(&answer.sources, &work->comparison->sources, sizeof answer.sources);
+    if (work->job) {
+        answer.has_job = true;
+        answer.job = *work->job;
+    }
+    if (work->recording) {
+        answer.has_recording = true;
+        answer.recording = *work->recording;
+    }
+    answer.has_test_stream = work->test_stream->has_endpoint;
+    answer.test_stream = work->test_stream->endpoint;
+    actor_answer(t->me, work->ticket, &answer);
+    return true;
+}
+
+/* ---- the ops ---- */
+
+typedef struct course {
+    bool alone; /* no other such work on the same pipeline meanwhile */
+    step_fn *steps[10];
+} course_t;
+
+static const course_t courses[MESSAGE_COUNT] = {
+    [MSG_PIPELINE_TRACK] = {false, {compare, store, answer_track}},
+    [MSG_PIPELINE_DEFINE] = {false, {compare, store, answer_ok}},
+    [MSG_PIPELINE_TAGS_ASK] = {false, {compare, answer_tags}},
+    [MSG_PIPELINE_DESCRIBE] = {false, {compare, store, find_job, find_recording, find_test_stream, answer_description}},
+    [MSG_PIPELINE_RUN_ASK] = {true, {compare, store, decide, record_started, serve, write_run, answer_run}},
+    [MSG_JOB_START] = {true, {compare, store, decide, record_started, serve, answer_run}},
+    [MSG_JOB_NEEDED] = {true, {compare, store, record_change, invalidate, decide, answer_need}},
+    [MSG_SOURCE_HAS] = {false, {compare, answer_sources}},
+    [MSG_SOURCE_SIGNATURE] = {false, {compare, answer_signature}},
+    [MSG_SOURCE_CHANGED] = {true, {compare, store, record_change, invalidate, answer_changes}},
+    [MSG_RECORDING_COMPLETE_ASK] = {false, {compare, store, find_job, answer_complete}},
+    [MSG_PIPELINE_FORGET] = {true, {forget_job, forget_signature, forget_documents, forget_pipeline, answer_ok}},
+};
+
+/* Runs steps until one waits. After the last the work is gone. */
+static void proceed(pipeline_tracker_t *t, work_t *work) {
+    const course_t *course = &courses[work->op];
+    while (course->steps[work->step]) {
+        step_fn *step = course->steps[work->step++];
+        if (!step(t, work)) return;
+    }
+    work_end(t, work);
+}
+
+static bool can_begin(const pipeline_tracker_t *t, const work_t *work) {
+    if (work->active) return false;
+    if (!courses[work->op].alone) return true;
+    for (const work_t *other = t->works; other != work; other = other->next)
+        if (courses[other->op].alone && strcmp(other->definition->name, work->definition->name) == 0) return false;
+    return true;
+}
+
+void works_run(pipeline_tracker_t *t) {
+    work_t *work = t->works;
+    while (work) {
+        if (!can_begin(t, work)) {
+            work = work->next;
+            continue;
+        }
+        work->active = true;
+        proceed(t, work);
+        work = t->works; /* it may be gone, and others with it */
+    }
+}

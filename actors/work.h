@@ -1,0 +1,39 @@
+/* A work: one op on a pipeline that is carried through in steps. */
+#ifndef REPRISE_WORK_H
+#define REPRISE_WORK_H
+
+#include "pipelines.h"
+
+typedef struct work {
+    uint64_t serial;
+    message_id_t op;
+    ticket_t ticket;
+    size_t step;   /* the next one, in the op's list */
+    bool active;   /* has begun */
+    bool updates;  /* may change what is stored and recorded */
+    bool by_name;  /* the definition is the stored one; otherwise it becomes that, if it updates */
+    msg_pipeline_t *definition;
+    bool has_limits;
+    msg_limits_t limits;
+    msg_comparison_t *comparison; /* what the steps found, NULL until then */
+    msg_job_decision_t *decision;
+    msg_job_t *job;
+    msg_recording_t *recording;
+    msg_test_stream_t *test_stream;
+    const run_t *run;
+    struct work *next;
+} work_t;
+
+typedef struct pipeline_tracker {
+    actor_t *me;
+    pipelines_t pipelines;
+    work_t *works; /* the oldest first */
+    uint64_t last_work;
+} pipeline_tracker_t;
+
+/* Queues the op of `in`; it begins with works_run. Copies the definition. */
+work_t *work_add(pipeline_tracker_t *t, const envelope_t *in, const msg_pipeline_t *definition);
+void works_run(pipeline_tracker_t *t);
+void works_fini(pipeline_tracker_t *t);
+
+#endif

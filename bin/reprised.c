@@ -1,0 +1,167 @@
+/* The engine. The main thread starts the switchboard and the supervisor, which starts everything else; then it waits for signals and for
+ * the supervisor's word, and takes both contexts down in the order that lets clients have what they are still owed. */
+#include <czmq.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "actors/runtime/host.h"
+#include "actors/runtime/settings.h"
+#include "actors/runtime/supervisor.h"
+#include "actors/runtime/thread.h"
+#include "actors/store/folder.h"
+
+enum { EXIT_STATUS_FAILED = 1, EXIT_STATUS_USAGE = 2, EXIT_STATUS_IN_USE = 3, LAST_WORDS_S = 5 };
+
+typedef struct engine {
+    config_t config;
+    threads_t threads;
+    pthread_t switchboard, supervisor;
+    void *post;  /* the main thread's place at the switchboard */
+    int signals;
+    int lock;
+    bool stopping;
+    int status;
+} engine_t;
+
+static int complain(const fault_t *why, int status) {
+    fprintf(stderr, "reprised: %s\n", why->text);
+    return status;
+}
+
+static void tell_supervisor_to_stop(engine_t *engine) {
+    engine->stopping = true;
+    static const msg_actor_stop_t stop;
+    msgpack_sbuffer out;
+    msgpack_sbuffer_init(&out);
+    message_encode(MSG_ACTOR_STOP, &stop, false, (bytes_t){0}, &out);
+    frame_t head;
+    head_encode(&(head_t){HEAD_TELL, MSG_ACTOR_STOP, 0}, &head);
+    zmq_send(engine->post, "supervisor", strlen("supervisor"), ZMQ_SNDMORE);
+    zmq_msg_send(&head.msg, engine->post, ZMQ_SNDMORE);
+    zmq_send(engine->post, out.data, out.size, 0);
+    msgpack_sbuffer_destroy(&out);
+}
+
+static void say_ready(const engine_t *engine) {
+    const char(*endpoints)[512] = engine->config.endpoints;
+    printf("ready commands=%s ingest=%s test_stream=%s notifications=%s\n", endpoints[ENDPOINT_COMMANDS], endpoints[ENDPOINT_INGEST],
+           endpoints[ENDPOINT_TEST_STREAM], endpoints[ENDPOINT_NOTIFICATIONS]);
+    fflush(stdout);
+}
+
+static void on_failed(engine_t *engine, bytes_t raw) {
+    msgpack_zone *zone = msgpack_zone_new(MSGPACK_ZONE_CHUNK_SIZE);
+    msg_actor_failed_t failed = {0};
+    refusal_t no;
+    must(zone && message_decode(MSG_ACTOR_FAILED, raw, zone, &failed, &no) == 0);
+    fprintf(stderr, "reprised: the engine %s: %s\n", failed.starting ? "cannot start" : "gives up", failed.why);
+    msgpack_zone_free(zone);
+    engine->status = EXIT_STATUS_FAILED;
+    if (!engine->stopping) tell_supervisor_to_stop(engine);
+}
+
+/* True when the supervisor has left. */
+static bool on_message(engine_t *engine) {
+    frame_t frames[3];
+    for (size_t i = 0; i < 3; i++) {
+        frame_init(&frames[i]);
+        if (zmq_msg_recv(&frames[i].msg, engine->post, 0) < 0) break;
+    }
+    head_t head = {0};
+    must(head_decode(frame_bytes(&frames[1]), &head));
+    if (head.id == MSG_ACTOR_READY) say_ready(engine);
+    else if (head.id == MSG_ACTOR_FAILED) on_failed(engine, frame_bytes(&frames[2]));
+    for (size_t i = 0; i < 3; i++) frame_fini(&frames[i]);
+    return head.id == MSG_ACTOR_STOPPED;
+}
+
+static void on_signal(engine_t *engine) {
+    struct signalfd_siginfo info;
+    if (read(engine->signals, &info, sizeof info) != (ssize_t)sizeof info) return;
+    if (engine->stopping) _exit(EXIT_STATUS_FAILED); /* asked twice: at once */
+    tell_supervisor_to_stop(engine);
+}
+
+static void wait_until_stopped(engine_t *engine) {
+    for (;;) {
+        zmq_pollitem_t items[] = {{engine->post, 0, ZMQ_POLLIN, 0}, {NULL, engine->signals, ZMQ_POLLIN, 0}};
+        if (zmq_poll(items, 2, -1) < 0 && errno != EINTR) return;
+        if (items[1].revents) on_signal(engine);
+        if (items[0].revents && on_message(engine)) return;
+    }
+}
+
+static int start(engine_t *engine, fault_t *why) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    engine->config.started = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+    engine->threads = (threads_t){zmq_ctx_new(), zmq_ctx_new(), &engine->config};
+    must(engine->threads.network && engine->threads.control);
+    zmq_ctx_set(engine->threads.control, ZMQ_IO_THREADS, 0);
+    zmq_ctx_set(engine->threads.control, ZMQ_MAX_SOCKETS, 4096);
+    zmq_ctx_set(engine->threads.network, ZMQ_MAX_SOCKETS, 16384);
+    if (switchboard_start(&engine->threads, &engine->switchboard, why) < 0) return -1;
+    engine->post = switchboard_connect(&engine->threads, "main");
+    if (!engine->post) return fault_set(why, "cannot connect to the switchboard");
+    return thread_start(&engine->threads, &supervisor_class, supervisor_class.name, (bytes_t){0}, &engine->supervisor, why);
+}
+
+/* Clients get what is still queued for them; then nothing is left that could block. A thread that hangs must not hold the process. */
+static void finish(engine_t *engine) {
+    signal(SIGALRM, SIG_DFL);
+    sigset_t alarm_only;
+    sigemptyset(&alarm_only);
+    sigaddset(&alarm_only, SIGALRM);
+    pthread_sigmask(SIG_UNBLOCK, &alarm_only, NULL);
+    alarm(LAST_WORDS_S);
+    pthread_join(engine->supervisor, NULL);
+    zmq_ctx_term(engine->threads.network);
+    zmq_close(engine->post);
+    zmq_ctx_shutdown(engine->threads.control);
+    pthread_join(engine->switchboard, NULL);
+    zmq_ctx_term(engine->threads.control);
+    close(engine->signals);
+    close(engine->lock);
+}
+
+static int run(engine_t *engine) {
+    fault_t why;
+    engine->lock = folder_lock(engine->config.data, &why);
+    if (engine->lock == -2) return complain(&why, EXIT_STATUS_IN_USE);
+    if (engine->lock < 0) return complain(&why, EXIT_STATUS_FAILED);
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &set, NULL); /* before any thread exists: they all inherit it */
+    signal(SIGPIPE, SIG_IGN);
+    engine->signals = signalfd(-1, &set, SFD_CLOEXEC);
+    if (engine->signals < 0) {
+        fault_errno(&why, "cannot wait for signals");
+        return complain(&why, EXIT_STATUS_FAILED);
+    }
+    if (start(engine, &why) < 0) return complain(&why, EXIT_STATUS_FAILED);
+    wait_until_stopped(engine);
+    finish(engine);
+    return engine->status;
+}
+
+int main(int argc, char **argv) {
+    static engine_t engine;
+    settings_action_t action;
+    fault_t why;
+    if (settings_read(argc, argv, &engine.config, &action, &why) < 0) return complain(&why, EXIT_STATUS_USAGE);
+    switch (action) {
+    case SETTINGS_HELP: settings_help(stdout); return 0;
+    case SETTINGS_VERSION: printf("reprised %s\n", REPRISE_VERSION); return 0;
+    case SETTINGS_CHECK: settings_print(&engine.config, stdout); return 0;
+    case SETTINGS_RUN: break;
+    }
+    return run(&engine);
+}
