@@ -85,7 +85,8 @@ static status_t verify(client_t *client, const call_t *call) {
             verified_print(ask.recording, verified);
         }
         if (!verified->intact) {
-            status = client_fail(client, STATUS_FAILED, "recording `%s` is damaged in %zu places", ask.recording, verified->damage.count);
+            status = client_fail(client, STATUS_FAILED, "recording `%s` is damaged in %zu place%s", ask.recording, verified->damage.count,
+                                 verified->damage.count == 1 ? "" : "s");
         }
     }
     reply_fini(&found);

@@ -211,6 +211,9 @@ static unit_text_t scaled(double value, const char *unit) {
 }
 
 unit_text_t units_duration(int64_t us) {
+    if (us == 0) {
+        return scaled(0, "s");
+    }
     if (us < 1000) {
         return scaled((double)us, "us");
     }

@@ -140,7 +140,8 @@ static void quantities_are_printed_as_people_say_them(void **state) {
         int64_t value;
         const char *text;
     } cases[] = {
-        {units_duration, 0, "0 us"},
+        {units_duration, 0, "0 s"},
+        {units_duration, 7, "7 us"},
         {units_duration, 250000, "250 ms"},
         {units_duration, 999600, "1 s"},
         {units_duration, 4230000, "4.2 s"},
