@@ -183,7 +183,8 @@ static int on_silence(void *state, uint64_t context, fault_t *why) {
 
 /* ---- life ---- */
 
-int feed_init(feed_t *feed, actor_t *me, const feed_source_t *source, bytes_t args, const record_class_t *record, void *payload, fault_t *why) {
+int feed_init(feed_t *feed, actor_t *me, const feed_source_t *source, bytes_t args, const record_class_t *record, void *payload,
+              fault_t *why) {
     refusal_t no = {0};
     *feed = (feed_t){.me = me, .source = source, .phase = FEED_ATTACHING, .size = HEADER_BYTES, .backoff = BACKOFF_FIRST};
     msgpack_sbuffer_init(&feed->numbers);

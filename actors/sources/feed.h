@@ -57,7 +57,8 @@ typedef struct feed {
 
 /* Decodes the SOURCE_ARGS map `args`, and the source's payload into `payload`, a record of class `record`, whose texts live as long as the
  * feed. On failure the feed is to be finished all the same. */
-int feed_init(feed_t *feed, actor_t *me, const feed_source_t *source, bytes_t args, const record_class_t *record, void *payload, fault_t *why);
+int feed_init(feed_t *feed, actor_t *me, const feed_source_t *source, bytes_t args, const record_class_t *record, void *payload,
+              fault_t *why);
 void feed_fini(feed_t *feed);
 
 /* At the end of create: attaches. */

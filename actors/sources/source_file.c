@@ -197,7 +197,8 @@ static int payload_take(file_t *file, const msg_file_payload_t *payload, fault_t
     file->unit_us = units_us[unit];
     if (payload->has_event_time && strcmp(payload->event_time, "arrival") != 0) file->pointer = payload->event_time;
     if (file->pointer && !event_time_pointer_valid(file->pointer))
-        return fault_set(why, "`%s`: `event_time` must be `arrival` or a JSON pointer such as `/ts`, not `%.64s`", SOURCE_FILE_URN, file->pointer);
+        return fault_set(why, "`%s`: `event_time` must be `arrival` or a JSON pointer such as `/ts`, not `%.64s`", SOURCE_FILE_URN,
+                         file->pointer);
     if (file->pointer && file->format != FORMAT_JSON)
         return fault_set(why, "`%s`: `event_time` is a JSON pointer, which needs the `format` `json`", SOURCE_FILE_URN);
     if (payload->out_of_order_ms > INT64_MAX / 4000)

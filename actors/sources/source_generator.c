@@ -118,7 +118,8 @@ static int generator_resume(void *state, bytes_t cursor, fault_t *why) {
     generator_t *generator = state;
     int64_t numbers[2] = {0, generator->has_origin ? generator->origin : actor_now(generator->feed.me)};
     (void)why;
-    if (cursor.size > 0 && !(feed_cursor_read(cursor, numbers, 2) && numbers[0] >= 0 && numbers[0] < number_max && llabs(numbers[1]) < number_max)) {
+    if (cursor.size > 0 && !(feed_cursor_read(cursor, numbers, 2) && numbers[0] >= 0 && numbers[0] < number_max &&
+                             llabs(numbers[1]) < number_max)) {
         feed_fail(&generator->feed, "the cursor of the recording is not one of `" SOURCE_GENERATOR_URN "`");
         return 0;
     }
@@ -150,7 +151,8 @@ static int payload_check(const msg_generator_payload_t *payload, fault_t *why) {
     if (payload->rate > 0 && (payload->rate < rate_min || payload->rate > rate_max))
         return fault_set(why, "`%s`: `rate` must be 0, or %g to %g, not %g", SOURCE_GENERATOR_URN, rate_min, rate_max, payload->rate);
     if (payload->size > FEED_ELEMENT_MAX)
-        return fault_set(why, "`%s`: `size` must be at most %d, not %lld", SOURCE_GENERATOR_URN, FEED_ELEMENT_MAX, (long long)payload->size);
+        return fault_set(why, "`%s`: `size` must be at most %d, not %lld", SOURCE_GENERATOR_URN, FEED_ELEMENT_MAX,
+                         (long long)payload->size);
     if (payload->count >= number_max)
         return fault_set(why, "`%s`: `count` must be less than 2^62, not %lld", SOURCE_GENERATOR_URN, (long long)payload->count);
     if (payload->origin_us >= number_max || payload->origin_us <= -number_max)

@@ -14,7 +14,7 @@ typedef struct counter_source {
 static struct {
     int64_t end, batch; /* elements in all; elements a batch */
     size_t size;        /* bytes of an element; 0: as its text is */
-    bool ends;
+    bool ends, gathers; /* gathers: does not send what it has made */
     char fails[2000];   /* at the end; empty: it does not */
     int resumed, stopped;
     actor_t *me;
@@ -32,6 +32,7 @@ static int counter_produce(void *state, fault_t *why) {
             if (script.size == 0 || script.size >= size) memcpy(at, text, size);
         }
         int64_t watermark = counter->next;
+        if (script.gathers) return 0;
         feed_send(&counter->feed, feed_cursor(&counter->feed, &counter->next, 1), &watermark);
     }
     if (counter->next == script.end && script.fails[0]) feed_fail(&counter->feed, "%s", script.fails);
@@ -122,6 +123,15 @@ static void assert_recorded(int64_t end) {
 
 /* ---- attaching ---- */
 
+static void nack_conflict(void) {
+    msg_source_nack_t nack = {.has_source = true,
+                              .source = ingest.source,
+                              .tag = "Read",
+                              .seq = 99,
+                              .error = {.code = "conflict", .message = "expected 11", .has_expected = true, .expected = 11}};
+    assert_int_equal(actor_send(ingest.me, &ingest.peer, MSG_SOURCE_NACK, &nack, NULL), SENT);
+}
+
 static void it_attaches_as_its_actor_to_its_job_and_tag(void **state) {
     start(*state, 0);
     assert_int_equal(ingest.attaches, 1);
@@ -149,6 +159,30 @@ static void it_goes_on_from_the_cursor_and_the_number_it_is_given(void **state) 
     assert_int_equal(ingest.count, 5);
     assert_string_equal(ingest.elements[0].text, "95");
     assert_int_equal(ingest.next_seq, 43);
+}
+
+static void a_high_number_is_not_taken_for_many_batches_on_the_way(void **state) {
+    ingest.next_seq = 5000;
+    start(*state, 100);
+    assert_recorded(100);
+    assert_int_equal(ingest.next_seq, 5010);
+}
+
+static void what_was_made_for_a_former_attachment_is_not_sent_on_the_next(void **state) {
+    script.gathers = true;
+    start(*state, 5);
+    ingest_do(*state, nack_conflict);
+    script.gathers = false;
+    go_on(*state, 20);
+    assert_recorded(20);
+}
+
+static void attaching_is_tried_at_least_once_a_second(void **state) {
+    ingest.refusals = 1000;
+    ingest.refusal = (refusal_t){.code = ERROR_UNAVAILABLE, .message = "not now"};
+    start(*state, 10);
+    stage_advance(*state, 100000000);
+    assert_in_range(ingest.attaches, 100, 110);
 }
 
 static void a_refusal_with_retry_is_followed_by_another_attach_later_and_later(void **state) {
@@ -281,6 +315,7 @@ static void a_cursor_of_numbers_is_read_back(void **state) {
     assert_false(feed_cursor_read(cursor, back, 4));
     assert_false(feed_cursor_read((bytes_t){cursor.data, cursor.size - 1}, back, 5));
     assert_false(feed_cursor_read((bytes_t){(const uint8_t *)"\x91\xa1x", 3}, back, 1));
+    assert_false(feed_cursor_read((bytes_t){(const uint8_t *)"\x91\x01\x02", 3}, back, 1));
     assert_false(feed_cursor_read((bytes_t){0}, back, 1));
     msgpack_sbuffer_destroy(&feed.numbers);
 }
@@ -341,15 +376,6 @@ static void a_ping_is_answered_and_breaks_the_silence(void **state) {
     assert_int_equal(ingest.attaches, 1);
 }
 
-static void nack_conflict(void) {
-    msg_source_nack_t nack = {.has_source = true,
-                              .source = ingest.source,
-                              .tag = "Read",
-                              .seq = 99,
-                              .error = {.code = "conflict", .message = "expected 11", .has_expected = true, .expected = 11}};
-    assert_int_equal(actor_send(ingest.me, &ingest.peer, MSG_SOURCE_NACK, &nack, NULL), SENT);
-}
-
 static void a_number_that_was_skipped_is_healed_by_attaching_again(void **state) {
     start(*state, 100);
     ingest_do(*state, nack_conflict);
@@ -407,6 +433,18 @@ static void a_stop_is_final(void **state) {
     assert_int_equal(ingest.attaches, 1);
 }
 
+static void stop_other_job(void) {
+    msg_source_stop_t stop = {.has_job = true, .job = "job-0", .tag = "Read", .reason = "user"};
+    assert_int_equal(actor_send(ingest.me, &ingest.peer, MSG_SOURCE_STOP, &stop, NULL), SENT);
+}
+
+static void a_stop_of_another_job_is_ignored(void **state) {
+    start(*state, 100);
+    ingest_do(*state, stop_other_job);
+    go_on(*state, 200);
+    assert_recorded(200);
+}
+
 static void the_end_is_told_when_everything_is_acknowledged(void **state) {
     ingest.hold_acks = true;
     script.ends = true;
@@ -436,6 +474,25 @@ static void an_end_that_the_recorder_does_not_know_is_told_again(void **state) {
     assert_recorded(100);
 }
 
+static void an_end_of_a_job_that_has_ended_is_no_failure(void **state) {
+    ingest.done_refusals = 1;
+    ingest.done_refusal = (refusal_t){.code = ERROR_INVALID_STATE, .message = "the job is CANCELLED"};
+    script.ends = true;
+    start(*state, 100);
+    stage_advance(*state, 1000000);
+    assert_string_equal(ingest.failure, "");
+    assert_int_equal(script.stopped, 1);
+    assert_int_equal(ingest.attaches, 1);
+}
+
+static void an_end_that_is_refused_fails_the_job(void **state) {
+    ingest.done_refusals = 1;
+    ingest.done_refusal = (refusal_t){.code = ERROR_INTERNAL, .message = "the log is broken"};
+    script.ends = true;
+    start(*state, 100);
+    assert_string_equal(ingest.failure, "the log is broken");
+}
+
 static void a_failure_is_told_with_the_job(void **state) {
     snprintf(script.fails, sizeof script.fails, "cannot read %s", "/a/file");
     start(*state, 100);
@@ -460,6 +517,9 @@ int main(void) {
         TEST(it_attaches_as_its_actor_to_its_job_and_tag),
         TEST(nothing_is_produced_before_it_is_attached),
         TEST(it_goes_on_from_the_cursor_and_the_number_it_is_given),
+        TEST(a_high_number_is_not_taken_for_many_batches_on_the_way),
+        TEST(what_was_made_for_a_former_attachment_is_not_sent_on_the_next),
+        TEST(attaching_is_tried_at_least_once_a_second),
         TEST(a_refusal_with_retry_is_followed_by_another_attach_later_and_later),
         TEST(a_refusal_without_retry_fails_the_job_with_its_text),
         TEST(a_job_that_has_ended_needs_no_source),
@@ -480,9 +540,12 @@ int main(void) {
         TEST(a_batch_that_is_refused_fails_the_job),
         TEST(what_is_said_of_a_former_attachment_is_ignored),
         TEST(a_stop_is_final),
+        TEST(a_stop_of_another_job_is_ignored),
         TEST(the_end_is_told_when_everything_is_acknowledged),
         TEST(an_empty_source_ends_too),
         TEST(an_end_that_the_recorder_does_not_know_is_told_again),
+        TEST(an_end_of_a_job_that_has_ended_is_no_failure),
+        TEST(an_end_that_is_refused_fails_the_job),
         TEST(a_failure_is_told_with_the_job),
         TEST(arguments_that_cannot_be_read_are_a_fault),
     };

@@ -23,7 +23,8 @@ typedef struct ingest {
     int64_t credit;
     int refusals;                      /* so many attaches are refused */
     refusal_t refusal;
-    int done_refusals;                 /* and so many `source.done`, with `retry` */
+    int done_refusals;                 /* and so many `source.done` */
+    refusal_t done_refusal;
     void (*then)(void);                /* what ingest_do does */
     /* what it has seen */
     actor_t *me;
@@ -45,7 +46,9 @@ static ingest_t ingest;
 static inline void ingest_reset(void) {
     for (size_t i = 0; i < ingest.count; i++) free(ingest.elements[i].text);
     free(ingest.elements);
-    ingest = (ingest_t){.credit = 1024 * 1024, .next_seq = 1};
+    ingest = (ingest_t){.credit = 1024 * 1024,
+                        .next_seq = 1,
+                        .done_refusal = {.code = ERROR_NOT_FOUND, .message = "attach again", .retry = true}};
 }
 
 static inline void *ingest_create(actor_t *me, bytes_t args, fault_t *why) {
@@ -156,7 +159,7 @@ static inline int ingest_on_done(void *state, const envelope_t *in, fault_t *why
     (void)state, (void)why;
     if (done->source != ingest.source || ingest.done_refusals > 0) {
         ingest.done_refusals--;
-        actor_refuse_as(ingest.me, in->ticket, &(refusal_t){.code = ERROR_NOT_FOUND, .message = "attach again", .retry = true});
+        actor_refuse_as(ingest.me, in->ticket, &ingest.done_refusal);
         return 0;
     }
     ingest.dones++;
@@ -215,7 +218,12 @@ static inline void ingest_ping(void) {
 }
 
 static inline void ingest_stop(void) {
-    msg_source_stop_t stop = {.has_source = true, .source = ingest.source, .has_job = true, .job = ingest.job, .tag = ingest.tag, .reason = "user"};
+    msg_source_stop_t stop = {.has_source = true,
+                              .source = ingest.source,
+                              .has_job = true,
+                              .job = ingest.job,
+                              .tag = ingest.tag,
+                              .reason = "user"};
     assert_int_equal(actor_send(ingest.me, &ingest.peer, MSG_SOURCE_STOP, &stop, NULL), SENT);
 }
 

@@ -58,9 +58,11 @@ static void a_field_of_the_wrong_type_is_named_with_its_urn(void **state) {
 static void an_unknown_field_is_refused_and_the_known_ones_are_listed(void **state) {
     (void)state;
     assert_refused(PAYLOAD("\x81\xa3rte\x05"),
-                   "`reprise:source:generator:v1`: the payload has no field `rte`; it takes `rate`, `size`, `count`, `seed` and `origin_us`");
-    assert_refused(PAYLOAD("\x81\x05\x05"), "`reprise:source:generator:v1`: the payload has a key that is no text; it takes `rate`, `size`, "
-                                            "`count`, `seed` and `origin_us`");
+                   "`reprise:source:generator:v1`: the payload has no field `rte`; it takes `rate`, `size`, `count`, `seed` and "
+                   "`origin_us`");
+    assert_refused(PAYLOAD("\x81\x05\x05"),
+                   "`reprise:source:generator:v1`: the payload has a key that is no text; it takes `rate`, `size`, `count`, `seed` and "
+                   "`origin_us`");
 }
 
 static void what_is_no_map_is_refused(void **state) {

@@ -185,7 +185,8 @@ static void json_lines_carry_their_event_time(void **state) {
 
 static void the_watermark_follows_the_newest_event_time(void **state) {
     append("{\"ts\": 5}\n{\"ts\": 3}\n");
-    start(*state, pack("{sssssssssi}", "path", log_path, "format", "json", "event_time", "/ts", "event_time_unit", "s", "out_of_order_ms", 2000LL));
+    start(*state, pack("{sssssssssi}", "path", log_path, "format", "json", "event_time", "/ts", "event_time_unit", "s", "out_of_order_ms",
+                       2000LL));
     assert_true(ingest.has_watermark);
     assert_int_equal(ingest.watermark, 3000000);
 }

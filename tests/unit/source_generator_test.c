@@ -125,6 +125,8 @@ static void a_restart_goes_on_exactly(void **state) {
     assert_in_range(ingest.count, 290, 301);
     stage_fail(stage, "source:1");
     ingest.hold_acks = false;
+    stage_advance(stage, 100000);
+    assert_in_range(ingest.count, 390, 402);
     stage_advance(stage, 2000000);
     assert_int_equal(ingest.attaches, 2);
     assert_int_equal(ingest.count, 600);
@@ -133,6 +135,17 @@ static void a_restart_goes_on_exactly(void **state) {
         assert_int_equal(strtol(ingest.elements[i].text, NULL, 10), i);
         assert_int_equal(ingest.elements[i].time, ingest.elements[0].time + (int64_t)i * 1000);
     }
+}
+
+static void the_origin_is_the_first_start_even_if_nothing_was_recorded_then(void **state) {
+    int64_t began = stage_now(*state);
+    ingest.deaf = true;
+    start(*state, (bytes_t){0});
+    ingest.deaf = false;
+    ingest.source = 0;
+    stage_advance(*state, 1000000);
+    assert_int_equal(ingest.attaches, 2);
+    assert_int_equal(ingest.elements[0].time, began);
 }
 
 static void a_stop_ends_it(void **state) {
@@ -186,6 +199,7 @@ int main(void) {
         WITH_INGEST(without_a_rate_it_fills_the_credit_with_large_batches),
         WITH_INGEST(what_credit_held_back_is_made_up_for),
         WITH_INGEST(a_restart_goes_on_exactly),
+        WITH_INGEST(the_origin_is_the_first_start_even_if_nothing_was_recorded_then),
         WITH_INGEST(a_stop_ends_it),
         WITH_INGEST(a_cursor_of_something_else_fails_the_source),
         WITH_INGEST(a_payload_that_makes_no_sense_is_refused_at_the_start),

@@ -2,7 +2,7 @@
  * call that caused it returns. */
 #include "actors/sources/tail.h"
 
-#include <fcntl.h>
+#include <dirent.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,8 +19,20 @@ enum { LINE_MAX_TEST = 1000000 };
 static char folder[64];
 static char log_path[96], old_path[96];
 
+static int descriptors_before;
+
+static int descriptors_open(void) {
+    int count = 0;
+    DIR *open = opendir("/proc/self/fd");
+    assert_non_null(open);
+    while (readdir(open)) count++;
+    closedir(open);
+    return count;
+}
+
 static int folder_make(void **state) {
     (void)state;
+    descriptors_before = descriptors_open();
     snprintf(folder, sizeof folder, "/tmp/tail_test.XXXXXX");
     if (!mkdtemp(folder)) return -1;
     snprintf(log_path, sizeof log_path, "%s/log", folder);
@@ -30,6 +42,7 @@ static int folder_make(void **state) {
 
 static int folder_remove(void **state) {
     (void)state;
+    assert_int_equal(descriptors_open(), descriptors_before);
     unlink(log_path);
     unlink(old_path);
     return rmdir(folder);
@@ -265,6 +278,21 @@ static void a_file_that_was_deleted_is_followed_into_its_successor(void **state)
     tail_destroy(&tail);
 }
 
+static void a_file_that_is_moved_to_the_path_is_its_successor(void **state) {
+    (void)state;
+    append(log_path, "one\n");
+    tail_t *tail = open_tail(true);
+    assert_line(tail, "one");
+    append(old_path, "two\n");
+    assert_nothing(tail);
+    assert_woken(tail);
+    assert_int_equal(rename(old_path, log_path), 0);
+    assert_woken(tail);
+    assert_line(tail, "two");
+    assert_nothing(tail);
+    tail_destroy(&tail);
+}
+
 static void a_truncated_file_is_read_from_its_beginning(void **state) {
     (void)state;
     append(log_path, "one\ntwo\nthr");
@@ -388,6 +416,7 @@ int main(void) {
         IN_FOLDER(a_renamed_file_is_read_to_its_end_before_the_new_one),
         IN_FOLDER(a_writer_may_go_on_with_the_renamed_file_until_it_begins_the_new_one),
         IN_FOLDER(a_file_that_was_deleted_is_followed_into_its_successor),
+        IN_FOLDER(a_file_that_is_moved_to_the_path_is_its_successor),
         IN_FOLDER(a_truncated_file_is_read_from_its_beginning),
         IN_FOLDER(a_truncated_file_that_has_outgrown_its_old_size_is_read_from_its_beginning),
         IN_FOLDER(a_file_that_is_truncated_before_its_end_was_seen_is_read_from_its_beginning),
