@@ -105,7 +105,7 @@ static int file_mark(const tail_t *tail, const tail_file_t *file, int64_t offset
 
 /* Is what is before this position as it was? A file that is shorter now has another mark there: of fewer bytes. */
 static int file_holds(const tail_t *tail, const tail_file_t *file, int64_t offset, int64_t mark, bool *ret_holds, fault_t *why) {
-    int64_t now;
+    int64_t now = 0;
     if (file_mark(tail, file, offset, &now, why) < 0) return -1;
     *ret_holds = now == mark;
     return 0;
