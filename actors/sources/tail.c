@@ -122,7 +122,7 @@ static void place_set(tail_t *tail, int64_t offset, int64_t line) {
 
 static bool file_is_at(const tail_t *tail, const tail_file_t *file, const tail_place_t *place) {
     fault_t unread;
-    bool holds;
+    bool holds = false;
     return file->descriptor >= 0 && (int64_t)file->device == place->device && (int64_t)file->inode == place->inode &&
            file_holds(tail, file, place->offset, place->mark, &holds, &unread) == 0 && holds;
 }
@@ -193,7 +193,7 @@ int tail_start(tail_t *tail, bool at_end, fault_t *why) {
 }
 
 int tail_place(const tail_t *tail, tail_place_t *ret_place, fault_t *why) {
-    int64_t mark;
+    int64_t mark = 0;
     if (file_mark(tail, &tail->file, tail->offset, &mark, why) < 0) return -1;
     *ret_place = (tail_place_t){(int64_t)tail->file.device, (int64_t)tail->file.inode, tail->offset, tail->line, mark};
     return 0;
@@ -280,7 +280,7 @@ static int next_look(tail_t *tail, fault_t *why) {
 
 /* There is nothing more for now: 0. 1: it was truncated, and is read anew. */
 static int rest(tail_t *tail, fault_t *why) {
-    int64_t size;
+    int64_t size = 0;
     if (file_size(tail, &tail->file, &size, why) < 0) return -1;
     if (size < end_offset(tail)) {
         place_set(tail, 0, 0);
@@ -293,7 +293,7 @@ static int rest(tail_t *tail, fault_t *why) {
 
 /* Reading goes on: from the beginning, where the file is no longer what it was. */
 static int wake(tail_t *tail, fault_t *why) {
-    bool holds;
+    bool holds = false;
     if (file_holds(tail, &tail->file, end_offset(tail), tail->rest_mark, &holds, why) < 0) return -1;
     if (!holds) place_set(tail, 0, 0);
     tail->resting = false;
