@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "actors/runtime/picture.h"
 #include "messages/docs.h"
 
 typedef int page_fn(FILE *out);
@@ -11,21 +12,18 @@ static const struct {
     const char *name;
     page_fn *print;
 } pages[] = {
-    {NULL, NULL},
+    {"actors", docs_print_actors},
 };
 
 static int page_print(FILE *out, const char *name) {
-    for (size_t i = 0; pages[i].name != NULL; i++) {
-        if (strcmp(pages[i].name, name) == 0) {
-            return pages[i].print(out);
-        }
-    }
+    for (size_t i = 0; i < sizeof pages / sizeof pages[0]; i++)
+        if (strcmp(pages[i].name, name) == 0) return pages[i].print(out);
     return docs_print(out, name);
 }
 
 int main(int argc, char **argv) {
     if (argc != 2) {
-        fprintf(stderr, "usage: reprise-docs protocol|errors|options|counters\n");
+        fprintf(stderr, "usage: reprise-docs protocol|errors|options|counters|actors\n");
         return 2;
     }
     if (page_print(stdout, argv[1]) < 0) {
