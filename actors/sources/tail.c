@@ -372,8 +372,8 @@ tail_t *tail_create(const char *path, bool follow, size_t line_max, fault_t *why
     tail->path = strdup(path);
     tail->folder = !slash ? strdup(".") : slash == path ? strdup("/") : strndup(path, (size_t)(slash - path));
     must(tail->path && tail->folder);
-    if (follow && folder_watch(tail, why) < 0) goto fail;
-    if (file_open(AT_FDCWD, path, &tail->file, why) < 0 || file_watch(tail, &tail->file, why) < 0) goto fail;
+    if (file_open(AT_FDCWD, path, &tail->file, why) < 0) goto fail;
+    if (follow && (folder_watch(tail, why) < 0 || file_watch(tail, &tail->file, why) < 0)) goto fail;
     return tail;
 fail:
     tail_destroy(&tail);

@@ -212,6 +212,8 @@ static void what_cannot_be_opened_is_named(void **state) {
     assert_null(tail_create(log_path, true, LINE_MAX_TEST, &why));
     assert_non_null(strstr(why.text, log_path));
     assert_non_null(strstr(why.text, "No such file or directory"));
+    assert_null(tail_create("/nowhere/log", true, LINE_MAX_TEST, &why));
+    assert_string_equal(why.text, "cannot open /nowhere/log: No such file or directory");
     assert_null(tail_create(folder, false, LINE_MAX_TEST, &why));
     assert_non_null(strstr(why.text, "is not a regular file"));
     assert_int_equal(mkfifo(log_path, 0600), 0);
