@@ -1,6 +1,7 @@
 /* JSON to msgpack and back.
  * Pipelines are written as JSON by hand and as msgpack by programs, and the engine speaks msgpack only; `--json` is the way back.
- * A text that holds JSON begins with `{` or `[`, which in msgpack would be the bare numbers 123 and 91: so the two are told apart by their first byte. */
+ * A text that holds JSON begins with `{` or `[`, which in msgpack would be the bare numbers 123 and 91: so the two are told apart by
+ * their first byte. */
 #include "value.h"
 
 #include <errno.h>
