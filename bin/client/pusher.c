@@ -80,14 +80,16 @@ static status_t attached(pusher_t *pusher, const msg_source_attached_t *answer) 
     return STATUS_OK;
 }
 
-/* The engine may be restarting: asks until it answers, or the time-out. */
+/* The engine may be restarting: asks until it answers, or the time-out. But at first, a job that is not known is one that does not run. */
 static status_t attach(pusher_t *pusher) {
     int64_t deadline = channel_clock() + pusher->client->timeout_ms;
+    bool known = pusher->job[0] != '\0';
     reply_t reply = {0};
     status_t status;
     for (;;) {
         status = attach_ask(pusher, &reply);
-        bool again = status == STATUS_UNREACHABLE || (status == STATUS_FAILED && pusher->client->no.retry);
+        bool retry = pusher->client->no.retry && (known || client_refused(pusher->client, ERROR_UNAVAILABLE));
+        bool again = status == STATUS_UNREACHABLE || (status == STATUS_FAILED && retry);
         if (!again || channel_clock() >= deadline) {
             break;
         }
