@@ -127,11 +127,14 @@ static void finish_save(recording_t *recording, finish_t *finish) {
     char digest[33];
     fault_t problem;
     msg_manifest_t manifest = finish_manifest(recording, finish, zone, digest);
-    if (recording_save(recording, &manifest, &problem) < 0) {
+    msg_manifest_t *copy = record_copy(RECORD_CLASS(manifest), &manifest);
+    if (recording_save(recording, copy, &problem) < 0) {
         finish_fail(finish, problem.text);
+        record_free(RECORD_CLASS(manifest), (void **)&copy);
         manifest = finish_manifest(recording, finish, zone, digest);
+        copy = record_copy(RECORD_CLASS(manifest), &manifest);
     }
-    recording->manifest = record_copy(RECORD_CLASS(manifest), &manifest);
+    recording->manifest = copy;
     msgpack_zone_free(zone);
 }
 
