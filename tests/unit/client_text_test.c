@@ -108,7 +108,7 @@ static void a_table_fits_into_80_columns(void **state) {
     table_t table;
     table_init(&table, (const char *const[]){"A", "B", NULL});
     table_add(&table, "%s", "0123456789");
-    table_add(&table, "%0100d", 0);
+    table_add(&table, "%s", "ééééééééééééééééééééééééééééééééééééééééééééééééééééééééééééééééééééééééééééééééé");
     FILE *out = out_open();
     table_print(&table, out);
     table_fini(&table);
@@ -116,7 +116,7 @@ static void a_table_fits_into_80_columns(void **state) {
     char *row = strchr(out_data, '\n') + 1;
     *strchr(row, '\n') = '\0';
     assert_int_equal(print_width(row), 80);
-    assert_non_null(strstr(row, "0…"));
+    assert_non_null(strstr(row, "éé…"));
     free(out_data);
 }
 

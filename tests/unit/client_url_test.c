@@ -65,6 +65,7 @@ static void a_querys_values_have_types(void **state) {
     assert_source("generator:?a=\"12\"&b=x%26y&c=&d=1-2", "reprise:source:generator:v1",
                   "{\"a\":\"12\",\"b\":\"x&y\",\"c\":\"\",\"d\":\"1-2\"}");
     assert_source("generator:?a=9223372036854775807", "reprise:source:generator:v1", "{\"a\":9223372036854775807}");
+    assert_source("generator:?a=100000000000000000000", "reprise:source:generator:v1", "{\"a\":1e20}");
     assert_source("push:", "reprise:source:push:v1", "{}");
 }
 
