@@ -1,0 +1,174 @@
+/* When a batch is acknowledged, and when the disk is asked, by durability. */
+#include "studio.h"
+
+enum { MILLISECOND = 1000 };
+
+static void open_attached(studio_t *studio, durability_t durability) {
+    studio_open(studio, durability);
+    studio_create(studio, "1", "p");
+    studio_budget(studio, "j1", LIMIT_NONE);
+    source_attach(studio, "s", "j1", "a", "w");
+    studio_sync(studio);
+}
+
+static void async_never_asks_the_disk(void **state) {
+    studio_t studio;
+    (void)state;
+    open_attached(&studio, DURABILITY_ASYNC);
+    source_batch(&studio, "s", "a", 1, 3);
+    source_is_acked(&studio, "s", 1);
+    stage_advance(studio.stage, 1000 * MILLISECOND);
+    studio_finish(&studio, "r1", "CANCELLED", "user");
+    assert_int_equal(studio_sync(&studio), 0);
+    studio_close(&studio);
+}
+
+static void interval_asks_within_a_tenth_of_a_second_of_an_append(void **state) {
+    studio_t studio;
+    (void)state;
+    open_attached(&studio, DURABILITY_INTERVAL);
+    stage_advance(studio.stage, 200 * MILLISECOND);
+    studio_sync(&studio);
+    stage_advance(studio.stage, 1000 * MILLISECOND);
+    assert_int_equal(studio_sync(&studio), 0);
+    source_batch(&studio, "s", "a", 1, 3);
+    source_is_acked(&studio, "s", 1);
+    assert_int_equal(studio_sync(&studio), 0);
+    stage_advance(studio.stage, 100 * MILLISECOND);
+    assert_int_equal(studio_sync(&studio), 1);
+    stage_advance(studio.stage, 1000 * MILLISECOND);
+    assert_int_equal(studio_sync(&studio), 0);
+    studio_close(&studio);
+}
+
+static void interval_asks_once_more_at_the_end(void **state) {
+    studio_t studio;
+    (void)state;
+    open_attached(&studio, DURABILITY_INTERVAL);
+    source_batch(&studio, "s", "a", 1, 3);
+    assert_string_equal(studio_finish(&studio, "r1", "CANCELLED", "user")->state, "CANCELLED");
+    assert_int_equal(studio_sync(&studio), 1);
+    assert_true(studio_describe(&studio, "r1")->has_digest);
+    studio_close(&studio);
+}
+
+static void sync_acknowledges_what_is_on_the_disk(void **state) {
+    studio_t studio;
+    (void)state;
+    open_attached(&studio, DURABILITY_SYNC);
+    source_batch(&studio, "s", "a", 1, 3);
+    assert_true(source_is_quiet(&studio, "s"));
+    const stage_message_t *first = stage_take(studio.stage, "syncer", MSG_SYNC);
+    source_batch(&studio, "s", "a", 2, 3); /* appended after that began */
+    source_batch(&studio, "s", "a", 3, 3);
+    assert_null(stage_take(studio.stage, "syncer", MSG_SYNC)); /* one in flight */
+    stage_answer(studio.stage, first, &(msg_synced_t){.token = ((const msg_sync_t *)first->message)->token});
+    stage_run(studio.stage);
+    source_is_acked(&studio, "s", 1);
+    assert_int_equal(studio_sync(&studio), 1); /* one for both */
+    source_is_acked(&studio, "s", 3);
+    source_batch(&studio, "s", "a", 3, 3);
+    source_is_acked(&studio, "s", 3); /* is there already */
+    studio_close(&studio);
+}
+
+static void sync_covers_the_segments_left_behind(void **state) {
+    studio_t studio;
+    (void)state;
+    studio_open(&studio, DURABILITY_SYNC);
+    studio.segment_bytes = 4000;
+    studio_restart(&studio, START + 1);
+    studio_create(&studio, "1", "p");
+    studio_budget(&studio, "j1", LIMIT_NONE);
+    source_attach(&studio, "s", "j1", "a", "w");
+    source_batch(&studio, "s", "a", 1, 3);
+    studio_sync(&studio);
+    source_is_acked(&studio, "s", 1);
+    source_batch(&studio, "s", "a", 2, 300);
+    source_batch(&studio, "s", "a", 3, 300);
+    studio_sync(&studio);
+    source_take(&studio, "s", MSG_SOURCE_ACK);
+    source_is_acked(&studio, "s", 3);
+    source_batch(&studio, "s", "a", 4, 1);
+    const stage_message_t *ask = stage_take(studio.stage, "syncer", MSG_SYNC), *last = NULL;
+    char paths[2][SEGMENT_PATH_SIZE] = {"", ""};
+    for (size_t i = 0; ask; ask = stage_take(studio.stage, "syncer", MSG_SYNC), i++) {
+        assert_true(i < 2);
+        snprintf(paths[i], sizeof paths[i], "%s", ((const msg_sync_t *)ask->message)->path);
+        if (i == 1) last = ask;
+        if (i == 0) stage_answer(studio.stage, ask, &(msg_synced_t){.token = 1});
+    }
+    assert_string_not_equal(paths[0], paths[1]);
+    stage_run(studio.stage);
+    assert_true(source_is_quiet(&studio, "s"));
+    stage_answer(studio.stage, last, &(msg_synced_t){.token = 1});
+    stage_run(studio.stage);
+    source_is_acked(&studio, "s", 4);
+    studio_close(&studio);
+}
+
+static void sync_answers_an_end_once_it_is_on_the_disk(void **state) {
+    studio_t studio;
+    (void)state;
+    open_attached(&studio, DURABILITY_SYNC);
+    source_send(&studio, "s", "a", 1, 3);
+    stage_peer_request(studio.stage, source_named("s"), MSG_SOURCE_DONE, &(msg_source_done_t){.tag = "a"}, (bytes_t){0}, 2);
+    stage_run(studio.stage);
+    assert_true(source_is_quiet(&studio, "s"));
+    studio_sync(&studio);
+    assert_int_equal(((const msg_source_ack_t *)source_take(&studio, "s", MSG_SOURCE_ACK))->seq, 1);
+    stage_peer_answer(studio.stage, source_named("s"), MSG_OK);
+    msg_recording_finish_t finish = {.recording = "r1", .state = "DONE", .stop_reason = "sources_ended"};
+    stage_ask(studio.stage, "job_supervisor", "recorder", MSG_RECORDING_FINISH, &finish);
+    stage_run(studio.stage);
+    assert_null(stage_take(studio.stage, "job_supervisor", MSG_RECORDING_FINISH));
+    assert_string_equal(studio_job(&studio, "r1")->state, "RUNNING");
+    studio_sync(&studio);
+    const msg_recording_jobs_t *jobs = studio_take(&studio, "job_supervisor", MSG_RECORDING_FINISH);
+    assert_string_equal(jobs->recordings.items[0].state, "DONE");
+    studio_close(&studio);
+}
+
+static void a_syncer_that_is_restarted_is_asked_again(void **state) {
+    studio_t studio;
+    (void)state;
+    open_attached(&studio, DURABILITY_SYNC);
+    source_batch(&studio, "s", "a", 1, 3);
+    stage_refuse(studio.stage, stage_take(studio.stage, "syncer", MSG_SYNC), ERROR_UNAVAILABLE, "syncer is not there");
+    stage_run(studio.stage);
+    assert_null(stage_take(studio.stage, "job_supervisor", MSG_SOURCE_FAILED));
+    stage_advance(studio.stage, 200 * MILLISECOND);
+    assert_int_equal(studio_sync(&studio), 1);
+    source_is_acked(&studio, "s", 1);
+    studio_close(&studio);
+}
+
+static void a_disk_that_fails_fails_the_job_and_acknowledges_nothing(void **state) {
+    studio_t studio;
+    (void)state;
+    open_attached(&studio, DURABILITY_SYNC);
+    source_batch(&studio, "s", "a", 1, 3);
+    stage_refuse(studio.stage, stage_take(studio.stage, "syncer", MSG_SYNC), ERROR_INTERNAL, "cannot sync x.seg: Input/output error");
+    stage_run(studio.stage);
+    const msg_source_failed_t *failed = studio_take(&studio, "job_supervisor", MSG_SOURCE_FAILED);
+    assert_non_null(strstr(failed->message, "x.seg: Input/output error"));
+    source_batch(&studio, "s", "a", 2, 3);
+    assert_true(source_is_quiet(&studio, "s"));
+    studio_finish(&studio, "r1", "FAILED", "error");
+    source_is_stopped(&studio, "s", "error");
+    studio_close(&studio);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(async_never_asks_the_disk),
+        cmocka_unit_test(interval_asks_within_a_tenth_of_a_second_of_an_append),
+        cmocka_unit_test(interval_asks_once_more_at_the_end),
+        cmocka_unit_test(sync_acknowledges_what_is_on_the_disk),
+        cmocka_unit_test(sync_covers_the_segments_left_behind),
+        cmocka_unit_test(sync_answers_an_end_once_it_is_on_the_disk),
+        cmocka_unit_test(a_syncer_that_is_restarted_is_asked_again),
+        cmocka_unit_test(a_disk_that_fails_fails_the_job_and_acknowledges_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

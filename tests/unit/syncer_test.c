@@ -1,0 +1,43 @@
+/* The syncer: files to the disk, and what cannot be. */
+#include "actors/syncer.h"
+
+#include "store.h"
+#include "tests/stage/stage.h"
+
+static void a_file_is_brought_to_the_disk(void **state) {
+    stage_t *stage = stage_create(1, NULL);
+    char path[5000];
+    (void)state;
+    snprintf(path, sizeof path, "%s/x.seg", stage_config(stage)->data);
+    file_write(path, (const uint8_t *)"abc", 3);
+    stage_add(stage, &syncer_class, "syncer", (bytes_t){0});
+    stage_run(stage);
+    const msg_synced_t *synced = stage_get(stage, "syncer", MSG_SYNC, &(msg_sync_t){.path = path, .token = 42});
+    assert_int_equal(synced->token, 42);
+    const msg_actor_counted_t *counted = stage_get(stage, "syncer", MSG_ACTOR_COUNT, &(msg_actor_count_t){0});
+    assert_int_equal(counted->counters.count, 1);
+    assert_string_equal(counted->counters.items[0].name, "syncs");
+    assert_int_equal(counted->counters.items[0].value, 1);
+    stage_destroy(&stage);
+}
+
+static void a_file_that_cannot_be_synced_is_named(void **state) {
+    stage_t *stage = stage_create(1, NULL);
+    (void)state;
+    stage_add(stage, &syncer_class, "syncer", (bytes_t){0});
+    stage_run(stage);
+    const refusal_t *no = stage_get_refusal(stage, "syncer", MSG_SYNC, &(msg_sync_t){.path = "/nowhere/1.seg"});
+    assert_int_equal(no->code, ERROR_INTERNAL);
+    assert_non_null(strstr(no->message, "/nowhere/1.seg: No such file or directory"));
+    no = stage_get_refusal(stage, "syncer", MSG_SYNC, &(msg_sync_t){.path = "/dev/null"}); /* opens, but knows no fdatasync */
+    assert_non_null(strstr(no->message, "cannot sync /dev/null: Invalid argument"));
+    stage_destroy(&stage);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_file_is_brought_to_the_disk),
+        cmocka_unit_test(a_file_that_cannot_be_synced_is_named),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
