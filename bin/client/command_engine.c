@@ -9,8 +9,7 @@
 /* ---- status ---- */
 
 static void engine_print(const msg_engine_t *engine) {
-    printf("reprised %s, process %lld, up %s\n", engine->version, (long long)engine->pid,
-           units_duration(engine->uptime_ms * 1000).text);
+    printf("reprised %s, process %lld, up %s\n", engine->version, (long long)engine->pid, units_duration(engine->uptime_ms * 1000).text);
     const msg_endpoints_t *endpoints = &engine->endpoints;
     table_pair(stdout, "commands", "%s", endpoints->commands);
     table_pair(stdout, "ingest", "%s", endpoints->ingest);
