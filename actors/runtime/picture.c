@@ -14,19 +14,22 @@ static bool sends(const actor_class_t *class, message_id_t id) {
     return false;
 }
 
-static bool has_door(const actor_class_t *class, door_kind_t kind, unsigned scope) {
+/* Is one of them bound to an endpoint where this message is spoken, and the other a client of it? */
+static bool share_an_endpoint(const actor_class_t *a, const actor_class_t *b, unsigned scope) {
     for (size_t i = 0; i < DOORS_MAX; i++)
-        if (class->doors[i].kind == kind && (class->doors[i].scope & scope)) return true;
+        for (size_t k = 0; k < DOORS_MAX; k++) {
+            const door_spec_t *one = &a->doors[i], *other = &b->doors[k];
+            if (one->kind == DOOR_NONE || other->kind == DOOR_NONE || one->kind == other->kind) continue;
+            if (one->endpoint == other->endpoint && (one->scope & other->scope & scope)) return true;
+        }
     return false;
 }
 
 /* Does `from` say this to `to`? Requests of clients reach their owner through the gateway. */
 static bool speaks_to(const actor_class_t *from, const actor_class_t *to, message_id_t id) {
-    if (!to->takes[id] || from == to) return false;
+    if (!to->takes[id] || from == to || !sends(from, id)) return false;
     unsigned scope = message_class(id)->scope;
-    if (scope & (SCOPE_INTERNAL | SCOPE_COMMANDS)) return sends(from, id);
-    return sends(from, id) && ((has_door(from, DOOR_DEALER, scope) && has_door(to, DOOR_ROUTER, scope)) ||
-                               (has_door(from, DOOR_ROUTER, scope) && has_door(to, DOOR_DEALER, scope)));
+    return (scope & (SCOPE_INTERNAL | SCOPE_COMMANDS)) || share_an_endpoint(from, to, scope);
 }
 
 static void print_doors(FILE *out, const actor_class_t *class) {

@@ -287,15 +287,24 @@ const command_t command_options = {
 
 /* ---- stop ---- */
 
+enum { STOP_ANSWER_MS = 1500 };
+
 static status_t stop(client_t *client, const call_t *call) {
     (void)call;
     reply_t reply = {0};
     msg_engine_stop_t ask = {0};
-    status_t result = client_ask(client, MSG_ENGINE_STOP, &ask, &reply);
+    status_t result = client_ask_within(client, MSG_ENGINE_STOP, &ask, STOP_ANSWER_MS, &reply);
+    /* The engine answers and hangs up, and the second may overtake the first: that it is gone is an answer too. */
+    bool gone = result == STATUS_UNREACHABLE && client->commands.socket && channel_reach(&client->commands, 0) == RECEIVED_NOTHING;
     if (result == STATUS_OK && client->json) {
         client_print(client, &reply);
-    } else if (result == STATUS_OK) {
+    } else if (gone && client->json) {
+        printf("{\"ok\":true}\n");
+    } else if (result == STATUS_OK || gone) {
         printf("the engine stops\n");
+    }
+    if (gone) {
+        result = STATUS_OK;
     }
     reply_fini(&reply);
     return result;
