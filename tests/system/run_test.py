@@ -84,7 +84,8 @@ class Story(unittest.TestCase):
 
     def test_a_restart_of_the_engine_in_mid_recording_goes_on_without_a_hole_in_the_elements(self):
         self.engine.run(self.definition(), limits={"count": COUNT})
-        self.log.write_text("".join(f"line {number}\n" for number in range(100)))
+        with open(self.log, "a") as file:
+            file.write("".join(f"line {number}\n" for number in range(1, 100)))
         seen = self.engine.elements(pipeline="clicks", max_elements=2000)
         self.assertEqual(self.engine.stop(), 0)
         self.engine.start()
