@@ -27,13 +27,11 @@ struct database {
     char path[PATH_MAX];
 };
 
-static int database_fault(const database_t *database, const char *what, fault_t *why)
-{
+static int database_fault(const database_t *database, const char *what, fault_t *why) {
     return fault_set(why, "cannot %s %s: %s", what, database->path, sqlite3_errmsg(database->handle));
 }
 
-static int database_version(database_t *database, int *ret_version, fault_t *why)
-{
+static int database_version(database_t *database, int *ret_version, fault_t *why) {
     sqlite3_stmt *statement = NULL;
     int failed = -1;
 
@@ -49,8 +47,7 @@ static int database_version(database_t *database, int *ret_version, fault_t *why
 }
 
 /* The version is written in the transaction that creates the table: there is no half made database. */
-static int database_prepare(database_t *database, fault_t *why)
-{
+static int database_prepare(database_t *database, fault_t *why) {
     static const char create[] = "BEGIN IMMEDIATE;"
                                  "CREATE TABLE documents (kind TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL,"
                                  " PRIMARY KEY (kind, key)) WITHOUT ROWID;"
@@ -61,8 +58,7 @@ static int database_prepare(database_t *database, fault_t *why)
     sqlite3_busy_timeout(database->handle, BUSY_MS);
     if (sqlite3_exec(database->handle, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;", NULL, NULL, NULL) != SQLITE_OK)
         return database_fault(database, "open", why);
-    if (database_version(database, &version, why) < 0)
-        return -1;
+    if (database_version(database, &version, why) < 0) return -1;
     if (version > SCHEMA)
         return fault_set(why, "%s has schema version %d: this version reads up to %d only", database->path, version, SCHEMA);
     if (version == 0 && sqlite3_exec(database->handle, create, NULL, NULL, NULL) != SQLITE_OK)
@@ -73,8 +69,7 @@ static int database_prepare(database_t *database, fault_t *why)
     return 0;
 }
 
-database_t *database_open(const char *data, fault_t *why)
-{
+database_t *database_open(const char *data, fault_t *why) {
     database_t *database = calloc(1, sizeof *database);
 
     must(database);
@@ -87,30 +82,25 @@ database_t *database_open(const char *data, fault_t *why)
         database_fault(database, "open", why);
         goto fail;
     }
-    if (database_prepare(database, why) < 0)
-        goto fail;
+    if (database_prepare(database, why) < 0) goto fail;
     return database;
 fail:
     database_close(&database);
     return NULL;
 }
 
-void database_close(database_t **database)
-{
+void database_close(database_t **database) {
     database_t *old = *database;
 
     *database = NULL;
-    if (!old)
-        return;
-    for (int i = 0; i < QUERY_COUNT; i++)
-        sqlite3_finalize(old->statements[i]);
+    if (!old) return;
+    for (int i = 0; i < QUERY_COUNT; i++) sqlite3_finalize(old->statements[i]);
     sqlite3_close(old->handle);
     free(old);
 }
 
 /* Runs a statement that gives no rows; what was bound is let go. */
-static int database_run(database_t *database, query_t query)
-{
+static int database_run(database_t *database, query_t query) {
     sqlite3_stmt *statement = database->statements[query];
     int result = sqlite3_step(statement);
 
@@ -119,40 +109,32 @@ static int database_run(database_t *database, query_t query)
     return result == SQLITE_DONE ? 0 : -1;
 }
 
-static int database_put(database_t *database, const msg_document_t *document)
-{
+static int database_put(database_t *database, const msg_document_t *document) {
     query_t query = document->has_value ? QUERY_PUT : QUERY_DELETE;
     sqlite3_stmt *statement = database->statements[query];
 
     if (sqlite3_bind_text(statement, 1, document->kind, -1, SQLITE_STATIC) != SQLITE_OK ||
         sqlite3_bind_text(statement, 2, document->key, -1, SQLITE_STATIC) != SQLITE_OK)
         return -1;
-    if (document->has_value &&
-        sqlite3_bind_blob64(statement, 3, document->value.size > 0 ? (const void *)document->value.data : "", document->value.size,
-                            SQLITE_STATIC) != SQLITE_OK)
+    if (document->has_value && sqlite3_bind_blob64(statement, 3, document->value.size > 0 ? (const void *)document->value.data : "",
+                                                   document->value.size, SQLITE_STATIC) != SQLITE_OK)
         return -1;
     return database_run(database, query);
 }
 
-int database_write(database_t *database, const msg_document_t *documents, size_t count, fault_t *why)
-{
-    if (database_run(database, QUERY_BEGIN) < 0)
-        return database_fault(database, "write", why);
+int database_write(database_t *database, const msg_document_t *documents, size_t count, fault_t *why) {
+    if (database_run(database, QUERY_BEGIN) < 0) return database_fault(database, "write", why);
     for (size_t i = 0; i < count; i++)
-        if (database_put(database, &documents[i]) < 0)
-            goto fail;
-    if (database_run(database, QUERY_COMMIT) == 0)
-        return 0;
+        if (database_put(database, &documents[i]) < 0) goto fail;
+    if (database_run(database, QUERY_COMMIT) == 0) return 0;
 fail:
     database_fault(database, "write", why);
-    if (!sqlite3_get_autocommit(database->handle))
-        (void)database_run(database, QUERY_ROLLBACK);
+    if (!sqlite3_get_autocommit(database->handle)) (void)database_run(database, QUERY_ROLLBACK);
     return -1;
 }
 
 int database_read(database_t *database, const char *kind, int (*each)(void *context, const char *key, bytes_t value), void *context,
-                  fault_t *why)
-{
+                  fault_t *why) {
     sqlite3_stmt *statement = database->statements[QUERY_READ];
     int result = sqlite3_bind_text(statement, 1, kind, -1, SQLITE_STATIC) == SQLITE_OK ? SQLITE_ROW : SQLITE_ERROR, given = 0;
 
@@ -161,8 +143,7 @@ int database_read(database_t *database, const char *kind, int (*each)(void *cont
 
         given = each(context, (const char *)sqlite3_column_text(statement, 0), value);
     }
-    if (result != SQLITE_ROW && result != SQLITE_DONE)
-        given = database_fault(database, "read", why);
+    if (result != SQLITE_ROW && result != SQLITE_DONE) given = database_fault(database, "read", why);
     sqlite3_reset(statement);
     sqlite3_clear_bindings(statement);
     return given;

@@ -15,6 +15,7 @@ void database_close(database_t **database);
 int database_write(database_t *database, const msg_document_t *documents, size_t count, fault_t *why);
 
 /* Calls `each` for every document of a kind, sorted by key; what it is given is borrowed. Stops where it returns not 0, and gives that. */
-int database_read(database_t *database, const char *kind, int (*each)(void *context, const char *key, bytes_t value), void *context, fault_t *why);
+int database_read(database_t *database, const char *kind, int (*each)(void *context, const char *key, bytes_t value), void *context,
+                  fault_t *why);
 
 #endif

@@ -18,45 +18,37 @@
 
 #include "manifest.h"
 
-static int path_of(char ret_path[PATH_MAX], fault_t *why, const char *data, const char *middle, const char *last)
-{
+static int path_of(char ret_path[PATH_MAX], fault_t *why, const char *data, const char *middle, const char *last) {
     if (snprintf(ret_path, PATH_MAX, "%s%s%s", data, middle, last) >= PATH_MAX)
         return fault_set(why, "the path %s%s%s is too long", data, middle, last);
     return 0;
 }
 
 /* Creates a folder and those above it. */
-static int folder_make(const char *path, fault_t *why)
-{
+static int folder_make(const char *path, fault_t *why) {
     char part[PATH_MAX];
     size_t size = strlen(path);
 
-    if (size == 0 || size >= sizeof part)
-        return fault_set(why, "cannot create the folder \"%s\": no path, or one that is too long", path);
+    if (size == 0 || size >= sizeof part) return fault_set(why, "cannot create the folder \"%s\": no path, or one that is too long", path);
     memcpy(part, path, size + 1);
     for (char *slash = strchr(part + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
         *slash = 0;
-        if (mkdir(part, 0755) < 0 && errno != EEXIST)
-            return fault_errno(why, "cannot create the folder %s", part);
+        if (mkdir(part, 0755) < 0 && errno != EEXIST) return fault_errno(why, "cannot create the folder %s", part);
         *slash = '/';
     }
-    if (mkdir(part, 0755) < 0 && errno != EEXIST)
-        return fault_errno(why, "cannot create the folder %s", part);
+    if (mkdir(part, 0755) < 0 && errno != EEXIST) return fault_errno(why, "cannot create the folder %s", part);
     return 0;
 }
 
-static int folder_tidy(const char *recordings, fault_t *why)
-{
+static int folder_tidy(const char *recordings, fault_t *why) {
     int failed = 0;
     DIR *dir = opendir(recordings);
 
-    if (!dir)
-        return fault_errno(why, "cannot read the folder %s", recordings);
+    if (!dir) return fault_errno(why, "cannot read the folder %s", recordings);
     for (struct dirent *entry = readdir(dir); entry && failed == 0; entry = readdir(dir)) {
         char path[PATH_MAX];
 
-        if (strncmp(entry->d_name, ".new-", 5) != 0 && strncmp(entry->d_name, ".drop-", 6) != 0)
-            continue;
+        if (strncmp(entry->d_name, ".new-", 5) != 0 && strncmp(entry->d_name, ".drop-", 6) != 0) continue;
         failed = path_of(path, why, recordings, "/", entry->d_name) < 0 || folder_remove(path, why) < 0 ? -1 : 0;
     }
     closedir(dir);
@@ -64,8 +56,7 @@ static int folder_tidy(const char *recordings, fault_t *why)
 }
 
 /* Who has the lock: what he wrote into the file. */
-static int lock_taken(int descriptor, const char *data, fault_t *why)
-{
+static int lock_taken(int descriptor, const char *data, fault_t *why) {
     char text[32] = "";
     ssize_t got = pread(descriptor, text, sizeof text - 1, 0);
     long pid = got > 0 ? strtol(text, NULL, 10) : 0;
@@ -77,8 +68,7 @@ static int lock_taken(int descriptor, const char *data, fault_t *why)
     return -2;
 }
 
-int folder_lock(const char *data, fault_t *why)
-{
+int folder_lock(const char *data, fault_t *why) {
     char lock[PATH_MAX], recordings[PATH_MAX], text[32];
     int descriptor, size, failed = -1;
 
@@ -86,8 +76,7 @@ int folder_lock(const char *data, fault_t *why)
         folder_make(recordings, why) < 0)
         return -1;
     descriptor = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (descriptor < 0)
-        return fault_errno(why, "cannot open %s", lock);
+    if (descriptor < 0) return fault_errno(why, "cannot open %s", lock);
     if (flock(descriptor, LOCK_EX | LOCK_NB) < 0) {
         failed = errno == EWOULDBLOCK ? lock_taken(descriptor, data, why) : fault_errno(why, "cannot lock %s", lock);
         goto fail;
@@ -97,8 +86,7 @@ int folder_lock(const char *data, fault_t *why)
         fault_errno(why, "cannot write %s", lock);
         goto fail;
     }
-    if (folder_tidy(recordings, why) < 0)
-        goto fail;
+    if (folder_tidy(recordings, why) < 0) goto fail;
     return descriptor;
 fail:
     close(descriptor);
@@ -106,40 +94,32 @@ fail:
 }
 
 /* An id comes from a client and becomes a path: it must not lead anywhere else. */
-static bool recording_named(const char *recording)
-{
+static bool recording_named(const char *recording) {
     return recording[0] != 0 && recording[0] != '.' && !strchr(recording, '/') && strlen(recording) <= 200;
 }
 
-static int name_order(const void *a, const void *b)
-{
+static int name_order(const void *a, const void *b) {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-int folder_recordings(const char *data, names_t *ret_names, fault_t *why)
-{
+int folder_recordings(const char *data, names_t *ret_names, fault_t *why) {
     names_t names = {0};
     char recordings[PATH_MAX];
     size_t room = 0;
     DIR *dir;
 
-    if (path_of(recordings, why, data, "/", "recordings") < 0)
-        return -1;
+    if (path_of(recordings, why, data, "/", "recordings") < 0) return -1;
     dir = opendir(recordings);
-    if (!dir)
-        return fault_errno(why, "cannot read the folder %s", recordings);
+    if (!dir) return fault_errno(why, "cannot read the folder %s", recordings);
     for (;;) {
         struct stat status;
 
         errno = 0;
         struct dirent *entry = readdir(dir);
 
-        if (!entry && errno != 0)
-            goto fail;
-        if (!entry)
-            break;
-        if (!recording_named(entry->d_name) || fstatat(dirfd(dir), entry->d_name, &status, 0) < 0 || !S_ISDIR(status.st_mode))
-            continue;
+        if (!entry && errno != 0) goto fail;
+        if (!entry) break;
+        if (!recording_named(entry->d_name) || fstatat(dirfd(dir), entry->d_name, &status, 0) < 0 || !S_ISDIR(status.st_mode)) continue;
         if (names.count == room) {
             room = room ? 2 * room : 16;
             names.items = realloc(names.items, room * sizeof *names.items);
@@ -150,8 +130,7 @@ int folder_recordings(const char *data, names_t *ret_names, fault_t *why)
         names.count++;
     }
     closedir(dir);
-    if (names.count > 0)
-        qsort(names.items, names.count, sizeof *names.items, name_order);
+    if (names.count > 0) qsort(names.items, names.count, sizeof *names.items, name_order);
     *ret_names = names;
     return 0;
 fail:
@@ -161,69 +140,54 @@ fail:
     return -1;
 }
 
-void folder_free(names_t *names)
-{
-    for (size_t i = 0; i < names->count; i++)
-        free((char *)(uintptr_t)names->items[i]);
+void folder_free(names_t *names) {
+    for (size_t i = 0; i < names->count; i++) free((char *)(uintptr_t)names->items[i]);
     free(names->items);
     *names = (names_t){0};
 }
 
-void folder_recording_path(const char *data, const char *recording, char *ret_path, size_t size)
-{
+void folder_recording_path(const char *data, const char *recording, char *ret_path, size_t size) {
     must((size_t)snprintf(ret_path, size, "%s/recordings/%s", data, recording) < size);
 }
 
-int folder_manifest(const char *data, const char *recording, msg_manifest_t **ret_manifest, fault_t *why)
-{
+int folder_manifest(const char *data, const char *recording, msg_manifest_t **ret_manifest, fault_t *why) {
     char path[PATH_MAX];
 
-    if (!recording_named(recording))
-        return fault_set(why, "\"%s\" is not the name of a recording", recording);
-    if (path_of(path, why, data, "/recordings/", recording) < 0)
-        return -1;
+    if (!recording_named(recording)) return fault_set(why, "\"%s\" is not the name of a recording", recording);
+    if (path_of(path, why, data, "/recordings/", recording) < 0) return -1;
     return manifest_read(path, ret_manifest, why);
 }
 
-int folder_remove(const char *path, fault_t *why)
-{
+int folder_remove(const char *path, fault_t *why) {
     int failed = 0;
     DIR *dir = opendir(path);
 
-    if (!dir)
-        return errno == ENOENT ? 0 : fault_errno(why, "cannot read the folder %s", path);
+    if (!dir) return errno == ENOENT ? 0 : fault_errno(why, "cannot read the folder %s", path);
     for (struct dirent *entry = readdir(dir); entry && failed == 0; entry = readdir(dir)) {
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-            continue;
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
         if (unlinkat(dirfd(dir), entry->d_name, 0) < 0 && errno != ENOENT)
             failed = fault_errno(why, "cannot delete %s/%s", path, entry->d_name);
     }
     closedir(dir);
-    if (failed == 0 && rmdir(path) < 0 && errno != ENOENT)
-        failed = fault_errno(why, "cannot delete the folder %s", path);
+    if (failed == 0 && rmdir(path) < 0 && errno != ENOENT) failed = fault_errno(why, "cannot delete the folder %s", path);
     return failed;
 }
 
-int folder_drop(const char *data, const char *recording, fault_t *why)
-{
+int folder_drop(const char *data, const char *recording, fault_t *why) {
     char path[PATH_MAX], gone[PATH_MAX];
 
-    if (!recording_named(recording))
-        return fault_set(why, "\"%s\" is not the name of a recording", recording);
+    if (!recording_named(recording)) return fault_set(why, "\"%s\" is not the name of a recording", recording);
     if (path_of(path, why, data, "/recordings/", recording) < 0 || path_of(gone, why, data, "/recordings/.drop-", recording) < 0 ||
         folder_remove(gone, why) < 0)
         return -1;
-    if (rename(path, gone) < 0)
-        return errno == ENOENT ? 0 : fault_errno(why, "cannot delete the recording %s", path);
+    if (rename(path, gone) < 0) return errno == ENOENT ? 0 : fault_errno(why, "cannot delete the recording %s", path);
     return folder_remove(gone, why);
 }
 
-int folder_free_bytes(const char *data, int64_t *ret_bytes, fault_t *why)
-{
+int folder_free_bytes(const char *data, int64_t *ret_bytes, fault_t *why) {
     struct statvfs status;
 
-    if (statvfs(data, &status) < 0)
-        return fault_errno(why, "cannot read the free space of %s", data);
+    if (statvfs(data, &status) < 0) return fault_errno(why, "cannot read the free space of %s", data);
     *ret_bytes = (int64_t)(status.f_bavail * status.f_frsize);
     return 0;
 }

@@ -30,23 +30,21 @@ struct journal {
     ledger_t ledger;
     writer_t writer;
     uint64_t segment_bytes;
-    uint64_t slack;    /* how far past its size a segment may go for records without elements */
-    uint64_t full_at;  /* the size, or more where one batch is larger: where the slack begins */
-    bool failed;       /* an append has failed: closing records only */
+    uint64_t slack;   /* how far past its size a segment may go for records without elements */
+    uint64_t full_at; /* the size, or more where one batch is larger: where the slack begins */
+    bool failed;      /* an append has failed: closing records only */
     msgpack_sbuffer meta, body;
-    bytes_t *parts;    /* of a body, its array's header first */
+    bytes_t *parts; /* of a body, its array's header first */
     struct iovec *pieces;
     size_t parts_room;
 };
 
 /* ---- sizes ---- */
-static uint64_t closing_cost(const journal_t *journal)
-{
+static uint64_t closing_cost(const journal_t *journal) {
     return journal->ledger.streams_count * (WATERMARK_COST + RECORD_OVERHEAD) + RECORD_OVERHEAD;
 }
 
-static size_t header_size(const journal_t *journal)
-{
+static size_t header_size(const journal_t *journal) {
     msg_segment_header_t header;
     msgpack_sbuffer out;
 
@@ -61,19 +59,15 @@ static size_t header_size(const journal_t *journal)
 }
 
 /* Must a record of that size go to a new segment? A segment has one record after its header, however large. */
-static bool roll_is_due(const journal_t *journal, int kind, uint64_t size)
-{
+static bool roll_is_due(const journal_t *journal, int kind, uint64_t size) {
     const journal_totals_t *totals = &journal->ledger.totals;
 
-    if (totals->records <= totals->segment + 1)
-        return false;
-    if (kind == RECORD_ELEMENTS)
-        return journal->writer.length + size > journal->segment_bytes;
+    if (totals->records <= totals->segment + 1) return false;
+    if (kind == RECORD_ELEMENTS) return journal->writer.length + size > journal->segment_bytes;
     return journal->writer.length + size > journal->full_at + journal->slack;
 }
 
-uint64_t journal_bytes_after(const journal_t *journal, size_t elements_size, const journal_meta_t *metas, size_t metas_count)
-{
+uint64_t journal_bytes_after(const journal_t *journal, size_t elements_size, const journal_meta_t *metas, size_t metas_count) {
     uint64_t size = RECORD_OVERHEAD + RECORD_BODY_HEAD + elements_size + meta_size(metas, metas_count);
 
     return journal->ledger.totals.bytes + size + (roll_is_due(journal, RECORD_ELEMENTS, size) ? header_size(journal) : 0);
@@ -81,16 +75,13 @@ uint64_t journal_bytes_after(const journal_t *journal, size_t elements_size, con
 
 /* The slack is four times what closing costs: closing fits into its second half, which only many watermarks in a row can reach. From there
  * on a header is kept back, too. So what is kept back before an append of elements is enough after it. */
-uint64_t journal_closing_bytes(const journal_t *journal)
-{
-    if (journal->writer.length <= journal->full_at + journal->slack / 2)
-        return closing_cost(journal);
+uint64_t journal_closing_bytes(const journal_t *journal) {
+    if (journal->writer.length <= journal->full_at + journal->slack / 2) return closing_cost(journal);
     return closing_cost(journal) + header_size(journal) + journal->ledger.streams_count * HEADER_GROWTH + HEADER_GROWTH;
 }
 
 /* ---- life ---- */
-static journal_t *journal_new(const char *folder, msg_manifest_t *manifest, int64_t segment_bytes)
-{
+static journal_t *journal_new(const char *folder, msg_manifest_t *manifest, int64_t segment_bytes) {
     journal_t *journal = calloc(1, sizeof *journal);
 
     must(journal && segment_bytes > 0);
@@ -105,13 +96,11 @@ static journal_t *journal_new(const char *folder, msg_manifest_t *manifest, int6
     return journal;
 }
 
-void journal_close(journal_t **journal)
-{
+void journal_close(journal_t **journal) {
     journal_t *old = *journal;
 
     *journal = NULL;
-    if (!old)
-        return;
+    if (!old) return;
     writer_close(&old->writer);
     ledger_fini(&old->ledger);
     manifest_free(&old->manifest);
@@ -122,45 +111,38 @@ void journal_close(journal_t **journal)
     free(old);
 }
 
-static uint64_t journal_room(const journal_t *journal)
-{
+static uint64_t journal_room(const journal_t *journal) {
     return journal->segment_bytes + journal->slack;
 }
 
 /* ---- appending ---- */
 /* Room for a body of `count` parts. */
-static void journal_fit(journal_t *journal, size_t count)
-{
-    if (count <= journal->parts_room)
-        return;
+static void journal_fit(journal_t *journal, size_t count) {
+    if (count <= journal->parts_room) return;
     journal->parts_room = 2 * count;
     journal->parts = realloc(journal->parts, journal->parts_room * sizeof *journal->parts);
     journal->pieces = realloc(journal->pieces, (journal->parts_room + 3) * sizeof *journal->pieces);
     must(journal->parts && journal->pieces);
 }
 
-static struct iovec piece_of(const void *data, size_t size)
-{
+static struct iovec piece_of(const void *data, size_t size) {
     return (struct iovec){.iov_base = (void *)(uintptr_t)data, .iov_len = size};
 }
 
 /* Seals `record` and writes it with its meta and the first `count` of the journal's parts. */
-static int journal_write(journal_t *journal, writer_t *writer, record_view_t *record, size_t count, bool closing, fault_t *why)
-{
+static int journal_write(journal_t *journal, writer_t *writer, record_view_t *record, size_t count, bool closing, fault_t *why) {
     uint8_t head[RECORD_HEAD_SIZE], body_head[RECORD_OVERHEAD - RECORD_HEAD_SIZE];
 
     record->size = record_seal(record, journal->parts, count, head, body_head);
     journal->pieces[0] = piece_of(head, sizeof head);
     journal->pieces[1] = piece_of(record->meta.data, record->meta.size);
     journal->pieces[2] = piece_of(body_head, sizeof body_head);
-    for (size_t i = 0; i < count; i++)
-        journal->pieces[i + 3] = piece_of(journal->parts[i].data, journal->parts[i].size);
+    for (size_t i = 0; i < count; i++) journal->pieces[i + 3] = piece_of(journal->parts[i].data, journal->parts[i].size);
     return writer_append(writer, journal->pieces, count + 3, record->size, closing, why);
 }
 
 /* Writes the header into a segment just created; `journal->parts[0]` is used. */
-static int journal_head(journal_t *journal, writer_t *writer, int64_t at, fault_t *why)
-{
+static int journal_head(journal_t *journal, writer_t *writer, int64_t at, fault_t *why) {
     msg_segment_header_t header;
     record_view_t record = {.kind = RECORD_SEGMENT, .number = journal->ledger.totals.records, .stream = RECORD_STREAM_ALL, .at = at};
 
@@ -169,19 +151,16 @@ static int journal_head(journal_t *journal, writer_t *writer, int64_t at, fault_
     record_encode(RECORD_CLASS(segment_header), &header, &journal->body);
     journal_fit(journal, 1);
     journal->parts[0] = (bytes_t){(const uint8_t *)journal->body.data, journal->body.size};
-    if (journal_write(journal, writer, &record, 1, false, why) < 0)
-        return -1;
+    if (journal_write(journal, writer, &record, 1, false, why) < 0) return -1;
     ledger_segment(&journal->ledger, &record);
     journal->full_at = journal->segment_bytes > record.size ? journal->segment_bytes : record.size;
     return 0;
 }
 
-static int journal_roll(journal_t *journal, int64_t at, fault_t *why)
-{
+static int journal_roll(journal_t *journal, int64_t at, fault_t *why) {
     writer_t next;
 
-    if (writer_create(&next, journal->folder, journal->ledger.totals.records, journal_room(journal), journal->slack, why) < 0)
-        return -1;
+    if (writer_create(&next, journal->folder, journal->ledger.totals.records, journal_room(journal), journal->slack, why) < 0) return -1;
     if (journal_head(journal, &next, at, why) < 0) {
         writer_abandon(&next);
         return -1;
@@ -192,32 +171,24 @@ static int journal_roll(journal_t *journal, int64_t at, fault_t *why)
 }
 
 /* `head` is what begins an array of elements, and empty for other kinds. */
-static int journal_append(journal_t *journal, record_view_t *record, bytes_t head, const bytes_t *body, size_t count, fault_t *why)
-{
+static int journal_append(journal_t *journal, record_view_t *record, bytes_t head, const bytes_t *body, size_t count, fault_t *why) {
     const journal_totals_t *totals = &journal->ledger.totals;
     bool closes = record->kind == RECORD_STREAM_ENDED || record->kind == RECORD_ENDED;
     uint64_t size = RECORD_OVERHEAD + record->meta.size + head.size;
 
-    if (totals->ended)
-        return fault_set(why, "cannot append to %s: the recording has ended", journal->writer.path);
+    if (totals->ended) return fault_set(why, "cannot append to %s: the recording has ended", journal->writer.path);
     must(record->stream < journal->ledger.streams_count || record->stream == RECORD_STREAM_ALL);
-    for (size_t i = 0; i < count; i++)
-        size += body[i].size;
-    if (record->at < totals->at)
-        record->at = totals->at;
-    if (roll_is_due(journal, record->kind, size) && journal_roll(journal, record->at, why) < 0)
-        goto fail;
+    for (size_t i = 0; i < count; i++) size += body[i].size;
+    if (record->at < totals->at) record->at = totals->at;
+    if (roll_is_due(journal, record->kind, size) && journal_roll(journal, record->at, why) < 0) goto fail;
 
     journal_fit(journal, count + 1);
     journal->parts[0] = head;
-    if (count > 0)
-        memcpy(journal->parts + 1, body, count * sizeof *body);
+    if (count > 0) memcpy(journal->parts + 1, body, count * sizeof *body);
     record->number = totals->records;
-    if (journal_write(journal, &journal->writer, record, count + 1, closes || journal->failed, why) < 0)
-        goto fail;
+    if (journal_write(journal, &journal->writer, record, count + 1, closes || journal->failed, why) < 0) goto fail;
     ledger_record(&journal->ledger, record, journal->parts, count + 1);
-    if (record->kind == RECORD_ELEMENTS && totals->length > journal->full_at)
-        journal->full_at = totals->length;
+    if (record->kind == RECORD_ELEMENTS && totals->length > journal->full_at) journal->full_at = totals->length;
     return 0;
 fail:
     journal->failed = true;
@@ -225,26 +196,21 @@ fail:
 }
 
 int journal_elements(journal_t *journal, uint32_t stream, int64_t at, uint32_t count, const bytes_t *parts, size_t parts_count,
-                     const journal_meta_t *metas, size_t metas_count, fault_t *why)
-{
+                     const journal_meta_t *metas, size_t metas_count, fault_t *why) {
     uint8_t head[RECORD_BODY_HEAD] = {0xdd, (uint8_t)(count >> 24), (uint8_t)(count >> 16), (uint8_t)(count >> 8), (uint8_t)count};
     record_view_t record = {.kind = RECORD_ELEMENTS, .stream = stream, .at = at, .count = count};
 
-    if (journal->failed)
-        return fault_set(why, "cannot append to %s: an append before this one has failed", journal->writer.path);
+    if (journal->failed) return fault_set(why, "cannot append to %s: an append before this one has failed", journal->writer.path);
     must(stream < journal->ledger.streams_count);
     msgpack_sbuffer_clear(&journal->meta);
     meta_write(metas, metas_count, &journal->meta);
     record.meta = (bytes_t){(const uint8_t *)journal->meta.data, journal->meta.size};
-    if (journal_append(journal, &record, (bytes_t){head, sizeof head}, parts, parts_count, why) < 0)
-        return -1;
-    for (size_t i = 0; i < metas_count; i++)
-        producers_put(&journal->ledger.producers, stream, &metas[i]);
+    if (journal_append(journal, &record, (bytes_t){head, sizeof head}, parts, parts_count, why) < 0) return -1;
+    for (size_t i = 0; i < metas_count; i++) producers_put(&journal->ledger.producers, stream, &metas[i]);
     return 0;
 }
 
-int journal_watermark(journal_t *journal, uint32_t stream, int64_t at, int64_t watermark, fault_t *why)
-{
+int journal_watermark(journal_t *journal, uint32_t stream, int64_t at, int64_t watermark, fault_t *why) {
     record_view_t record = {.kind = RECORD_WATERMARK, .stream = stream, .at = at};
     msgpack_packer pk;
     uint8_t value[9];
@@ -260,8 +226,7 @@ int journal_watermark(journal_t *journal, uint32_t stream, int64_t at, int64_t w
     return journal_append(journal, &record, (bytes_t){0}, &body, 1, why);
 }
 
-int journal_gap(journal_t *journal, uint32_t stream, int64_t at, const char *what, int64_t lost_us, fault_t *why)
-{
+int journal_gap(journal_t *journal, uint32_t stream, int64_t at, const char *what, int64_t lost_us, fault_t *why) {
     record_view_t record = {.kind = RECORD_GAP, .stream = stream, .at = at};
     bytes_t text = {(const uint8_t *)what, strlen(what)};
     bool all = stream == RECORD_STREAM_ALL;
@@ -284,22 +249,19 @@ int journal_gap(journal_t *journal, uint32_t stream, int64_t at, const char *wha
     }
     failed = journal_append(journal, &record, (bytes_t){0}, &(bytes_t){(const uint8_t *)out.data, out.size}, 1, why);
     msgpack_sbuffer_destroy(&out);
-    if (failed < 0)
-        return -1;
+    if (failed < 0) return -1;
     ledger_gap(&journal->ledger, stream, text, lost_us);
     return journal_save(journal, journal->manifest, why);
 }
 
-int journal_stream_ended(journal_t *journal, uint32_t stream, int64_t at, fault_t *why)
-{
+int journal_stream_ended(journal_t *journal, uint32_t stream, int64_t at, fault_t *why) {
     record_view_t record = {.kind = RECORD_STREAM_ENDED, .stream = stream, .at = at};
 
     must(stream < journal->ledger.streams_count);
     return journal_append(journal, &record, (bytes_t){0}, NULL, 0, why);
 }
 
-int journal_ended(journal_t *journal, int64_t at, fault_t *why)
-{
+int journal_ended(journal_t *journal, int64_t at, fault_t *why) {
     record_view_t record = {.kind = RECORD_ENDED, .stream = RECORD_STREAM_ALL, .at = at};
 
     return journal_append(journal, &record, (bytes_t){0}, NULL, 0, why);
@@ -307,8 +269,7 @@ int journal_ended(journal_t *journal, int64_t at, fault_t *why)
 
 /* ---- create, open, save ---- */
 /* `<parent>/.new-<id>` beside `<parent>/<id>`: what is half made is never seen under its name. */
-static int folder_names(const char *folder, char ret_parent[SEGMENT_PATH_SIZE], char ret_fresh[SEGMENT_PATH_SIZE], fault_t *why)
-{
+static int folder_names(const char *folder, char ret_parent[SEGMENT_PATH_SIZE], char ret_fresh[SEGMENT_PATH_SIZE], fault_t *why) {
     const char *slash = strrchr(folder, '/');
     size_t size = slash ? (size_t)(slash - folder) : 0;
 
@@ -320,13 +281,11 @@ static int folder_names(const char *folder, char ret_parent[SEGMENT_PATH_SIZE], 
     return 0;
 }
 
-journal_t *journal_create(const char *folder, const msg_manifest_t *manifest, int64_t now, int64_t segment_bytes, fault_t *why)
-{
+journal_t *journal_create(const char *folder, const msg_manifest_t *manifest, int64_t now, int64_t segment_bytes, fault_t *why) {
     char parent[SEGMENT_PATH_SIZE], fresh[SEGMENT_PATH_SIZE];
     journal_t *journal = NULL;
 
-    if (folder_names(folder, parent, fresh, why) < 0 || folder_remove(fresh, why) < 0)
-        return NULL;
+    if (folder_names(folder, parent, fresh, why) < 0 || folder_remove(fresh, why) < 0) return NULL;
     if (mkdir(fresh, 0755) < 0) {
         fault_errno(why, "cannot create the folder %s", fresh);
         return NULL;
@@ -341,8 +300,7 @@ journal_t *journal_create(const char *folder, const msg_manifest_t *manifest, in
         goto fail;
     }
     segment_path(folder, 0, journal->writer.path);
-    if (manifest_sync_folder(parent, why) == 0)
-        return journal;
+    if (manifest_sync_folder(parent, why) == 0) return journal;
     folder_remove(folder, &(fault_t){0});
 fail:
     journal_close(&journal);
@@ -351,32 +309,26 @@ fail:
 }
 
 /* Makes the disk agree with what recovery found. */
-static int journal_mend(journal_t *journal, const recovery_t *found, fault_t *why)
-{
+static int journal_mend(journal_t *journal, const recovery_t *found, fault_t *why) {
     for (size_t i = 0; i < found->dropped_count; i++) {
         char path[SEGMENT_PATH_SIZE];
 
         segment_path(journal->folder, found->dropped[i], path);
-        if (unlink(path) < 0)
-            return fault_errno(why, "cannot delete %s", path);
+        if (unlink(path) < 0) return fault_errno(why, "cannot delete %s", path);
     }
     if (writer_open(&journal->writer, journal->folder, found->segment, found->length, journal_room(journal), journal->slack, why) < 0)
         return -1;
-    if (found->length == 0)
-        return journal_head(journal, &journal->writer, journal->manifest->recording.created, why);
+    if (found->length == 0) return journal_head(journal, &journal->writer, journal->manifest->recording.created, why);
     journal->full_at = journal->segment_bytes > found->elements_end ? journal->segment_bytes : found->elements_end;
-    if (journal->ledger.totals.ended)
-        writer_close(&journal->writer);
+    if (journal->ledger.totals.ended) writer_close(&journal->writer);
     return 0;
 }
 
-journal_t *journal_open(const char *folder, int64_t segment_bytes, uint64_t *ret_torn, fault_t *why)
-{
+journal_t *journal_open(const char *folder, int64_t segment_bytes, uint64_t *ret_torn, fault_t *why) {
     msg_manifest_t *manifest = NULL;
     recovery_t found = {0};
 
-    if (manifest_read(folder, &manifest, why) < 0)
-        return NULL;
+    if (manifest_read(folder, &manifest, why) < 0) return NULL;
 
     journal_t *journal = journal_new(folder, manifest, segment_bytes);
 
@@ -388,13 +340,11 @@ journal_t *journal_open(const char *folder, int64_t segment_bytes, uint64_t *ret
     return journal;
 }
 
-const msg_manifest_t *journal_manifest(const journal_t *journal)
-{
+const msg_manifest_t *journal_manifest(const journal_t *journal) {
     return journal->manifest;
 }
 
-int journal_save(journal_t *journal, const msg_manifest_t *manifest, fault_t *why)
-{
+int journal_save(journal_t *journal, const msg_manifest_t *manifest, fault_t *why) {
     msg_manifest_t whole = *manifest;
     msg_manifest_t *old = journal->manifest;
 
@@ -402,8 +352,7 @@ int journal_save(journal_t *journal, const msg_manifest_t *manifest, fault_t *wh
     whole.has_gaps = true;
     whole.gaps.count = journal->ledger.gaps_count;
     whole.gaps.items = journal->ledger.gaps;
-    if (manifest_write(journal->folder, &whole, why) < 0)
-        return -1;
+    if (manifest_write(journal->folder, &whole, why) < 0) return -1;
     journal->manifest = manifest_copy(&whole);
     journal->ledger.manifest = journal->manifest;
     manifest_free(&old);
@@ -411,40 +360,33 @@ int journal_save(journal_t *journal, const msg_manifest_t *manifest, fault_t *wh
 }
 
 /* ---- state ---- */
-const journal_totals_t *journal_totals(const journal_t *journal)
-{
+const journal_totals_t *journal_totals(const journal_t *journal) {
     return &journal->ledger.totals;
 }
 
-const msg_stream_total_t *journal_stream(const journal_t *journal, uint32_t stream)
-{
+const msg_stream_total_t *journal_stream(const journal_t *journal, uint32_t stream) {
     must(stream < journal->ledger.streams_count);
     return &journal->ledger.streams[stream];
 }
 
-size_t journal_streams(const journal_t *journal)
-{
+size_t journal_streams(const journal_t *journal) {
     return journal->ledger.streams_count;
 }
 
-const msg_producer_t *journal_producer(const journal_t *journal, uint32_t stream, const char *producer)
-{
+const msg_producer_t *journal_producer(const journal_t *journal, uint32_t stream, const char *producer) {
     return producers_find(&journal->ledger.producers, stream, producer);
 }
 
-const msg_producer_t *journal_producers(const journal_t *journal, size_t *ret_count)
-{
+const msg_producer_t *journal_producers(const journal_t *journal, size_t *ret_count) {
     *ret_count = journal->ledger.producers.count;
     return journal->ledger.producers.items;
 }
 
-const msg_gap_t *journal_gaps(const journal_t *journal, size_t *ret_count)
-{
+const msg_gap_t *journal_gaps(const journal_t *journal, size_t *ret_count) {
     *ret_count = journal->ledger.gaps_count;
     return journal->ledger.gaps;
 }
 
-const char *journal_segment_path(const journal_t *journal)
-{
+const char *journal_segment_path(const journal_t *journal) {
     return journal->writer.path;
 }

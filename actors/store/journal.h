@@ -15,7 +15,7 @@ typedef struct journal journal_t;
 typedef struct journal_meta {
     const char *producer;
     uint64_t seq;
-    bytes_t cursor;        /* a msgpack value; size 0: none */
+    bytes_t cursor; /* a msgpack value; size 0: none */
     bool has_watermark;
     int64_t watermark;
 } journal_meta_t;

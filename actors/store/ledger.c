@@ -11,15 +11,12 @@
 #include "manifest.h"
 #include "meta.h"
 
-static const char *ledger_tag(const ledger_t *ledger, uint32_t stream)
-{
-    if (stream >= ledger->streams_count || ledger->manifest->recording.streams.items[stream].tags.count == 0)
-        return NULL;
+static const char *ledger_tag(const ledger_t *ledger, uint32_t stream) {
+    if (stream >= ledger->streams_count || ledger->manifest->recording.streams.items[stream].tags.count == 0) return NULL;
     return ledger->manifest->recording.streams.items[stream].tags.items[0];
 }
 
-static void ledger_gap_add(ledger_t *ledger, const char *tag, bytes_t what, bool has_lost, int64_t lost_us, int64_t element)
-{
+static void ledger_gap_add(ledger_t *ledger, const char *tag, bytes_t what, bool has_lost, int64_t lost_us, int64_t element) {
     if (ledger->gaps_count == ledger->gaps_room) {
         ledger->gaps_room = ledger->gaps_room ? 2 * ledger->gaps_room : 4;
         ledger->gaps = realloc(ledger->gaps, ledger->gaps_room * sizeof *ledger->gaps);
@@ -37,8 +34,7 @@ static void ledger_gap_add(ledger_t *ledger, const char *tag, bytes_t what, bool
     };
 }
 
-void ledger_init(ledger_t *ledger, const msg_manifest_t *manifest)
-{
+void ledger_init(ledger_t *ledger, const msg_manifest_t *manifest) {
     *ledger = (ledger_t){.manifest = manifest, .streams_count = manifest->recording.streams.count};
     ledger->streams = calloc(ledger->streams_count + 1, sizeof *ledger->streams);
     must(ledger->streams);
@@ -52,8 +48,7 @@ void ledger_init(ledger_t *ledger, const msg_manifest_t *manifest)
     }
 }
 
-void ledger_fini(ledger_t *ledger)
-{
+void ledger_fini(ledger_t *ledger) {
     for (size_t i = 0; i < ledger->gaps_count; i++) {
         free((char *)(uintptr_t)ledger->gaps[i].tag);
         free((char *)(uintptr_t)ledger->gaps[i].what);
@@ -64,8 +59,7 @@ void ledger_fini(ledger_t *ledger)
     *ledger = (ledger_t){0};
 }
 
-void ledger_header(const ledger_t *ledger, msg_segment_header_t *ret_header)
-{
+void ledger_header(const ledger_t *ledger, msg_segment_header_t *ret_header) {
     *ret_header = (msg_segment_header_t){
         .has_format = true,
         .format = MANIFEST_FORMAT,
@@ -86,20 +80,16 @@ void ledger_header(const ledger_t *ledger, msg_segment_header_t *ret_header)
     ret_header->producers.items = ledger->producers.items;
 }
 
-void ledger_load(ledger_t *ledger, const msg_segment_header_t *header)
-{
+void ledger_load(ledger_t *ledger, const msg_segment_header_t *header) {
     ledger->totals.elements = (uint64_t)header->elements;
     ledger->totals.bytes = (uint64_t)header->bytes;
     memcpy(ledger->totals.digest.bytes, header->digest.data, sizeof ledger->totals.digest.bytes);
-    for (size_t i = 0; i < ledger->streams_count && i < header->streams.count; i++)
-        ledger->streams[i] = header->streams.items[i];
+    for (size_t i = 0; i < ledger->streams_count && i < header->streams.count; i++) ledger->streams[i] = header->streams.items[i];
     producers_fini(&ledger->producers);
-    for (size_t i = 0; i < header->producers.count; i++)
-        producers_load(&ledger->producers, &header->producers.items[i]);
+    for (size_t i = 0; i < header->producers.count; i++) producers_load(&ledger->producers, &header->producers.items[i]);
 }
 
-void ledger_segment(ledger_t *ledger, const record_view_t *header)
-{
+void ledger_segment(ledger_t *ledger, const record_view_t *header) {
     ledger->totals.records = header->number + 1;
     ledger->totals.segment = header->number;
     ledger->totals.length = header->size;
@@ -108,25 +98,19 @@ void ledger_segment(ledger_t *ledger, const record_view_t *header)
     ledger->totals.ended = false;
 }
 
-const char *ledger_objection(const ledger_t *ledger, const record_view_t *record)
-{
+const char *ledger_objection(const ledger_t *ledger, const record_view_t *record) {
     bool of_stream = record->stream < ledger->streams_count, of_all = record->stream == RECORD_STREAM_ALL;
 
-    if (record->number != ledger->totals.records)
-        return "its number is not the one that comes next";
-    if (ledger->totals.ended)
-        return "it comes after the record that ends the recording";
-    if (record->at < ledger->totals.at)
-        return "its time is earlier than that of the record before it";
-    if (record->kind == RECORD_SEGMENT)
-        return "a segment's header stands within the segment";
+    if (record->number != ledger->totals.records) return "its number is not the one that comes next";
+    if (ledger->totals.ended) return "it comes after the record that ends the recording";
+    if (record->at < ledger->totals.at) return "its time is earlier than that of the record before it";
+    if (record->kind == RECORD_SEGMENT) return "a segment's header stands within the segment";
     if (record->kind == RECORD_ENDED ? !of_all : record->kind == RECORD_GAP ? !of_stream && !of_all : !of_stream)
         return "its stream is not one of the recording's";
     return NULL;
 }
 
-void ledger_record(ledger_t *ledger, const record_view_t *record, const bytes_t *body, size_t body_count)
-{
+void ledger_record(ledger_t *ledger, const record_view_t *record, const bytes_t *body, size_t body_count) {
     msg_stream_total_t *stream = record->stream < ledger->streams_count ? &ledger->streams[record->stream] : NULL;
     const char *signature = stream ? ledger->manifest->recording.streams.items[record->stream].signature : "";
     int64_t watermark;
@@ -137,71 +121,59 @@ void ledger_record(ledger_t *ledger, const record_view_t *record, const bytes_t 
     ledger->totals.length += record->size;
     ledger->totals.at = record->at;
     digest_fold(&ledger->totals.digest, record->kind, signature, record->at, record->count, body, body_count);
-    if (record->kind == RECORD_ENDED)
-        ledger->totals.ended = true;
-    if (!stream)
-        return;
+    if (record->kind == RECORD_ENDED) ledger->totals.ended = true;
+    if (!stream) return;
     stream->elements += record->count;
     stream->bytes += (int64_t)record->size;
-    if (record->kind == RECORD_STREAM_ENDED)
-        stream->ended = true;
+    if (record->kind == RECORD_STREAM_ENDED) stream->ended = true;
     if (record->kind == RECORD_WATERMARK && body_count > 0 && wire_int(body[body_count - 1], &watermark)) {
         stream->has_watermark = true;
         stream->watermark = watermark;
     }
 }
 
-void ledger_gap(ledger_t *ledger, uint32_t stream, bytes_t what, int64_t lost_us)
-{
+void ledger_gap(ledger_t *ledger, uint32_t stream, bytes_t what, int64_t lost_us) {
     ledger_gap_add(ledger, ledger_tag(ledger, stream), what, lost_us >= 0, lost_us >= 0 ? lost_us : 0, (int64_t)ledger->totals.elements);
 }
 
-bool ledger_gap_is(const ledger_t *ledger, const msg_gap_t *gap, uint32_t stream, bytes_t what, int64_t lost_us)
-{
+bool ledger_gap_is(const ledger_t *ledger, const msg_gap_t *gap, uint32_t stream, bytes_t what, int64_t lost_us) {
     const char *tag = ledger_tag(ledger, stream);
 
-    return gap->element == (int64_t)ledger->totals.elements && strlen(gap->what) == what.size && memcmp(gap->what, what.data, what.size) == 0 &&
-           gap->has_lost_us == (lost_us >= 0) && (lost_us < 0 || gap->lost_us == lost_us) && gap->has_tag == (tag != NULL) &&
-           (!tag || strcmp(gap->tag, tag) == 0);
+    return gap->element == (int64_t)ledger->totals.elements && strlen(gap->what) == what.size &&
+           memcmp(gap->what, what.data, what.size) == 0 && gap->has_lost_us == (lost_us >= 0) && (lost_us < 0 || gap->lost_us == lost_us) &&
+           gap->has_tag == (tag != NULL) && (!tag || strcmp(gap->tag, tag) == 0);
 }
 
-int ledger_metas(ledger_t *ledger, const record_view_t *record)
-{
+int ledger_metas(ledger_t *ledger, const record_view_t *record) {
     meta_walk_t walk;
     journal_meta_t meta;
     int more = meta_begin(&walk, record->meta);
 
-    while (more >= 0 && (more = meta_next(&walk, &meta)) > 0)
-        producers_put(&ledger->producers, record->stream, &meta);
+    while (more >= 0 && (more = meta_next(&walk, &meta)) > 0) producers_put(&ledger->producers, record->stream, &meta);
     return more;
 }
 
-int ledger_gap_read(const record_view_t *record, bytes_t *ret_what, int64_t *ret_lost_us)
-{
+int ledger_gap_read(const record_view_t *record, bytes_t *ret_what, int64_t *ret_lost_us) {
     bytes_t value;
     const char *text;
     size_t size;
     refusal_t no;
     int64_t lost_us = -1;
 
-    if (wire_walk(record->body, &no) < 0 || !wire_map_get(record->body, "what", &value) || !wire_text(value, &text, &size))
-        return -1;
-    if (wire_map_get(record->body, "lost_us", &value) && !wire_int(value, &lost_us))
-        return -1;
+    if (wire_walk(record->body, &no) < 0 || !wire_map_get(record->body, "what", &value) || !wire_text(value, &text, &size)) return -1;
+    if (wire_map_get(record->body, "lost_us", &value) && !wire_int(value, &lost_us)) return -1;
     *ret_what = (bytes_t){(const uint8_t *)text, size};
     *ret_lost_us = lost_us;
     return 0;
 }
 
-int ledger_header_decode(const char *path, bytes_t body, msgpack_zone *zone, msg_segment_header_t *ret_header, fault_t *why)
-{
+int ledger_header_decode(const char *path, bytes_t body, msgpack_zone *zone, msg_segment_header_t *ret_header, fault_t *why) {
     refusal_t no;
     bytes_t format;
     int64_t version;
     msg_segment_header_t header;
 
-    if (wire_walk(body, &no) < 0)
-        return fault_set(why, "%s: its header cannot be read: %s", path, no.message);
+    if (wire_walk(body, &no) < 0) return fault_set(why, "%s: its header cannot be read: %s", path, no.message);
     if (!wire_map_get(body, "format", &format) || !wire_int(format, &version))
         return fault_set(why, "%s: its header has no format version", path);
     if (version != MANIFEST_FORMAT)

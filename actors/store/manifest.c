@@ -16,26 +16,21 @@
 
 enum { PATH_SIZE = 4096, TRAILER_SIZE = 5, FILE_MAX = 256 * 1024 * 1024 };
 
-msg_manifest_t *manifest_copy(const msg_manifest_t *manifest)
-{
+msg_manifest_t *manifest_copy(const msg_manifest_t *manifest) {
     return record_copy(RECORD_CLASS(manifest), manifest);
 }
 
-void manifest_free(msg_manifest_t **manifest)
-{
+void manifest_free(msg_manifest_t **manifest) {
     void *copy = *manifest;
 
     *manifest = NULL;
-    if (copy)
-        record_free(RECORD_CLASS(manifest), &copy);
+    if (copy) record_free(RECORD_CLASS(manifest), &copy);
 }
 
-int manifest_sync_folder(const char *folder, fault_t *why)
-{
+int manifest_sync_folder(const char *folder, fault_t *why) {
     int descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-    if (descriptor < 0)
-        return fault_errno(why, "cannot open the folder %s", folder);
+    if (descriptor < 0) return fault_errno(why, "cannot open the folder %s", folder);
 
     int failed = fsync(descriptor) < 0 ? fault_errno(why, "cannot sync the folder %s", folder) : 0;
 
@@ -43,24 +38,19 @@ int manifest_sync_folder(const char *folder, fault_t *why)
     return failed;
 }
 
-static int manifest_write_file(const char *path, bytes_t bytes, fault_t *why)
-{
+static int manifest_write_file(const char *path, bytes_t bytes, fault_t *why) {
     int descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 
-    if (descriptor < 0)
-        return fault_errno(why, "cannot create %s", path);
+    if (descriptor < 0) return fault_errno(why, "cannot create %s", path);
     while (bytes.size > 0) {
         ssize_t written = write(descriptor, bytes.data, bytes.size);
 
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written < 0)
-            goto fail;
+        if (written < 0 && errno == EINTR) continue;
+        if (written < 0) goto fail;
         bytes.data += written;
         bytes.size -= (size_t)written;
     }
-    if (fsync(descriptor) < 0)
-        goto fail;
+    if (fsync(descriptor) < 0) goto fail;
     close(descriptor);
     return 0;
 fail:
@@ -69,8 +59,7 @@ fail:
     return -1;
 }
 
-int manifest_write(const char *folder, const msg_manifest_t *manifest, fault_t *why)
-{
+int manifest_write(const char *folder, const msg_manifest_t *manifest, fault_t *why) {
     char path[PATH_SIZE], fresh[PATH_SIZE];
     msgpack_sbuffer out;
     int failed = -1;
@@ -98,17 +87,14 @@ done:
     return failed;
 }
 
-static int manifest_read_file(const char *path, uint8_t **ret_data, size_t *ret_size, fault_t *why)
-{
+static int manifest_read_file(const char *path, uint8_t **ret_data, size_t *ret_size, fault_t *why) {
     uint8_t *data = NULL;
     size_t size = 0;
     struct stat status;
     int descriptor = open(path, O_RDONLY | O_CLOEXEC);
 
-    if (descriptor < 0)
-        return fault_errno(why, "cannot open %s", path);
-    if (fstat(descriptor, &status) < 0)
-        goto fail;
+    if (descriptor < 0) return fault_errno(why, "cannot open %s", path);
+    if (fstat(descriptor, &status) < 0) goto fail;
     if (status.st_size > FILE_MAX) {
         errno = EFBIG;
         goto fail;
@@ -118,12 +104,9 @@ static int manifest_read_file(const char *path, uint8_t **ret_data, size_t *ret_
     while (size < (size_t)status.st_size) {
         ssize_t got = read(descriptor, data + size, (size_t)status.st_size - size);
 
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            goto fail;
-        if (got == 0)
-            break;
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) goto fail;
+        if (got == 0) break;
         size += (size_t)got;
     }
     close(descriptor);
@@ -137,8 +120,7 @@ fail:
     return -1;
 }
 
-static int manifest_decode(const char *path, bytes_t file, msg_manifest_t **ret_manifest, fault_t *why)
-{
+static int manifest_decode(const char *path, bytes_t file, msg_manifest_t **ret_manifest, fault_t *why) {
     bytes_t map = {file.data, file.size - TRAILER_SIZE}, format;
     const uint8_t *trailer = file.data + map.size;
     uint32_t sum = checksum_of(0, map.data, map.size);
@@ -146,11 +128,10 @@ static int manifest_decode(const char *path, bytes_t file, msg_manifest_t **ret_
     msg_manifest_t manifest;
     refusal_t no;
 
-    if (trailer[0] != 0xce || trailer[1] != (uint8_t)(sum >> 24) || trailer[2] != (uint8_t)(sum >> 16) || trailer[3] != (uint8_t)(sum >> 8) ||
-        trailer[4] != (uint8_t)sum)
+    if (trailer[0] != 0xce || trailer[1] != (uint8_t)(sum >> 24) || trailer[2] != (uint8_t)(sum >> 16) ||
+        trailer[3] != (uint8_t)(sum >> 8) || trailer[4] != (uint8_t)sum)
         return fault_set(why, "%s is damaged: its checksum does not match", path);
-    if (wire_walk(map, &no) < 0)
-        return fault_set(why, "%s is damaged: %s", path, no.message);
+    if (wire_walk(map, &no) < 0) return fault_set(why, "%s is damaged: %s", path, no.message);
     if (!wire_map_get(map, "format", &format) || !wire_int(format, &version))
         return fault_set(why, "%s is no manifest: it has no format version", path);
     if (version != MANIFEST_FORMAT)
@@ -171,15 +152,13 @@ static int manifest_decode(const char *path, bytes_t file, msg_manifest_t **ret_
     return failed;
 }
 
-int manifest_read(const char *folder, msg_manifest_t **ret_manifest, fault_t *why)
-{
+int manifest_read(const char *folder, msg_manifest_t **ret_manifest, fault_t *why) {
     char path[PATH_SIZE];
     uint8_t *data = NULL;
     size_t size = 0;
 
     must(snprintf(path, sizeof path, "%s/" MANIFEST_FILE, folder) < PATH_SIZE);
-    if (manifest_read_file(path, &data, &size, why) < 0)
-        return -1;
+    if (manifest_read_file(path, &data, &size, why) < 0) return -1;
 
     int failed = size > TRAILER_SIZE ? manifest_decode(path, (bytes_t){data, size}, ret_manifest, why)
                                      : fault_set(why, "%s is damaged: it has only %zu bytes", path, size);

@@ -6,30 +6,24 @@
 
 #include "../../messages/wire.h"
 
-static size_t list_head_size(size_t count)
-{
+static size_t list_head_size(size_t count) {
     return count < 16 ? 1 : count <= UINT16_MAX ? 3 : 5;
 }
 
-static size_t text_size(size_t size)
-{
+static size_t text_size(size_t size) {
     return size + (size < 32 ? 1 : size <= UINT8_MAX ? 2 : size <= UINT16_MAX ? 3 : 5);
 }
 
-static size_t number_size(uint64_t value)
-{
+static size_t number_size(uint64_t value) {
     return value < 128 ? 1 : value <= UINT8_MAX ? 2 : value <= UINT16_MAX ? 3 : value <= UINT32_MAX ? 5 : 9;
 }
 
-static size_t int_size(int64_t value)
-{
-    if (value >= 0)
-        return number_size((uint64_t)value);
+static size_t int_size(int64_t value) {
+    if (value >= 0) return number_size((uint64_t)value);
     return value >= -32 ? 1 : value >= INT8_MIN ? 2 : value >= INT16_MIN ? 3 : value >= INT32_MIN ? 5 : 9;
 }
 
-size_t meta_size(const journal_meta_t *metas, size_t count)
-{
+size_t meta_size(const journal_meta_t *metas, size_t count) {
     size_t size = count > 0 ? list_head_size(count) : 0;
 
     for (const journal_meta_t *meta = metas; meta < metas + count; meta++)
@@ -38,12 +32,10 @@ size_t meta_size(const journal_meta_t *metas, size_t count)
     return size;
 }
 
-void meta_write(const journal_meta_t *metas, size_t count, msgpack_sbuffer *out)
-{
+void meta_write(const journal_meta_t *metas, size_t count, msgpack_sbuffer *out) {
     msgpack_packer pk;
 
-    if (count == 0)
-        return;
+    if (count == 0) return;
     msgpack_packer_init(&pk, out, msgpack_sbuffer_write);
     msgpack_pack_array(&pk, count);
     for (const journal_meta_t *meta = metas; meta < metas + count; meta++) {
@@ -61,8 +53,7 @@ void meta_write(const journal_meta_t *metas, size_t count, msgpack_sbuffer *out)
     }
 }
 
-int meta_begin(meta_walk_t *walk, bytes_t meta)
-{
+int meta_begin(meta_walk_t *walk, bytes_t meta) {
     const uint8_t *at = meta.data;
     size_t head = 0;
 
@@ -83,41 +74,33 @@ int meta_begin(meta_walk_t *walk, bytes_t meta)
     return 0;
 }
 
-static bool value_take(meta_walk_t *walk, bytes_t *ret_value)
-{
+static bool value_take(meta_walk_t *walk, bytes_t *ret_value) {
     size_t size = wire_value_size(walk->rest);
 
-    if (size == 0)
-        return false;
+    if (size == 0) return false;
     *ret_value = (bytes_t){walk->rest.data, size};
     walk->rest.data += size;
     walk->rest.size -= size;
     return true;
 }
 
-int meta_next(meta_walk_t *walk, journal_meta_t *ret_meta)
-{
+int meta_next(meta_walk_t *walk, journal_meta_t *ret_meta) {
     bytes_t producer, seq, cursor, watermark;
     const char *name;
     size_t name_size;
     int64_t number, time = 0;
 
-    if (walk->left == 0)
-        return walk->rest.size == 0 ? 0 : -1;
-    if (walk->rest.size == 0 || walk->rest.data[0] != 0x94)
-        return -1;
+    if (walk->left == 0) return walk->rest.size == 0 ? 0 : -1;
+    if (walk->rest.size == 0 || walk->rest.data[0] != 0x94) return -1;
     walk->rest.data++;
     walk->rest.size--;
     walk->left--;
-    if (!value_take(walk, &producer) || !value_take(walk, &seq) || !value_take(walk, &cursor) || !value_take(walk, &watermark))
-        return -1;
-    if (!wire_text(producer, &name, &name_size) || name_size >= sizeof walk->producer || !wire_int(seq, &number) || number < 0)
-        return -1;
+    if (!value_take(walk, &producer) || !value_take(walk, &seq) || !value_take(walk, &cursor) || !value_take(walk, &watermark)) return -1;
+    if (!wire_text(producer, &name, &name_size) || name_size >= sizeof walk->producer || !wire_int(seq, &number) || number < 0) return -1;
 
     bool has_watermark = watermark.data[0] != 0xc0;
 
-    if (has_watermark && !wire_int(watermark, &time))
-        return -1;
+    if (has_watermark && !wire_int(watermark, &time)) return -1;
     memcpy(walk->producer, name, name_size);
     walk->producer[name_size] = 0;
     *ret_meta = (journal_meta_t){

@@ -5,35 +5,29 @@
 #include <stdlib.h>
 #include <string.h>
 
-static size_t producer_hash(uint32_t stream, const char *name)
-{
+static size_t producer_hash(uint32_t stream, const char *name) {
     uint64_t hash = UINT64_C(0xcbf29ce484222325) ^ stream; /* FNV-1a */
 
-    for (const char *at = name; *at; at++)
-        hash = (hash ^ (uint8_t)*at) * UINT64_C(0x100000001b3);
+    for (const char *at = name; *at; at++) hash = (hash ^ (uint8_t)*at) * UINT64_C(0x100000001b3);
     return (size_t)(hash ^ hash >> 32);
 }
 
 /* Its slot, or the empty one where it would be. */
-static uint32_t *producer_slot(const producers_t *producers, uint32_t stream, const char *name)
-{
+static uint32_t *producer_slot(const producers_t *producers, uint32_t stream, const char *name) {
     size_t mask = producers->slot_count - 1, at = producer_hash(stream, name) & mask;
 
     for (;; at = (at + 1) & mask) {
         uint32_t *slot = &producers->slots[at];
 
-        if (*slot == 0)
-            return slot;
+        if (*slot == 0) return slot;
 
         const msg_producer_t *item = &producers->items[*slot - 1];
 
-        if (item->stream == stream && strcmp(item->producer, name) == 0)
-            return slot;
+        if (item->stream == stream && strcmp(item->producer, name) == 0) return slot;
     }
 }
 
-static void producers_grow(producers_t *producers)
-{
+static void producers_grow(producers_t *producers) {
     producers->room = producers->room ? 2 * producers->room : 8;
     producers->slot_count = 2 * producers->room;
     producers->items = realloc(producers->items, producers->room * sizeof *producers->items);
@@ -45,8 +39,7 @@ static void producers_grow(producers_t *producers)
         *producer_slot(producers, (uint32_t)producers->items[i].stream, producers->items[i].producer) = (uint32_t)i + 1;
 }
 
-void producers_fini(producers_t *producers)
-{
+void producers_fini(producers_t *producers) {
     for (size_t i = 0; i < producers->count; i++) {
         free((char *)(uintptr_t)producers->items[i].producer);
         free((uint8_t *)(uintptr_t)producers->items[i].cursor.data);
@@ -57,20 +50,16 @@ void producers_fini(producers_t *producers)
     *producers = (producers_t){0};
 }
 
-const msg_producer_t *producers_find(const producers_t *producers, uint32_t stream, const char *producer)
-{
-    if (producers->count == 0)
-        return NULL;
+const msg_producer_t *producers_find(const producers_t *producers, uint32_t stream, const char *producer) {
+    if (producers->count == 0) return NULL;
 
     uint32_t slot = *producer_slot(producers, stream, producer);
 
     return slot ? &producers->items[slot - 1] : NULL;
 }
 
-static size_t producers_add(producers_t *producers, uint32_t stream, const char *name)
-{
-    if (producers->count == producers->room)
-        producers_grow(producers);
+static size_t producers_add(producers_t *producers, uint32_t stream, const char *name) {
+    if (producers->count == producers->room) producers_grow(producers);
 
     uint32_t *slot = producer_slot(producers, stream, name);
 
@@ -87,8 +76,7 @@ static size_t producers_add(producers_t *producers, uint32_t stream, const char 
     return *slot - 1;
 }
 
-void producers_put(producers_t *producers, uint32_t stream, const journal_meta_t *meta)
-{
+void producers_put(producers_t *producers, uint32_t stream, const journal_meta_t *meta) {
     size_t index = producers_add(producers, stream, meta->producer);
     msg_producer_t *item = &producers->items[index];
 
@@ -97,8 +85,7 @@ void producers_put(producers_t *producers, uint32_t stream, const journal_meta_t
         item->has_watermark = true;
         item->watermark = meta->watermark;
     }
-    if (meta->cursor.size == 0)
-        return;
+    if (meta->cursor.size == 0) return;
 
     uint8_t *cursor = (uint8_t *)(uintptr_t)item->cursor.data;
 
@@ -112,8 +99,7 @@ void producers_put(producers_t *producers, uint32_t stream, const journal_meta_t
     item->has_cursor = true;
 }
 
-void producers_load(producers_t *producers, const msg_producer_t *producer)
-{
+void producers_load(producers_t *producers, const msg_producer_t *producer) {
     journal_meta_t meta = {
         .producer = producer->producer,
         .seq = (uint64_t)producer->seq,

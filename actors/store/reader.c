@@ -23,18 +23,18 @@ typedef struct mark {
 } mark_t;
 
 typedef struct part {
-    uint64_t number;    /* names the segment */
-    int descriptor;     /* open while it may still grow; -1 */
-    segment_t *segment; /* NULL: never reached yet */
-    uint64_t length;    /* valid bytes */
-    bool closed;        /* `length` is final */
-    bool headed;        /* the header was read: what follows is known */
+    uint64_t number;          /* names the segment */
+    int descriptor;           /* open while it may still grow; -1 */
+    segment_t *segment;       /* NULL: never reached yet */
+    uint64_t length;          /* valid bytes */
+    bool closed;              /* `length` is final */
+    bool headed;              /* the header was read: what follows is known */
     uint64_t elements, bytes; /* before it */
     int64_t at;               /* the header's */
     mark_t *marks;            /* the first is of the record after the header */
     size_t marks_count, marks_room;
-    mark_t edge;              /* how far records were passed; `at` is of the last one passed */
-    uint64_t edge_number;     /* the number of the record at the edge */
+    mark_t edge;          /* how far records were passed; `at` is of the last one passed */
+    uint64_t edge_number; /* the number of the record at the edge */
 } part_t;
 
 struct reader {
@@ -46,8 +46,7 @@ struct reader {
     segment_t *held; /* what the last reader_next gave is in it */
 };
 
-static int reader_damaged(const reader_t *reader, const part_t *part, uint64_t offset, const char *what, fault_t *why)
-{
+static int reader_damaged(const reader_t *reader, const part_t *part, uint64_t offset, const char *what, fault_t *why) {
     char path[SEGMENT_PATH_SIZE];
 
     segment_path(reader->folder, part->number, path);
@@ -56,18 +55,14 @@ static int reader_damaged(const reader_t *reader, const part_t *part, uint64_t o
 
 /* ---- parts ---- */
 /* Learns of the segments up to the last one published. */
-static int reader_list(reader_t *reader, fault_t *why)
-{
+static int reader_list(reader_t *reader, fault_t *why) {
     uint64_t *numbers, last = reader->count > 0 ? reader->parts[reader->count - 1].number : 0;
     size_t count;
 
-    if (reader->count > 0 && last >= reader->segment)
-        return 0;
-    if (segment_list(reader->folder, &numbers, &count, why) < 0)
-        return -1;
+    if (reader->count > 0 && last >= reader->segment) return 0;
+    if (segment_list(reader->folder, &numbers, &count, why) < 0) return -1;
     for (size_t i = 0; i < count && numbers[i] <= reader->segment; i++) {
-        if (reader->count > 0 && numbers[i] <= last)
-            continue;
+        if (reader->count > 0 && numbers[i] <= last) continue;
         if (reader->count == reader->room) {
             reader->room = reader->room ? 2 * reader->room : 8;
             reader->parts = realloc(reader->parts, reader->room * sizeof *reader->parts);
@@ -79,12 +74,12 @@ static int reader_list(reader_t *reader, fault_t *why)
     if (reader->count == 0 || reader->parts[0].number != 0)
         return fault_set(why, "%s is damaged: its first segment is missing", reader->folder);
     if (reader->parts[reader->count - 1].number != reader->segment)
-        return fault_set(why, "%s is damaged: its last segment, %012llu.seg, is missing", reader->folder, (unsigned long long)reader->segment);
+        return fault_set(why, "%s is damaged: its last segment, %012llu.seg, is missing", reader->folder,
+                         (unsigned long long)reader->segment);
     return 0;
 }
 
-static int part_header(reader_t *reader, part_t *part, fault_t *why)
-{
+static int part_header(reader_t *reader, part_t *part, fault_t *why) {
     char path[SEGMENT_PATH_SIZE];
     record_view_t record;
     msg_segment_header_t header;
@@ -112,44 +107,37 @@ static int part_header(reader_t *reader, part_t *part, fault_t *why)
     return failed;
 }
 
-static int part_map(reader_t *reader, part_t *part, uint64_t size, fault_t *why)
-{
+static int part_map(reader_t *reader, part_t *part, uint64_t size, fault_t *why) {
     char path[SEGMENT_PATH_SIZE];
     segment_t *fresh;
 
     segment_path(reader->folder, part->number, path);
     fresh = segment_map(part->descriptor, size, path, why);
-    if (!fresh)
-        return -1;
+    if (!fresh) return -1;
     segment_release(&part->segment);
     part->segment = fresh;
     return 0;
 }
 
 /* Brings a part up to what is published, and reads its header the first time. */
-static int part_refresh(reader_t *reader, part_t *part, fault_t *why)
-{
+static int part_refresh(reader_t *reader, part_t *part, fault_t *why) {
     bool last = part->number == reader->segment;
     uint64_t size = 0;
     struct stat status;
 
     if (part->descriptor < 0) {
         part->descriptor = segment_open(reader->folder, part->number, &size, why);
-        if (part->descriptor < 0)
-            return -1;
-        if (last && size < reader->length)
-            return reader_damaged(reader, part, size, "the file is cut off", why);
+        if (part->descriptor < 0) return -1;
+        if (last && size < reader->length) return reader_damaged(reader, part, size, "the file is cut off", why);
     } else if (!last && fstat(part->descriptor, &status) == 0) {
         size = (uint64_t)status.st_size;
     }
     part->length = last ? reader->length : size;
-    if (part->length == 0)
-        return last ? 0 : reader_damaged(reader, part, 0, "the file is empty", why);
+    if (part->length == 0) return last ? 0 : reader_damaged(reader, part, 0, "the file is empty", why);
     if (!part->segment || part->segment->size < part->length) {
         uint64_t ahead = last ? reader->segment_bytes + MAP_SLACK : 0;
 
-        if (part_map(reader, part, part->length > ahead ? part->length : ahead, why) < 0)
-            return -1;
+        if (part_map(reader, part, part->length > ahead ? part->length : ahead, why) < 0) return -1;
     }
     if (!last) {
         part->closed = true;
@@ -159,16 +147,13 @@ static int part_refresh(reader_t *reader, part_t *part, fault_t *why)
     return part->headed ? 0 : part_header(reader, part, why);
 }
 
-static int part_ready(reader_t *reader, part_t *part, fault_t *why)
-{
-    if (part->headed && (part->closed || (part->number == reader->segment && part->length == reader->length)))
-        return 0;
+static int part_ready(reader_t *reader, part_t *part, fault_t *why) {
+    if (part->headed && (part->closed || (part->number == reader->segment && part->length == reader->length))) return 0;
     return part_refresh(reader, part, why);
 }
 
 /* ---- life ---- */
-reader_t *reader_open(const char *folder, uint64_t segment, uint64_t length, uint64_t elements, int64_t segment_bytes, fault_t *why)
-{
+reader_t *reader_open(const char *folder, uint64_t segment, uint64_t length, uint64_t elements, int64_t segment_bytes, fault_t *why) {
     reader_t *reader = calloc(1, sizeof *reader);
 
     must(reader && segment_bytes > 0);
@@ -179,24 +164,20 @@ reader_t *reader_open(const char *folder, uint64_t segment, uint64_t length, uin
     strcpy(reader->folder, folder);
     reader->segment_bytes = (uint64_t)segment_bytes;
     reader_publish(reader, segment, length, elements);
-    if (reader_list(reader, why) < 0)
-        goto fail;
+    if (reader_list(reader, why) < 0) goto fail;
     return reader;
 fail:
     reader_close(&reader);
     return NULL;
 }
 
-void reader_close(reader_t **reader)
-{
+void reader_close(reader_t **reader) {
     reader_t *old = *reader;
 
     *reader = NULL;
-    if (!old)
-        return;
+    if (!old) return;
     for (size_t i = 0; i < old->count; i++) {
-        if (old->parts[i].descriptor >= 0)
-            close(old->parts[i].descriptor);
+        if (old->parts[i].descriptor >= 0) close(old->parts[i].descriptor);
         segment_release(&old->parts[i].segment);
         free(old->parts[i].marks);
     }
@@ -205,21 +186,18 @@ void reader_close(reader_t **reader)
     free(old);
 }
 
-void reader_publish(reader_t *reader, uint64_t segment, uint64_t length, uint64_t elements)
-{
+void reader_publish(reader_t *reader, uint64_t segment, uint64_t length, uint64_t elements) {
     reader->segment = segment;
     reader->length = length;
     reader->elements = elements;
 }
 
-void *reader_hold(reader_t *reader)
-{
+void *reader_hold(reader_t *reader) {
     must(reader->held);
     return segment_hold(reader->held);
 }
 
-void reader_release(void *data, void *hint)
-{
+void reader_release(void *data, void *hint) {
     segment_t *segment = hint;
 
     (void)data;
@@ -228,10 +206,8 @@ void reader_release(void *data, void *hint)
 
 /* ---- reading ---- */
 /* Notes that a record was passed, if it stands at the edge of what is known. */
-static void part_pass(part_t *part, uint64_t offset, const record_view_t *record)
-{
-    if (offset != part->edge.offset)
-        return;
+static void part_pass(part_t *part, uint64_t offset, const record_view_t *record) {
+    if (offset != part->edge.offset) return;
     if (part->marks_count == 0 || offset - part->marks[part->marks_count - 1].offset >= MARK_EVERY) {
         if (part->marks_count == part->marks_room) {
             part->marks_room = part->marks_room ? 2 * part->marks_room : 8;
@@ -245,16 +221,12 @@ static void part_pass(part_t *part, uint64_t offset, const record_view_t *record
 }
 
 /* Reads the record at `offset`; -1 where there is none that is right. */
-static int part_read(const reader_t *reader, part_t *part, uint64_t offset, bool check, record_view_t *ret_record, fault_t *why)
-{
+static int part_read(const reader_t *reader, part_t *part, uint64_t offset, bool check, record_view_t *ret_record, fault_t *why) {
     int64_t size = segment_read(part->segment, offset, part->length, check, ret_record);
 
-    if (size == SEGMENT_UNREADABLE)
-        return reader_damaged(reader, part, offset, "the disk reports an error", why);
-    if (size == 0)
-        return reader_damaged(reader, part, offset, "a record is cut off", why);
-    if (size < 0)
-        return reader_damaged(reader, part, offset, "a record does not match its checksum", why);
+    if (size == SEGMENT_UNREADABLE) return reader_damaged(reader, part, offset, "the disk reports an error", why);
+    if (size == 0) return reader_damaged(reader, part, offset, "a record is cut off", why);
+    if (size < 0) return reader_damaged(reader, part, offset, "a record does not match its checksum", why);
     if (offset == part->edge.offset && (ret_record->number != part->edge_number || ret_record->at < part->edge.at))
         return reader_damaged(reader, part, offset, "a record is not the one that comes next", why);
     if (offset > 0 && ret_record->kind == RECORD_SEGMENT)
@@ -263,15 +235,12 @@ static int part_read(const reader_t *reader, part_t *part, uint64_t offset, bool
 }
 
 /* Goes from the end of a part to the next one, which must begin where it ends. */
-static int reader_cross(reader_t *reader, position_t *position, fault_t *why)
-{
+static int reader_cross(reader_t *reader, position_t *position, fault_t *why) {
     const part_t *from, *to;
 
-    if (position->segment + 1 >= reader->count && reader_list(reader, why) < 0)
-        return -1;
+    if (position->segment + 1 >= reader->count && reader_list(reader, why) < 0) return -1;
     must(position->segment + 1 < reader->count);
-    if (part_ready(reader, &reader->parts[position->segment + 1], why) < 0)
-        return -1;
+    if (part_ready(reader, &reader->parts[position->segment + 1], why) < 0) return -1;
     from = &reader->parts[position->segment];
     to = from + 1;
     if (to->length > 0 && to->bytes != from->bytes + from->length)
@@ -283,8 +252,7 @@ static int reader_cross(reader_t *reader, position_t *position, fault_t *why)
     return 0;
 }
 
-int reader_next(reader_t *reader, position_t *position, record_view_t *ret_record, fault_t *why)
-{
+int reader_next(reader_t *reader, position_t *position, record_view_t *ret_record, fault_t *why) {
     position_t here = *position;
 
     for (;;) {
@@ -294,20 +262,15 @@ int reader_next(reader_t *reader, position_t *position, record_view_t *ret_recor
         record_view_t record;
         uint64_t offset = here.offset;
 
-        if (part_ready(reader, part, why) < 0)
-            return -1;
+        if (part_ready(reader, part, why) < 0) return -1;
         if (offset >= part->length) {
-            if (part->number == reader->segment)
-                return 0;
-            if (reader_cross(reader, &here, why) < 0)
-                return -1;
+            if (part->number == reader->segment) return 0;
+            if (reader_cross(reader, &here, why) < 0) return -1;
             continue;
         }
-        if (part_read(reader, part, offset, true, &record, why) < 0)
-            return -1;
+        if (part_read(reader, part, offset, true, &record, why) < 0) return -1;
         here.offset = offset + record.size;
-        if (record.kind == RECORD_SEGMENT)
-            continue;
+        if (record.kind == RECORD_SEGMENT) continue;
         part_pass(part, offset, &record);
         here.element += record.count;
         if (reader->held != part->segment) {
@@ -322,33 +285,28 @@ int reader_next(reader_t *reader, position_t *position, record_view_t *ret_recor
 
 /* ---- seeking ---- */
 /* Passes records by their heads until the edge is at or past `element` and `at`, or the part ends. */
-static int part_pass_until(const reader_t *reader, part_t *part, uint64_t element, int64_t at, fault_t *why)
-{
+static int part_pass_until(const reader_t *reader, part_t *part, uint64_t element, int64_t at, fault_t *why) {
     while (part->edge.offset < part->length && part->edge.element <= element && part->edge.at < at) {
         uint64_t offset = part->edge.offset;
         record_view_t record;
 
-        if (part_read(reader, part, offset, false, &record, why) < 0)
-            return -1;
+        if (part_read(reader, part, offset, false, &record, why) < 0) return -1;
         part_pass(part, offset, &record);
     }
     return 0;
 }
 
 /* The last part whose header tells of no more than `element` elements before it and of a time before `at`; the first where none does. */
-static int reader_part(reader_t *reader, uint64_t element, int64_t at, size_t *ret_index, fault_t *why)
-{
+static int reader_part(reader_t *reader, uint64_t element, int64_t at, size_t *ret_index, fault_t *why) {
     size_t low = 0, high;
 
-    if (reader_list(reader, why) < 0)
-        return -1;
+    if (reader_list(reader, why) < 0) return -1;
     high = reader->count;
     while (high - low > 1) {
         size_t middle = low + (high - low) / 2;
         part_t *part = &reader->parts[middle];
 
-        if (part_ready(reader, part, why) < 0)
-            return -1;
+        if (part_ready(reader, part, why) < 0) return -1;
         if (part->headed && part->elements <= element && part->at < at)
             low = middle;
         else
@@ -359,22 +317,19 @@ static int reader_part(reader_t *reader, uint64_t element, int64_t at, size_t *r
 }
 
 /* Goes to the first record that holds an element after `element` or is at or after `at`; where there is none, to the end. */
-static int reader_seek(reader_t *reader, uint64_t element, int64_t at, position_t *ret_position, fault_t *why)
-{
+static int reader_seek(reader_t *reader, uint64_t element, int64_t at, position_t *ret_position, fault_t *why) {
     size_t index;
     part_t *part;
     position_t position;
     record_view_t record;
 
-    if (reader_part(reader, element, at, &index, why) < 0)
-        return -1;
+    if (reader_part(reader, element, at, &index, why) < 0) return -1;
     part = &reader->parts[index];
     position = (position_t){.segment = index};
     if (part->headed) {
         size_t low = 0, high;
 
-        if (part_pass_until(reader, part, element, at, why) < 0)
-            return -1;
+        if (part_pass_until(reader, part, element, at, why) < 0) return -1;
         for (high = part->marks_count; high - low > 1;) {
             size_t middle = low + (high - low) / 2;
 
@@ -389,10 +344,8 @@ static int reader_seek(reader_t *reader, uint64_t element, int64_t at, position_
     for (;;) {
         int got = reader_next(reader, &position, &record, why);
 
-        if (got < 0)
-            return -1;
-        if (got > 0 && position.element <= element && record.at < at)
-            continue;
+        if (got < 0) return -1;
+        if (got > 0 && position.element <= element && record.at < at) continue;
         if (got > 0) { /* the place before it */
             position.offset -= record.size;
             position.element -= record.count;
@@ -402,24 +355,19 @@ static int reader_seek(reader_t *reader, uint64_t element, int64_t at, position_
     }
 }
 
-int reader_seek_element(reader_t *reader, uint64_t element, position_t *ret_position, fault_t *why)
-{
-    if (element < reader->elements)
-        return reader_seek(reader, element, INT64_MAX, ret_position, why);
-    if (reader_list(reader, why) < 0)
-        return -1;
+int reader_seek_element(reader_t *reader, uint64_t element, position_t *ret_position, fault_t *why) {
+    if (element < reader->elements) return reader_seek(reader, element, INT64_MAX, ret_position, why);
+    if (reader_list(reader, why) < 0) return -1;
     *ret_position = (position_t){.segment = reader->count - 1, .offset = reader->length, .element = reader->elements};
     return 0;
 }
 
-int reader_seek_time(reader_t *reader, int64_t at, position_t *ret_position, fault_t *why)
-{
+int reader_seek_time(reader_t *reader, int64_t at, position_t *ret_position, fault_t *why) {
     return reader_seek(reader, UINT64_MAX, at, ret_position, why);
 }
 
 /* ---- watermarks ---- */
-static int header_watermarks(const part_t *part, size_t streams, int64_t *ret_watermarks, bool *ret_has, fault_t *why)
-{
+static int header_watermarks(const part_t *part, size_t streams, int64_t *ret_watermarks, bool *ret_has, fault_t *why) {
     record_view_t record;
     msg_segment_header_t header;
     msgpack_zone *zone = msgpack_zone_new(8192);
@@ -436,28 +384,21 @@ static int header_watermarks(const part_t *part, size_t streams, int64_t *ret_wa
     return failed;
 }
 
-int reader_watermarks(reader_t *reader, const position_t *position, size_t streams, int64_t *ret_watermarks, bool *ret_has, fault_t *why)
-{
+int reader_watermarks(reader_t *reader, const position_t *position, size_t streams, int64_t *ret_watermarks, bool *ret_has, fault_t *why) {
     must(position->segment < reader->count);
 
     part_t *part = &reader->parts[position->segment];
     record_view_t record;
 
-    for (size_t i = 0; i < streams; i++)
-        ret_has[i] = false;
-    if (part_ready(reader, part, why) < 0)
-        return -1;
-    if (!part->headed)
-        return 0;
+    for (size_t i = 0; i < streams; i++) ret_has[i] = false;
+    if (part_ready(reader, part, why) < 0) return -1;
+    if (!part->headed) return 0;
     if (header_watermarks(part, streams, ret_watermarks, ret_has, why) < 0 || part_read(reader, part, 0, false, &record, why) < 0)
         return -1;
     for (uint64_t offset = record.size; offset < position->offset; offset += record.size) {
-        if (part_read(reader, part, offset, false, &record, why) < 0)
-            return -1;
-        if (record.kind != RECORD_WATERMARK || record.stream >= streams)
-            continue;
-        if (part_read(reader, part, offset, true, &record, why) < 0)
-            return -1;
+        if (part_read(reader, part, offset, false, &record, why) < 0) return -1;
+        if (record.kind != RECORD_WATERMARK || record.stream >= streams) continue;
+        if (part_read(reader, part, offset, true, &record, why) < 0) return -1;
         if (!wire_int(record.body, &ret_watermarks[record.stream]))
             return reader_damaged(reader, part, offset, "a watermark is no whole number", why);
         ret_has[record.stream] = true;

@@ -26,10 +26,10 @@ enum {
     RECORD_GAP = 3,
     RECORD_STREAM_ENDED = 4,
     RECORD_ENDED = 5,
-    RECORD_HEAD_SIZE = 40,            /* up to and with the size of the meta */
-    RECORD_OVERHEAD = 45,             /* a record's size without meta and body */
-    RECORD_BODY_HEAD = 5,             /* of an elements body: the array's header */
-    RECORD_TARGET = 256 * 1024,       /* small batches are joined up to this many bytes of body */
+    RECORD_HEAD_SIZE = 40,      /* up to and with the size of the meta */
+    RECORD_OVERHEAD = 45,       /* a record's size without meta and body */
+    RECORD_BODY_HEAD = 5,       /* of an elements body: the array's header */
+    RECORD_TARGET = 256 * 1024, /* small batches are joined up to this many bytes of body */
 };
 
 #define RECORD_STREAM_ALL UINT32_MAX /* in a gap: every stream; in kinds 0 and 5: no stream */

@@ -22,49 +22,39 @@ typedef struct scan {
     recovery_t *out;
 } scan_t;
 
-static int scan_open(scan_t *scan, uint64_t number, fault_t *why)
-{
+static int scan_open(scan_t *scan, uint64_t number, fault_t *why) {
     int descriptor = segment_open(scan->folder, number, &scan->size, why);
 
     segment_path(scan->folder, number, scan->path);
-    if (descriptor < 0)
-        return -1;
+    if (descriptor < 0) return -1;
     segment_release(&scan->segment);
-    if (scan->size > 0)
-        scan->segment = segment_map(descriptor, scan->size, scan->path, why);
+    if (scan->size > 0) scan->segment = segment_map(descriptor, scan->size, scan->path, why);
     close(descriptor);
     return scan->size > 0 && !scan->segment ? -1 : 0;
 }
 
-static int scan_unreadable(const scan_t *scan, fault_t *why)
-{
+static int scan_unreadable(const scan_t *scan, fault_t *why) {
     return fault_set(why, "cannot read %s: the disk reports an error", scan->path);
 }
 
-static int scan_damaged(const scan_t *scan, uint64_t offset, const char *what, fault_t *why)
-{
+static int scan_damaged(const scan_t *scan, uint64_t offset, const char *what, fault_t *why) {
     return fault_set(why, "%s is damaged at byte %llu: %s", scan->path, (unsigned long long)offset, what);
 }
 
 /* The bytes from `offset` on are no record with `number`. 0 where they are a torn tail, -1 where they are damage. */
-static int scan_judge(scan_t *scan, uint64_t offset, uint64_t number, fault_t *why)
-{
-    if (offset >= scan->size)
-        return 0;
+static int scan_judge(scan_t *scan, uint64_t offset, uint64_t number, fault_t *why) {
+    if (offset >= scan->size) return 0;
 
     int64_t found = segment_find(scan->segment, offset + 1, scan->size, number + 1);
 
-    if (found == SEGMENT_UNREADABLE)
-        return scan_unreadable(scan, why);
-    if ((uint64_t)found < scan->size)
-        return scan_damaged(scan, offset, "a record does not match its checksum, but valid ones follow", why);
+    if (found == SEGMENT_UNREADABLE) return scan_unreadable(scan, why);
+    if ((uint64_t)found < scan->size) return scan_damaged(scan, offset, "a record does not match its checksum, but valid ones follow", why);
     if (scan->ledger->manifest->has_digest)
         return scan_damaged(scan, offset, "a record does not match its checksum, in a recording that has ended", why);
     return 0;
 }
 
-static int scan_header(scan_t *scan, const record_view_t *record, fault_t *why)
-{
+static int scan_header(scan_t *scan, const record_view_t *record, fault_t *why) {
     msg_segment_header_t header;
     msgpack_zone *zone = msgpack_zone_new(8192);
     ledger_t *ledger = scan->ledger;
@@ -86,28 +76,23 @@ static int scan_header(scan_t *scan, const record_view_t *record, fault_t *why)
 }
 
 /* 1: the segment begins with its header; 0: it holds nothing valid; -1. */
-static int scan_begin(scan_t *scan, uint64_t number, fault_t *why)
-{
+static int scan_begin(scan_t *scan, uint64_t number, fault_t *why) {
     record_view_t record;
     int64_t size = scan->size > 0 ? segment_read(scan->segment, 0, scan->size, true, &record) : 0;
 
-    if (size == SEGMENT_UNREADABLE)
-        return scan_unreadable(scan, why);
-    if (size <= 0)
-        return scan_judge(scan, 0, number, why);
+    if (size == SEGMENT_UNREADABLE) return scan_unreadable(scan, why);
+    if (size <= 0) return scan_judge(scan, 0, number, why);
     if (record.kind != RECORD_SEGMENT || record.number != number)
         return scan_damaged(scan, 0, "it does not begin with the header of this segment", why);
     return scan_header(scan, &record, why) < 0 ? -1 : 1;
 }
 
 /* The manifest was saved after the gap's record, so that only the last of them can be missing there. */
-static int scan_gap(scan_t *scan, const record_view_t *record)
-{
+static int scan_gap(scan_t *scan, const record_view_t *record) {
     bytes_t what;
     int64_t lost_us;
 
-    if (ledger_gap_read(record, &what, &lost_us) < 0)
-        return -1;
+    if (ledger_gap_read(record, &what, &lost_us) < 0) return -1;
     for (size_t i = 0; i < scan->gaps_known; i++)
         if (!scan->gaps_seen[i] && ledger_gap_is(scan->ledger, &scan->ledger->gaps[i], record->stream, what, lost_us)) {
             scan->gaps_seen[i] = true;
@@ -117,8 +102,7 @@ static int scan_gap(scan_t *scan, const record_view_t *record)
     return 0;
 }
 
-static int scan_records(scan_t *scan, fault_t *why)
-{
+static int scan_records(scan_t *scan, fault_t *why) {
     ledger_t *ledger = scan->ledger;
 
     scan->out->elements_end = ledger->totals.length;
@@ -127,36 +111,28 @@ static int scan_records(scan_t *scan, fault_t *why)
         record_view_t record;
         int64_t size = segment_read(scan->segment, offset, scan->size, true, &record);
 
-        if (size == SEGMENT_UNREADABLE)
-            return scan_unreadable(scan, why);
-        if (size <= 0)
-            return scan_judge(scan, offset, ledger->totals.records, why);
+        if (size == SEGMENT_UNREADABLE) return scan_unreadable(scan, why);
+        if (size <= 0) return scan_judge(scan, offset, ledger->totals.records, why);
 
         const char *objection = ledger_objection(ledger, &record);
 
-        if (objection)
-            return scan_damaged(scan, offset, objection, why);
+        if (objection) return scan_damaged(scan, offset, objection, why);
         ledger_record(ledger, &record, &record.body, 1);
-        if (ledger_metas(ledger, &record) < 0)
-            return scan_damaged(scan, offset, "its meta cannot be read", why);
-        if (record.kind == RECORD_GAP && scan_gap(scan, &record) < 0)
-            return scan_damaged(scan, offset, "its gap cannot be read", why);
-        if (record.kind == RECORD_ELEMENTS)
-            scan->out->elements_end = ledger->totals.length;
+        if (ledger_metas(ledger, &record) < 0) return scan_damaged(scan, offset, "its meta cannot be read", why);
+        if (record.kind == RECORD_GAP && scan_gap(scan, &record) < 0) return scan_damaged(scan, offset, "its gap cannot be read", why);
+        if (record.kind == RECORD_ELEMENTS) scan->out->elements_end = ledger->totals.length;
     }
     return 0;
 }
 
 /* Are the segments before the last one as long together as its header says? Tells of a lost or shortened file without reading any. */
-static int scan_check_sizes(const scan_t *scan, const uint64_t *numbers, size_t count, uint64_t bytes, fault_t *why)
-{
+static int scan_check_sizes(const scan_t *scan, const uint64_t *numbers, size_t count, uint64_t bytes, fault_t *why) {
     uint64_t sum = 0, size;
 
     for (size_t i = 0; i < count; i++) {
         int descriptor = segment_open(scan->folder, numbers[i], &size, why);
 
-        if (descriptor < 0)
-            return -1;
+        if (descriptor < 0) return -1;
         close(descriptor);
         sum += size;
     }
@@ -166,37 +142,30 @@ static int scan_check_sizes(const scan_t *scan, const uint64_t *numbers, size_t 
     return 0;
 }
 
-static int scan_check_end(const scan_t *scan, fault_t *why)
-{
+static int scan_check_end(const scan_t *scan, fault_t *why) {
     const ledger_t *ledger = scan->ledger;
     char digest[33];
 
-    if (!ledger->manifest->has_digest)
-        return 0;
+    if (!ledger->manifest->has_digest) return 0;
     digest_text(&ledger->totals.digest, digest);
-    if (!ledger->totals.ended)
-        return scan_damaged(scan, ledger->totals.length, "the record that ends the recording is missing", why);
+    if (!ledger->totals.ended) return scan_damaged(scan, ledger->totals.length, "the record that ends the recording is missing", why);
     if (strcmp(digest, ledger->manifest->digest) != 0)
         return fault_set(why, "%s is damaged: its digest is %s, but was %s", scan->folder, digest, ledger->manifest->digest);
     return 0;
 }
 
-static int scan_run(scan_t *scan, const uint64_t *numbers, size_t count, fault_t *why)
-{
+static int scan_run(scan_t *scan, const uint64_t *numbers, size_t count, fault_t *why) {
     recovery_t *out = scan->out;
     size_t last = count;
     int begun = 0;
 
     while (begun == 0 && last > 0) {
         last--;
-        if (scan_open(scan, numbers[last], why) < 0 || (begun = scan_begin(scan, numbers[last], why)) < 0)
-            return -1;
-        if (begun == 0)
-            out->torn += scan->size;
+        if (scan_open(scan, numbers[last], why) < 0 || (begun = scan_begin(scan, numbers[last], why)) < 0) return -1;
+        if (begun == 0) out->torn += scan->size;
     }
     out->segment = numbers[last];
-    if (begun == 0 && numbers[0] != 0)
-        return fault_set(why, "%s is damaged: its first segment is missing", scan->folder);
+    if (begun == 0 && numbers[0] != 0) return fault_set(why, "%s is damaged: its first segment is missing", scan->folder);
     if (begun) {
         uint64_t before = scan->ledger->totals.bytes - scan->ledger->totals.length;
 
@@ -212,23 +181,20 @@ static int scan_run(scan_t *scan, const uint64_t *numbers, size_t count, fault_t
     return 0;
 }
 
-int recovery_run(const char *folder, ledger_t *ledger, recovery_t *ret_recovery, fault_t *why)
-{
+int recovery_run(const char *folder, ledger_t *ledger, recovery_t *ret_recovery, fault_t *why) {
     uint64_t *numbers;
     size_t count;
     int failed;
     recovery_t out = {0};
     scan_t scan = {.folder = folder, .ledger = ledger, .gaps_known = ledger->gaps_count, .out = &out};
 
-    if (segment_list(folder, &numbers, &count, why) < 0)
-        return -1;
+    if (segment_list(folder, &numbers, &count, why) < 0) return -1;
     scan.gaps_seen = calloc(scan.gaps_known + 1, sizeof *scan.gaps_seen);
     must(scan.gaps_seen);
     failed = count > 0 ? scan_run(&scan, numbers, count, why) : fault_set(why, "%s is damaged: it has no segments", folder);
     segment_release(&scan.segment);
     free(scan.gaps_seen);
     free(numbers);
-    if (failed == 0)
-        *ret_recovery = out;
+    if (failed == 0) *ret_recovery = out;
     return failed;
 }

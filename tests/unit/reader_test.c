@@ -6,19 +6,16 @@
 
 enum { SEGMENT_BYTES = 4096 };
 
-static int next(reader_t *reader, position_t *position, record_view_t *ret_record)
-{
+static int next(reader_t *reader, position_t *position, record_view_t *ret_record) {
     fault_t why;
     int got = reader_next(reader, position, ret_record, &why);
 
-    if (got < 0)
-        fail_msg("%s", why.text);
+    if (got < 0) fail_msg("%s", why.text);
     return got;
 }
 
 /* Elements, watermarks and gaps of three streams, over many segments. */
-static void journal_fill(journal_t *journal, unsigned seed, int records)
-{
+static void journal_fill(journal_t *journal, unsigned seed, int records) {
     fault_t why;
     int64_t at = journal_totals(journal)->at;
 
@@ -34,8 +31,7 @@ static void journal_fill(journal_t *journal, unsigned seed, int records)
     }
 }
 
-static void the_records_come_in_their_order_without_the_headers_of_segments(void **state)
-{
+static void the_records_come_in_their_order_without_the_headers_of_segments(void **state) {
     store_t store;
     journal_t *journal;
     reader_t *reader;
@@ -67,8 +63,7 @@ static void the_records_come_in_their_order_without_the_headers_of_segments(void
     store_remove(&store);
 }
 
-static void writer_recovery_and_a_fold_over_the_reader_have_one_digest(void **state)
-{
+static void writer_recovery_and_a_fold_over_the_reader_have_one_digest(void **state) {
     store_t store;
     journal_t *journal;
     reader_t *reader;
@@ -90,16 +85,15 @@ static void writer_recovery_and_a_fold_over_the_reader_have_one_digest(void **st
     assert_memory_equal(journal_totals(journal)->digest.bytes, written.bytes, sizeof written.bytes);
     reader = store_reader(&store, journal_totals(journal), SEGMENT_BYTES);
     while (next(reader, &position, &record))
-        digest_fold(&digest, record.kind, record.stream == RECORD_STREAM_ALL ? "" : store.signatures[record.stream], record.at, record.count,
-                    &record.body, 1);
+        digest_fold(&digest, record.kind, record.stream == RECORD_STREAM_ALL ? "" : store.signatures[record.stream], record.at,
+                    record.count, &record.body, 1);
     assert_memory_equal(digest.bytes, written.bytes, sizeof written.bytes);
     reader_close(&reader);
     journal_close(&journal);
     store_remove(&store);
 }
 
-static void a_reader_follows_what_is_published_and_never_looks_past_it(void **state)
-{
+static void a_reader_follows_what_is_published_and_never_looks_past_it(void **state) {
     store_t store;
     journal_t *journal;
     reader_t *reader;
@@ -115,14 +109,12 @@ static void a_reader_follows_what_is_published_and_never_looks_past_it(void **st
     for (uint64_t seq = 1; seq <= 100; seq++) {
         ok(store_append(journal, 0, START, 3, seq % 7 == 0 ? 250 : 20, seq, &why), why);
         assert_int_equal(next(reader, &position, &record), 0);
-        if (seq % 9 < 7)
-            continue; /* several segments may have come in the meantime */
+        if (seq % 9 < 7) continue; /* several segments may have come in the meantime */
 
         const journal_totals_t *totals = journal_totals(journal);
 
         reader_publish(reader, totals->segment, totals->length, totals->elements);
-        while (position.element < totals->elements)
-            assert_int_equal(next(reader, &position, &record), 1);
+        while (position.element < totals->elements) assert_int_equal(next(reader, &position, &record), 1);
     }
     reader_close(&reader);
     journal_close(&journal);
@@ -130,8 +122,7 @@ static void a_reader_follows_what_is_published_and_never_looks_past_it(void **st
 }
 
 /* The first map is of a segment's usual size: one that outgrows it is mapped again, and what was lent from the old map stays. */
-static void a_record_larger_than_a_segment_is_read_and_what_was_held_stays(void **state)
-{
+static void a_record_larger_than_a_segment_is_read_and_what_was_held_stays(void **state) {
     store_t store;
     journal_t *journal;
     reader_t *reader;
@@ -169,14 +160,12 @@ static void a_record_larger_than_a_segment_is_read_and_what_was_held_stays(void 
     store_remove(&store);
 }
 
-static void *release(void *held)
-{
+static void *release(void *held) {
     reader_release(NULL, held);
     return NULL;
 }
 
-static void what_is_lent_outlives_the_reader_and_the_recording(void **state)
-{
+static void what_is_lent_outlives_the_reader_and_the_recording(void **state) {
     store_t store;
     journal_t *journal;
     reader_t *reader;
@@ -211,8 +200,7 @@ static void what_is_lent_outlives_the_reader_and_the_recording(void **state)
     store_remove(&store);
 }
 
-static void any_flipped_bit_is_found_by_whoever_reads_across_it(void **state)
-{
+static void any_flipped_bit_is_found_by_whoever_reads_across_it(void **state) {
     store_t store;
     journal_t *journal;
     uint64_t *numbers;
@@ -255,8 +243,7 @@ static void any_flipped_bit_is_found_by_whoever_reads_across_it(void **state)
     store_remove(&store);
 }
 
-static void a_segment_that_was_cut_at_a_record_is_damage_where_it_ends(void **state)
-{
+static void a_segment_that_was_cut_at_a_record_is_damage_where_it_ends(void **state) {
     store_t store;
     journal_t *journal;
     reader_t *reader;
@@ -271,14 +258,12 @@ static void a_segment_that_was_cut_at_a_record_is_damage_where_it_ends(void **st
     journal = store_journal(&store, SEGMENT_BYTES);
     journal_fill(journal, 4, 60);
     reader = store_reader(&store, journal_totals(journal), SEGMENT_BYTES);
-    for (int i = 0; i < 3; i++)
-        assert_int_equal(next(reader, &place, &record), 1);
+    for (int i = 0; i < 3; i++) assert_int_equal(next(reader, &place, &record), 1);
     reader_close(&reader);
     segment_path(store.folder, 0, path);
     assert_int_equal(truncate(path, (off_t)place.offset), 0);
     reader = store_reader(&store, journal_totals(journal), SEGMENT_BYTES);
-    while ((got = reader_next(reader, &position, &record, &why)) > 0)
-        assert_int_equal(position.segment, 0);
+    while ((got = reader_next(reader, &position, &record, &why)) > 0) assert_int_equal(position.segment, 0);
     assert_int_equal(got, -1);
     assert_non_null(strstr(why.text, "000000000000.seg is damaged at byte"));
     assert_int_equal(position.offset, place.offset);
@@ -288,8 +273,7 @@ static void a_segment_that_was_cut_at_a_record_is_damage_where_it_ends(void **st
 }
 
 /* A mapped file that lost its pages gives SIGBUS, as a disk that cannot read them does. */
-static void a_read_error_under_the_map_is_a_fault_and_not_a_crash(void **state)
-{
+static void a_read_error_under_the_map_is_a_fault_and_not_a_crash(void **state) {
     store_t store;
     journal_t *journal;
     reader_t *reader;
@@ -300,8 +284,7 @@ static void a_read_error_under_the_map_is_a_fault_and_not_a_crash(void **state)
     (void)state;
     store_make(&store, 1);
     journal = store_journal(&store, BIG_SEGMENT);
-    for (uint64_t seq = 1; seq <= 20; seq++)
-        ok(store_append(journal, 0, START, 10, 250, seq, &why), why);
+    for (uint64_t seq = 1; seq <= 20; seq++) ok(store_append(journal, 0, START, 10, 250, seq, &why), why);
     reader = store_reader(&store, journal_totals(journal), BIG_SEGMENT);
     assert_int_equal(next(reader, &position, &record), 1);
     assert_int_equal(truncate(journal_segment_path(journal), 8192), 0);
@@ -325,8 +308,7 @@ typedef struct place {
     position_t before;
 } place_t;
 
-static size_t places_read(reader_t *reader, place_t **ret_places)
-{
+static size_t places_read(reader_t *reader, place_t **ret_places) {
     place_t *places = NULL;
     size_t count = 0;
     position_t position = {0};
@@ -335,8 +317,7 @@ static size_t places_read(reader_t *reader, place_t **ret_places)
     for (;;) {
         position_t before = position;
 
-        if (!next(reader, &position, &record))
-            break;
+        if (!next(reader, &position, &record)) break;
         places = realloc(places, (count + 1) * sizeof *places);
         assert_non_null(places);
         places[count++] = (place_t){record.number, position.element - record.count, record.at, record.count, before};
@@ -345,8 +326,7 @@ static size_t places_read(reader_t *reader, place_t **ret_places)
     return count;
 }
 
-static void assert_place_is(reader_t *reader, position_t position, const place_t *places, size_t index, size_t count, uint64_t elements)
-{
+static void assert_place_is(reader_t *reader, position_t position, const place_t *places, size_t index, size_t count, uint64_t elements) {
     record_view_t record;
 
     assert_int_equal(position.element, index < count ? places[index].element : elements);
@@ -359,8 +339,7 @@ static void assert_place_is(reader_t *reader, position_t position, const place_t
 }
 
 /* Small records in small segments, and large ones in one that has many marks; readers that have read all before, and fresh ones. */
-static void a_seek_finds_what_a_walk_from_the_beginning_finds(void **state)
-{
+static void a_seek_finds_what_a_walk_from_the_beginning_finds(void **state) {
     static const struct {
         int64_t segment_bytes;
         int records;
@@ -389,13 +368,11 @@ static void a_seek_finds_what_a_walk_from_the_beginning_finds(void **state)
             size_t index = 0;
 
             ok(reader_seek_element(reader, element, &position, &why), why);
-            while (index < count && places[index].element + places[index].count <= element)
-                index++;
+            while (index < count && places[index].element + places[index].count <= element) index++;
             assert_place_is(reader, position, places, index, count, totals->elements);
 
             ok(reader_seek_time(reader, at, &position, &why), why);
-            for (index = 0; index < count && places[index].at < at;)
-                index++;
+            for (index = 0; index < count && places[index].at < at;) index++;
             assert_place_is(reader, position, places, index, count, totals->elements);
             reader_close(&fresh);
         }
@@ -406,8 +383,7 @@ static void a_seek_finds_what_a_walk_from_the_beginning_finds(void **state)
     }
 }
 
-static void the_watermarks_at_a_place_are_the_last_ones_before_it(void **state)
-{
+static void the_watermarks_at_a_place_are_the_last_ones_before_it(void **state) {
     store_t store;
     journal_t *journal;
     reader_t *reader;
@@ -427,16 +403,14 @@ static void the_watermarks_at_a_place_are_the_last_ones_before_it(void **state)
             int64_t value = 0;
 
             assert_int_equal(record.body.data[0], 0xcf); /* these are large: in nine bytes */
-            for (size_t i = 1; i < 9; i++)
-                value = value << 8 | record.body.data[i];
+            for (size_t i = 1; i < 9; i++) value = value << 8 | record.body.data[i];
             expected[record.stream] = value;
             has_expected[record.stream] = true;
         }
         ok(reader_watermarks(reader, &position, 3, found, has, &why), why);
         for (size_t i = 0; i < 3; i++) {
             assert_int_equal(has[i], has_expected[i]);
-            if (has[i])
-                assert_true(found[i] == expected[i]);
+            if (has[i]) assert_true(found[i] == expected[i]);
         }
     }
     assert_true(has[0] && has[1] && has[2]);
@@ -445,8 +419,7 @@ static void the_watermarks_at_a_place_are_the_last_ones_before_it(void **state)
     store_remove(&store);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         /* The first: the guard is installed by a process's first map, and cmocka puts its own handler in its place before each test. */
         cmocka_unit_test(a_read_error_under_the_map_is_a_fault_and_not_a_crash),

@@ -17,8 +17,7 @@ typedef struct story {
     size_t header_size; /* of the last segment's header */
 } story_t;
 
-static void story_note(story_t *story, const journal_t *journal)
-{
+static void story_note(story_t *story, const journal_t *journal) {
     const msg_producer_t *producer = journal_producer(journal, 0, "p");
 
     assert_true(story->count < STATES_MAX);
@@ -26,8 +25,7 @@ static void story_note(story_t *story, const journal_t *journal)
     story->states[story->count++] = *journal_totals(journal);
 }
 
-static void story_make(story_t *story, bool ended)
-{
+static void story_make(story_t *story, bool ended) {
     journal_t *journal;
     fault_t why;
 
@@ -67,8 +65,7 @@ static void story_make(story_t *story, bool ended)
 }
 
 /* Puts the files back, whatever was appended or cut off since. */
-static void story_restore(const story_t *story)
-{
+static void story_restore(const story_t *story) {
     uint64_t *numbers;
     size_t count;
     fault_t why;
@@ -77,33 +74,28 @@ static void story_restore(const story_t *story)
     ok(segment_list(story->store.folder, &numbers, &count, &why), why);
     for (size_t i = 0; i < count; i++) {
         segment_path(story->store.folder, numbers[i], path);
-        if (strcmp(path, story->before) > 0)
-            assert_int_equal(unlink(path), 0);
+        if (strcmp(path, story->before) > 0) assert_int_equal(unlink(path), 0);
     }
     free(numbers);
     file_write(story->before, story->bytes_before, story->size_before);
     file_write(story->last, story->bytes, story->size);
 }
 
-static void story_end(story_t *story)
-{
+static void story_end(story_t *story) {
     free(story->bytes);
     free(story->bytes_before);
     store_remove(&story->store);
 }
 
-static journal_t *story_open(const story_t *story, uint64_t *ret_torn)
-{
+static journal_t *story_open(const story_t *story, uint64_t *ret_torn) {
     fault_t why;
     journal_t *journal = journal_open(story->store.folder, SEGMENT_BYTES, ret_torn, &why);
 
-    if (!journal)
-        fail_msg("%s", why.text);
+    if (!journal) fail_msg("%s", why.text);
     return journal;
 }
 
-static void assert_totals_equal(const journal_totals_t *a, const journal_totals_t *b)
-{
+static void assert_totals_equal(const journal_totals_t *a, const journal_totals_t *b) {
     assert_int_equal(a->records, b->records);
     assert_int_equal(a->elements, b->elements);
     assert_int_equal(a->bytes, b->bytes);
@@ -115,19 +107,16 @@ static void assert_totals_equal(const journal_totals_t *a, const journal_totals_
 }
 
 /* The last state of the story that is whole when the last segment has only `size` bytes. */
-static size_t story_state_at(const story_t *story, size_t size)
-{
+static size_t story_state_at(const story_t *story, size_t size) {
     uint64_t last = story->states[story->count - 1].segment;
     size_t best = 0;
 
     for (size_t i = 0; i < story->count; i++)
-        if (story->states[i].segment < last || story->states[i].length <= size)
-            best = i;
+        if (story->states[i].segment < last || story->states[i].length <= size) best = i;
     return best;
 }
 
-static void an_unharmed_recording_opens_as_it_was(void **state)
-{
+static void an_unharmed_recording_opens_as_it_was(void **state) {
     (void)state;
     for (int ended = 0; ended < 2; ended++) {
         story_t story;
@@ -148,8 +137,7 @@ static void an_unharmed_recording_opens_as_it_was(void **state)
     }
 }
 
-static void a_last_segment_cut_at_any_byte_recovers_to_its_whole_records(void **state)
-{
+static void a_last_segment_cut_at_any_byte_recovers_to_its_whole_records(void **state) {
     story_t story;
     fault_t why;
 
@@ -178,21 +166,18 @@ static void a_last_segment_cut_at_any_byte_recovers_to_its_whole_records(void **
 
         journal = story_open(&story, &torn); /* what was cut off is gone */
         assert_int_equal(torn, 0);
-        if (!journal_totals(journal)->ended)
-            ok(store_append(journal, 0, START + 200, 1, 5, 99, &why), why);
+        if (!journal_totals(journal)->ended) ok(store_append(journal, 0, START + 200, 1, 5, 99, &why), why);
         journal_close(&journal);
         journal = story_open(&story, &torn);
         assert_int_equal(torn, 0);
-        if (!journal_totals(journal)->ended)
-            assert_int_equal(journal_producer(journal, 0, "p")->seq, 99);
+        if (!journal_totals(journal)->ended) assert_int_equal(journal_producer(journal, 0, "p")->seq, 99);
         journal_close(&journal);
         story_restore(&story);
     }
     story_end(&story);
 }
 
-static void a_recording_of_one_segment_cut_in_its_header_begins_anew(void **state)
-{
+static void a_recording_of_one_segment_cut_in_its_header_begins_anew(void **state) {
     (void)state;
     for (size_t cut = 0; cut < 60; cut += 7) {
         store_t store;
@@ -225,8 +210,7 @@ static void a_recording_of_one_segment_cut_in_its_header_begins_anew(void **stat
 }
 
 /* Flips bits of the record from `from` to `to`, of which each must be told as damage at `from`. */
-static size_t story_damage(const story_t *story, uint64_t from, uint64_t to)
-{
+static size_t story_damage(const story_t *story, uint64_t from, uint64_t to) {
     char text[64];
     fault_t why;
     uint64_t torn;
@@ -236,15 +220,13 @@ static size_t story_damage(const story_t *story, uint64_t from, uint64_t to)
     for (size_t offset = from; offset < to; offset += 3, checked++) {
         file_flip(story->last, offset, (int)(offset % 8));
         assert_null(journal_open(story->store.folder, SEGMENT_BYTES, &torn, &why));
-        if (!strstr(why.text, text))
-            fail_msg("at %zu: %s", offset, why.text);
+        if (!strstr(why.text, text)) fail_msg("at %zu: %s", offset, why.text);
         file_flip(story->last, offset, (int)(offset % 8));
     }
     return checked;
 }
 
-static void a_bad_record_with_valid_ones_after_it_is_damage_that_names_file_and_offset(void **state)
-{
+static void a_bad_record_with_valid_ones_after_it_is_damage_that_names_file_and_offset(void **state) {
     story_t story;
     uint64_t torn;
 
@@ -255,8 +237,7 @@ static void a_bad_record_with_valid_ones_after_it_is_damage_that_names_file_and_
     size_t checked = story_damage(&story, 0, from);
 
     for (size_t i = 0; i + 1 < story.count; i++) {
-        if (story.states[i].segment != story.states[story.count - 1].segment)
-            continue;
+        if (story.states[i].segment != story.states[story.count - 1].segment) continue;
         checked += story_damage(&story, from, story.states[i].length);
         from = story.states[i].length;
     }
@@ -268,8 +249,7 @@ static void a_bad_record_with_valid_ones_after_it_is_damage_that_names_file_and_
     story_end(&story);
 }
 
-static void a_bad_last_record_is_torn_while_the_recording_has_not_ended(void **state)
-{
+static void a_bad_last_record_is_torn_while_the_recording_has_not_ended(void **state) {
     story_t story;
     uint64_t torn;
 
@@ -285,8 +265,7 @@ static void a_bad_last_record_is_torn_while_the_recording_has_not_ended(void **s
     story_end(&story);
 }
 
-static void in_a_recording_that_has_ended_nothing_is_torn(void **state)
-{
+static void in_a_recording_that_has_ended_nothing_is_torn(void **state) {
     story_t story;
     uint64_t torn;
     fault_t why;
@@ -315,8 +294,7 @@ static void in_a_recording_that_has_ended_nothing_is_torn(void **state)
     story_end(&story);
 }
 
-static void a_shortened_or_lost_segment_before_the_last_is_damage(void **state)
-{
+static void a_shortened_or_lost_segment_before_the_last_is_damage(void **state) {
     story_t story;
     uint64_t torn;
     fault_t why;
@@ -339,8 +317,7 @@ static void a_shortened_or_lost_segment_before_the_last_is_damage(void **state)
 }
 
 /* A gap's record is written before the manifest: a crash between them loses the latter. */
-static void a_gap_that_the_manifest_does_not_have_yet_is_found_and_others_are_not_doubled(void **state)
-{
+static void a_gap_that_the_manifest_does_not_have_yet_is_found_and_others_are_not_doubled(void **state) {
     store_t store;
     journal_t *journal;
     uint64_t torn;
@@ -379,8 +356,73 @@ static void a_gap_that_the_manifest_does_not_have_yet_is_found_and_others_are_no
     store_remove(&store);
 }
 
-static void an_unknown_format_is_refused_by_its_number(void **state)
-{
+/* Sealed with a right checksum, so that only what it says is wrong. */
+static void a_record_that_cannot_come_next_is_damage(void **state) {
+    static const struct {
+        record_view_t record; /* number and time are added to what would be right */
+        const char *text;
+    } cases[] = {
+        {{.kind = RECORD_STREAM_ENDED, .number = 1}, "its number is not the one that comes next"},
+        {{.kind = RECORD_STREAM_ENDED, .number = UINT64_MAX}, "its number is not the one that comes next"},
+        {{.kind = RECORD_STREAM_ENDED, .at = -1}, "its time is earlier"},
+        {{.kind = RECORD_STREAM_ENDED, .stream = 2}, "its stream is not one of the recording's"},
+        {{.kind = RECORD_STREAM_ENDED, .stream = RECORD_STREAM_ALL}, "its stream is not one of the recording's"},
+        {{.kind = RECORD_ENDED, .stream = 0}, "its stream is not one of the recording's"},
+        {{.kind = RECORD_GAP, .stream = 0}, "its gap cannot be read"},
+        {{.kind = RECORD_SEGMENT}, "a segment's header stands within the segment"},
+        {{.kind = RECORD_STREAM_ENDED, .meta = {(const uint8_t *)"\x91\x93", 2}}, "its meta cannot be read"},
+    };
+    story_t story;
+    fault_t why;
+    uint64_t torn;
+
+    (void)state;
+    story_make(&story, false);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const journal_totals_t *last = &story.states[story.count - 1];
+        record_view_t record = cases[i].record;
+        uint8_t bytes[RECORD_OVERHEAD + 2], *whole = malloc(story.size + sizeof bytes);
+        size_t meta = record.meta.size, size;
+
+        assert_non_null(whole);
+        record.number += last->records;
+        record.at += last->at;
+        size = record_seal(&record, NULL, 0, bytes, bytes + RECORD_HEAD_SIZE + meta);
+        if (meta > 0) memcpy(bytes + RECORD_HEAD_SIZE, record.meta.data, meta);
+        memcpy(whole, story.bytes, story.size);
+        memcpy(whole + story.size, bytes, size);
+        file_write(story.last, whole, story.size + size);
+        assert_null(journal_open(story.store.folder, SEGMENT_BYTES, &torn, &why));
+        if (!strstr(why.text, cases[i].text)) fail_msg("%zu: %s", i, why.text);
+        free(whole);
+    }
+    story_end(&story);
+}
+
+static void nothing_valid_can_follow_the_end(void **state) {
+    story_t story;
+    fault_t why;
+    uint64_t torn;
+    uint8_t *whole;
+
+    (void)state;
+    story_make(&story, true);
+
+    const journal_totals_t *last = &story.states[story.count - 1];
+    record_view_t record = {.kind = RECORD_STREAM_ENDED, .number = last->records, .at = last->at};
+
+    whole = malloc(story.size + RECORD_OVERHEAD);
+    assert_non_null(whole);
+    memcpy(whole, story.bytes, story.size);
+    record_seal(&record, NULL, 0, whole + story.size, whole + story.size + RECORD_HEAD_SIZE);
+    file_write(story.last, whole, story.size + RECORD_OVERHEAD);
+    assert_null(journal_open(story.store.folder, SEGMENT_BYTES, &torn, &why));
+    assert_non_null(strstr(why.text, "it comes after the record that ends the recording"));
+    free(whole);
+    story_end(&story);
+}
+
+static void an_unknown_format_is_refused_by_its_number(void **state) {
     story_t story;
     uint64_t torn;
     fault_t why;
@@ -394,8 +436,7 @@ static void an_unknown_format_is_refused_by_its_number(void **state)
     story_end(&story);
 }
 
-static void a_segment_of_another_recording_is_refused(void **state)
-{
+static void a_segment_of_another_recording_is_refused(void **state) {
     story_t story;
     uint64_t torn;
     fault_t why;
@@ -409,8 +450,7 @@ static void a_segment_of_another_recording_is_refused(void **state)
     story_end(&story);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_unharmed_recording_opens_as_it_was),
         cmocka_unit_test(a_last_segment_cut_at_any_byte_recovers_to_its_whole_records),
@@ -420,6 +460,8 @@ int main(void)
         cmocka_unit_test(in_a_recording_that_has_ended_nothing_is_torn),
         cmocka_unit_test(a_shortened_or_lost_segment_before_the_last_is_damage),
         cmocka_unit_test(a_gap_that_the_manifest_does_not_have_yet_is_found_and_others_are_not_doubled),
+        cmocka_unit_test(a_record_that_cannot_come_next_is_damage),
+        cmocka_unit_test(nothing_valid_can_follow_the_end),
         cmocka_unit_test(an_unknown_format_is_refused_by_its_number),
         cmocka_unit_test(a_segment_of_another_recording_is_refused),
     };

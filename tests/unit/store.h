@@ -35,12 +35,10 @@ typedef struct store {
 
 #define ok(call, why)                                                                                                                      \
     do {                                                                                                                                   \
-        if ((call) < 0)                                                                                                                    \
-            fail_msg("%s", (why).text);                                                                                                    \
+        if ((call) < 0) fail_msg("%s", (why).text);                                                                                        \
     } while (0)
 
-static inline void store_make(store_t *store, size_t streams)
-{
+static inline void store_make(store_t *store, size_t streams) {
     const char *tmp = getenv("TMPDIR");
     char recordings[300];
 
@@ -53,10 +51,15 @@ static inline void store_make(store_t *store, size_t streams)
     for (size_t i = 0; i < streams; i++) {
         snprintf(store->signatures[i], sizeof store->signatures[i], "urn:%zu|00", i);
         store->tags[i][0] = store->signatures[i];
-        store->streams[i] = (msg_stream_t){
-            .has_signature = true, .signature = store->signatures[i], .has_urn = true, .urn = "urn", .has_tags = true, .tags = {1, store->tags[i]}};
+        store->streams[i] = (msg_stream_t){.has_signature = true,
+                                           .signature = store->signatures[i],
+                                           .has_urn = true,
+                                           .urn = "urn",
+                                           .has_tags = true,
+                                           .tags = {1, store->tags[i]}};
     }
-    store->manifest = (msg_manifest_t){.has_format = true, .format = MANIFEST_FORMAT, .has_recording = true, .has_totals = true, .has_gaps = true};
+    store->manifest =
+        (msg_manifest_t){.has_format = true, .format = MANIFEST_FORMAT, .has_recording = true, .has_totals = true, .has_gaps = true};
     store->manifest.recording = (msg_recording_job_t){
         .has_recording = true,
         .recording = "r1",
@@ -76,8 +79,7 @@ static inline void store_make(store_t *store, size_t streams)
     store->manifest.recording.streams.items = store->streams;
 }
 
-static inline void store_remove(store_t *store)
-{
+static inline void store_remove(store_t *store) {
     char path[512];
     fault_t why;
 
@@ -87,19 +89,16 @@ static inline void store_remove(store_t *store)
     ok(folder_remove(store->data, &why), why);
 }
 
-static inline journal_t *store_journal(store_t *store, int64_t segment_bytes)
-{
+static inline journal_t *store_journal(store_t *store, int64_t segment_bytes) {
     fault_t why;
     journal_t *journal = journal_create(store->folder, &store->manifest, START, segment_bytes, &why);
 
-    if (!journal)
-        fail_msg("%s", why.text);
+    if (!journal) fail_msg("%s", why.text);
     return journal;
 }
 
 /* `count` elements [time, payload] of 12 + size bytes each, told apart by `seed`. Free it. */
-static inline uint8_t *elements_make(uint32_t count, uint8_t size, uint8_t seed, size_t *ret_size)
-{
+static inline uint8_t *elements_make(uint32_t count, uint8_t size, uint8_t seed, size_t *ret_size) {
     size_t each = 1 + 9 + 2 + (size_t)size;
     uint8_t *all = calloc(count + 1, each);
 
@@ -119,8 +118,7 @@ static inline uint8_t *elements_make(uint32_t count, uint8_t size, uint8_t seed,
 }
 
 /* Appends them as `stream`, from one producer, whose number is `seq`. */
-static inline int store_append(journal_t *journal, uint32_t stream, int64_t at, uint32_t count, uint8_t size, uint64_t seq, fault_t *why)
-{
+static inline int store_append(journal_t *journal, uint32_t stream, int64_t at, uint32_t count, uint8_t size, uint64_t seq, fault_t *why) {
     size_t total;
     uint8_t *elements = elements_make(count, size, (uint8_t)seq, &total);
     uint8_t cursor[3] = {0xcd, (uint8_t)(seq >> 8), (uint8_t)seq};
@@ -132,8 +130,7 @@ static inline int store_append(journal_t *journal, uint32_t stream, int64_t at, 
     return failed;
 }
 
-static inline uint8_t *file_read(const char *path, size_t *ret_size)
-{
+static inline uint8_t *file_read(const char *path, size_t *ret_size) {
     struct stat status;
     int descriptor = open(path, O_RDONLY);
 
@@ -149,8 +146,7 @@ static inline uint8_t *file_read(const char *path, size_t *ret_size)
     return data;
 }
 
-static inline void file_write(const char *path, const uint8_t *data, size_t size)
-{
+static inline void file_write(const char *path, const uint8_t *data, size_t size) {
     int descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
 
     assert_true(descriptor >= 0);
@@ -158,8 +154,7 @@ static inline void file_write(const char *path, const uint8_t *data, size_t size
     close(descriptor);
 }
 
-static inline void file_flip(const char *path, size_t offset, int bit)
-{
+static inline void file_flip(const char *path, size_t offset, int bit) {
     int descriptor = open(path, O_RDWR);
     uint8_t byte;
 
@@ -171,13 +166,11 @@ static inline void file_flip(const char *path, size_t offset, int bit)
 }
 
 /* A reader of all that a journal has. */
-static inline reader_t *store_reader(const store_t *store, const journal_totals_t *totals, int64_t segment_bytes)
-{
+static inline reader_t *store_reader(const store_t *store, const journal_totals_t *totals, int64_t segment_bytes) {
     fault_t why;
     reader_t *reader = reader_open(store->folder, totals->segment, totals->length, totals->elements, segment_bytes, &why);
 
-    if (!reader)
-        fail_msg("%s", why.text);
+    if (!reader) fail_msg("%s", why.text);
     return reader;
 }
 
