@@ -1,0 +1,63 @@
+/* What every measurement is given: the engine, the wishes of the command line, and where its figures go. */
+#ifndef REPRISE_BENCH_H
+#define REPRISE_BENCH_H
+
+#include <jansson.h>
+
+#include "../bin/client/client.h"
+#include "process.h"
+
+enum { ROUNDS_MAX = 99 };
+
+typedef struct bench {
+    const char *engine;     /* NULL: one of its own */
+    const char *durability; /* of its own engine */
+    int64_t size;           /* bytes of an element's payload */
+    int64_t batch;          /* elements; 0: each of the usual sizes */
+    int64_t producers, rounds, credit;
+    double seconds; /* of one measurement in one round */
+    bool json;
+    process_t process; /* its own engine */
+    char data[64];     /* and that one's data folder; empty: none */
+    char endpoint[128];
+    json_t *figures;
+    client_t client;
+} bench_t;
+
+int64_t clock_ns(void);
+
+/* ---- engine.c ---- */
+int engine_start(bench_t *bench, fault_t *why);
+void engine_stop(bench_t *bench);
+/* Runs a new pipeline with one push source, `Feed`. `bytes`: the job's limit. */
+int engine_run(bench_t *bench, const char *pipeline, int64_t bytes, fault_t *why);
+/* Ends its job and waits for that; the recording stays. */
+int engine_end(bench_t *bench, const char *pipeline, fault_t *why);
+/* Ends its job and forgets it with its recording. */
+int engine_forget(bench_t *bench, const char *pipeline, fault_t *why);
+/* Tells why a client's request failed. */
+int engine_refused(const client_t *client, fault_t *why);
+
+#define PUSH_TAG "Feed"
+
+/* ---- figures.c ---- */
+typedef struct figure {
+    const char *name, *what; /* "record.unbatched", "one element a message" */
+    const char *unit, *peer; /* "elements/s", "raw libzmq" */
+    double values[ROUNDS_MAX], peers[ROUNDS_MAX]; /* side by side, a pair a round */
+    double per_unit; /* MB of one of the unit; 0: makes no sense */
+} figure_t;
+/* Prints the medians, and the median of the rounds' ratios. */
+void figure_print(bench_t *bench, const figure_t *figure);
+/* Where a person watches, says what is being measured. */
+void figure_progress(const bench_t *bench, const char *what, int64_t round);
+void figures_finish(bench_t *bench, const char *command);
+
+/* Sorts `samples` and gives the one that `part` of them are not above. */
+double samples_part(double *samples, size_t count, double part);
+
+/* ---- the measurements ---- */
+typedef int measure_fn(bench_t *bench, fault_t *why);
+measure_fn bench_record, bench_replay, bench_commands, bench_tail;
+
+#endif

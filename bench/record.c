@@ -1,0 +1,72 @@
+/* How fast a stream is recorded, acknowledged to the producer, beside a raw ROUTER that takes the same two frames and drops them. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "feed.h"
+#include "peer.h"
+
+enum { PIECE = 256 * 1024 };
+
+static const int64_t RECORDING_MAX = INT64_C(16) * 1000 * 1000 * 1000;
+
+typedef struct size_kind {
+    const char *name;
+    int64_t batch;
+    char what[96];
+} size_kind_t;
+
+static int engine_measure(bench_t *bench, int64_t batch, double *ret_rate, fault_t *why) {
+    char pipeline[64];
+    feed_t *feeds = calloc((size_t)bench->producers, sizeof *feeds);
+    must(feeds);
+    snprintf(pipeline, sizeof pipeline, "bench-record-%d", (int)getpid());
+    int result = engine_run(bench, pipeline, RECORDING_MAX, why);
+    bool runs = result == 0;
+    for (int64_t i = 0; result == 0 && i < bench->producers; i++) result = feed_open(&feeds[i], bench, pipeline, batch, why);
+    if (result == 0) result = feeds_run(feeds, bench->producers, bench->seconds, ret_rate, why);
+    for (int64_t i = 0; i < bench->producers; i++) feed_close(&feeds[i]);
+    free(feeds);
+    fault_t second;
+    if (runs && engine_forget(bench, pipeline, &second) < 0 && result == 0) result = fault_set(why, "%s", second.text);
+    return result;
+}
+
+static int raw_measure(bench_t *bench, int64_t batch, double *ret_rate, fault_t *why) {
+    peer_process_t peer;
+    feed_t *feeds = calloc((size_t)bench->producers, sizeof *feeds);
+    must(feeds);
+    int result = peer_start(&peer, "sink", feed_depth(bench, batch), why);
+    for (int64_t i = 0; result == 0 && i < bench->producers; i++) result = feed_open_raw(&feeds[i], bench, peer.endpoints[0], batch);
+    if (result == 0) result = feeds_run(feeds, bench->producers, bench->seconds, ret_rate, why);
+    for (int64_t i = 0; i < bench->producers; i++) feed_close(&feeds[i]);
+    free(feeds);
+    peer_stop(&peer);
+    return result;
+}
+
+static int kind_measure(bench_t *bench, const size_kind_t *kind, fault_t *why) {
+    figure_t figure = {.name = kind->name, .what = kind->what, .unit = "elements/s", .peer = "raw DEALER to ROUTER",
+                       .per_unit = (double)bench->size / 1e6};
+    for (int64_t i = 0; i < bench->rounds; i++) {
+        figure_progress(bench, kind->name, i);
+        if (raw_measure(bench, kind->batch, &figure.peers[i], why) < 0 || engine_measure(bench, kind->batch, &figure.values[i], why) < 0)
+            return -1;
+    }
+    figure_print(bench, &figure);
+    return 0;
+}
+
+int bench_record(bench_t *bench, fault_t *why) {
+    int64_t piece = PIECE / (bench->size + 12) + 1;
+    size_kind_t kinds[] = {{"record.unbatched", 1, ""}, {"record.batch-64", 64, ""}, {"record.batch-256KiB", piece, ""}};
+    size_kind_t chosen = {"record.batch", bench->batch, ""};
+    size_t count = bench->batch ? 1 : sizeof kinds / sizeof *kinds;
+    for (size_t i = 0; i < count; i++) {
+        size_kind_t *kind = bench->batch ? &chosen : &kinds[i];
+        snprintf(kind->what, sizeof kind->what, "%lld of %lld B a message, producers: %lld", (long long)kind->batch, (long long)bench->size,
+                 (long long)bench->producers);
+        if (kind_measure(bench, kind, why) < 0) return -1;
+    }
+    return 0;
+}

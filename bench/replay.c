@@ -1,0 +1,193 @@
+/* How fast a recording is replayed at full speed, beside a raw ROUTER that sends frames of the same sizes. Of two recordings: one whose
+ * records are as large as a busy stream makes them, and one with a record for each element, as a quiet one does. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../messages/wire.h"
+#include "feed.h"
+#include "peer.h"
+
+enum { RECORDING_BYTES = 512 * 1024 * 1024, SINGLES_MAX = 20000 };
+
+/* What one replay was: the sizes of its frames, in pairs, are what a raw peer is asked for. */
+typedef struct seen {
+    uint32_t *sizes;
+    size_t count, room; /* of numbers, two a message */
+    int64_t elements;
+    double seconds;
+} seen_t;
+
+typedef struct reader {
+    client_t client;
+    channel_t channel;
+    char recording[256];
+    int64_t credit;
+} reader_t;
+
+/* ---- recordings ---- */
+
+/* Elements one by one, each sent when the one before was recorded: each is a record. */
+static int singles_feed(bench_t *bench, feed_t *feed, fault_t *why) {
+    int64_t until = clock_ns() + (int64_t)(bench->seconds * 1e9);
+    int result = 0;
+    for (int64_t i = 0; result == 0 && i < SINGLES_MAX && clock_ns() < until; i++)
+        if ((result = feed_send(feed, why)) == 0) result = feed_drain(feed, why);
+    return result;
+}
+
+static int busy_feed(bench_t *bench, feed_t *feed, fault_t *why) {
+    int64_t bytes = (int64_t)((double)RECORDING_BYTES * bench->seconds), sent = 0;
+    for (bytes = bytes < RECORDING_BYTES ? bytes : RECORDING_BYTES; sent < bytes; sent += feed_bytes(feed))
+        if (feed_send(feed, why) < 0) return -1;
+    return feed_drain(feed, why);
+}
+
+static int recording_make(bench_t *bench, const char *pipeline, bool singles, fault_t *why) {
+    int64_t piece = bench->batch ? bench->batch : 256 * 1024 / (bench->size + 12) + 1;
+    feed_t feed = {0};
+    if (engine_run(bench, pipeline, INT64_C(4) * RECORDING_BYTES, why) < 0) return -1;
+    int result = feed_open(&feed, bench, pipeline, singles ? 1 : piece, why);
+    if (result == 0) result = (singles ? singles_feed : busy_feed)(bench, &feed, why);
+    feed_close(&feed);
+    fault_t second;
+    if (engine_end(bench, pipeline, &second) < 0 && result == 0) result = fault_set(why, "%s", second.text);
+    return result;
+}
+
+static int recording_name(bench_t *bench, const char *pipeline, reader_t *reader, fault_t *why) {
+    reply_t reply = {0};
+    msg_recording_describe_t ask = {.has_pipeline = true, .pipeline = pipeline};
+    int result = 0;
+    if (client_ask(&bench->client, MSG_RECORDING_DESCRIBE, &ask, &reply) == STATUS_OK)
+        snprintf(reader->recording, sizeof reader->recording, "%s", ((const msg_recording_t *)reply.message)->recording);
+    else
+        result = engine_refused(&bench->client, why);
+    reply_fini(&reply);
+    return result;
+}
+
+/* ---- reading ---- */
+
+static void seen_add(seen_t *seen, size_t head, size_t body) {
+    if (seen->count + 2 > seen->room) {
+        seen->room = seen->room ? 2 * seen->room : 4096;
+        seen->sizes = realloc(seen->sizes, seen->room * sizeof *seen->sizes);
+        must(seen->sizes);
+    }
+    seen->sizes[seen->count++] = (uint32_t)head;
+    seen->sizes[seen->count++] = (uint32_t)body;
+}
+
+static void credit_return(reader_t *reader, int64_t replay, int64_t *owed) {
+    if (*owed < reader->credit / 4) return;
+    msg_replay_credit_t more = {.has_replay = true, .replay = replay, .has_bytes = true, .bytes = *owed};
+    if (channel_send(&reader->channel, MSG_REPLAY_CREDIT, &more, (bytes_t){0}, NULL)) *owed = 0;
+}
+
+/* Reads one replay to its end. With `sizes`, notes those of its frames. */
+static int replay_read(reader_t *reader, bool sizes, seen_t *seen, fault_t *why) {
+    reply_t reply = {0};
+    parcel_t parcel;
+    int64_t started = clock_ns(), owed = 0, count;
+    msg_replay_open_t ask = {.has_recording = true, .recording = reader->recording, .has_credit = true, .credit = reader->credit};
+    if (client_ask_on(&reader->client, &reader->channel, MSG_REPLAY_OPEN, &ask, reader->client.timeout_ms, &reply) != STATUS_OK)
+        return engine_refused(&reader->client, why);
+    int64_t replay = ((const msg_replay_t *)reply.message)->replay;
+    int result = 0;
+    parcel_init(&parcel);
+    for (bool more = true; more && result == 0;) {
+        bytes_t value;
+        if (channel_receive(&reader->channel, channel_clock() + REPLY_MS, &parcel) != RECEIVED) {
+            result = fault_set(why, "the engine has fallen silent in a replay");
+            break;
+        }
+        if (!wire_map_get(parcel.head, "event", &value)) continue;
+        if (sizes) seen_add(seen, parcel.head.size, parcel.body.size);
+        more = value.size != 4 || memcmp(value.data + 1, "end", 3) != 0;
+        if (parcel.body.data && wire_map_get(parcel.head, "count", &value) && wire_int(value, &count)) seen->elements += count;
+        owed += (int64_t)(parcel.head.size + parcel.body.size);
+        credit_return(reader, replay, &owed);
+    }
+    seen->seconds += (double)(clock_ns() - started) / 1e9;
+    parcel_fini(&parcel);
+    reply_fini(&reply);
+    return result;
+}
+
+static int raw_read(void *socket, const seen_t *like, double *ret_seconds, fault_t *why) {
+    zmq_msg_t frame;
+    int64_t started = clock_ns();
+    int result = zmq_send(socket, like->sizes, like->count * sizeof *like->sizes, 0) < 0 ? -1 : 0;
+    zmq_msg_init(&frame);
+    for (size_t i = 0; result == 0 && i < like->count; i += 2)
+        for (bool more = true; more && result == 0; more = zmq_msg_more(&frame) != 0)
+            if (zmq_msg_recv(&frame, socket, 0) < 0) result = -1;
+    zmq_msg_close(&frame);
+    *ret_seconds += (double)(clock_ns() - started) / 1e9;
+    return result < 0 ? fault_set(why, "a raw peer has fallen silent") : 0;
+}
+
+/* ---- measuring ---- */
+
+/* As many replays as fit the time. */
+static int round_measure(bench_t *bench, reader_t *reader, void *raw, const seen_t *like, double *ret_value, double *ret_peer, fault_t *why) {
+    seen_t seen = {0};
+    double seconds = 0;
+    int64_t times = 0;
+    while (seen.seconds < bench->seconds || times == 0) {
+        if (replay_read(reader, false, &seen, why) < 0 || raw_read(raw, like, &seconds, why) < 0) return -1;
+        times++;
+    }
+    *ret_value = (double)seen.elements / seen.seconds;
+    *ret_peer = (double)(like->elements * times) / seconds;
+    return 0;
+}
+
+static int rounds_measure(bench_t *bench, figure_t *figure, reader_t *reader, fault_t *why) {
+    seen_t like = {0};
+    peer_process_t peer = {0};
+    void *context = zmq_ctx_new(), *raw = NULL;
+    int result = replay_read(reader, true, &like, why);
+    int64_t bytes = 0;
+    for (size_t i = 0; i < like.count; i++) bytes += like.sizes[i];
+    int64_t depth = like.count ? 2 * reader->credit / (2 * bytes / (int64_t)like.count + 1) + 16 : 0;
+    if (result == 0) result = peer_start(&peer, "source", depth, why);
+    if (result == 0) raw = peer_connect(context, ZMQ_DEALER, peer.endpoints[0], depth);
+    for (int64_t i = 0; result == 0 && i < bench->rounds; i++) {
+        figure_progress(bench, figure->name, i);
+        result = round_measure(bench, reader, raw, &like, &figure->values[i], &figure->peers[i], why);
+    }
+    if (raw) zmq_close(raw);
+    peer_stop(&peer);
+    zmq_ctx_term(context);
+    free(like.sizes);
+    return result;
+}
+
+static int recording_measure(bench_t *bench, const char *name, const char *what, bool singles, fault_t *why) {
+    figure_t figure = {.name = name, .what = what, .unit = "elements/s", .peer = "raw ROUTER to DEALER",
+                       .per_unit = (double)bench->size / 1e6};
+    char pipeline[64];
+    reader_t reader = {.credit = 2 * bench->credit};
+    snprintf(pipeline, sizeof pipeline, "bench-replay-%d", (int)getpid());
+    int result = recording_make(bench, pipeline, singles, why);
+    if (result == 0) result = recording_name(bench, pipeline, &reader, why);
+    client_init(&reader.client);
+    reader.client.engine = bench->engine;
+    if (result == 0 && client_open_where(&reader.client, WHERE_TEST_STREAM, &reader.channel) != STATUS_OK)
+        result = engine_refused(&reader.client, why);
+    if (result == 0) result = rounds_measure(bench, &figure, &reader, why);
+    channel_close(&reader.channel);
+    client_fini(&reader.client);
+    fault_t second;
+    if (engine_forget(bench, pipeline, &second) < 0 && result == 0) result = fault_set(why, "%s", second.text);
+    if (result == 0) figure_print(bench, &figure);
+    return result;
+}
+
+int bench_replay(bench_t *bench, fault_t *why) {
+    if (recording_measure(bench, "replay.large", "records of a busy stream", false, why) < 0) return -1;
+    return recording_measure(bench, "replay.single", "a record for each element", true, why);
+}
