@@ -23,7 +23,7 @@ static int page_print(FILE *out, const char *name) {
 
 int main(int argc, char **argv) {
     if (argc != 2) {
-        fprintf(stderr, "usage: reprise-docs protocol|errors|options|counters|actors\n");
+        fprintf(stderr, "usage: reprise-docs protocol|errors|options|counters|sources|actors\n");
         return 2;
     }
     if (page_print(stdout, argv[1]) < 0) {

@@ -196,15 +196,19 @@ static const char protocol_notifications[] =
     "Topics: `job.state` `recording.invalidated` `recording.complete` `limit.reached` `pipeline.tracked` `pipeline.forgotten` "
     "`test_stream.started` `test_stream.stopped` `actor.failed` `actor.restarted` `worker.joined` `worker.lost`.\n";
 
-static void protocol_print(FILE *out) {
-    records_t records = {0};
-    fputs(protocol_intro, out);
+static void types_print(FILE *out) {
     fprintf(out, "\n## Types\n\n| type | what it takes |\n|---|---|\n");
     for (field_kind_t kind = 0; kind < TYPE_LIST; kind++) {
         fprintf(out, "| %s | ", field_kind_name(kind));
         cell_print(out, field_kind_doc(kind));
         fprintf(out, " |\n");
     }
+}
+
+static void protocol_print(FILE *out) {
+    records_t records = {0};
+    fputs(protocol_intro, out);
+    types_print(out);
     for (size_t i = 0; i < ENDPOINTS; i++) {
         endpoint_print(out, &endpoints[i], &records);
     }
@@ -290,11 +294,37 @@ static void counters_print(FILE *out) {
     }
 }
 
+/* The payloads are records like any other; their list says which source each is for. */
+#define FIELD(type, name, need, doc)
+#define RECORD(name, doc, ...) &record_class_##name,
+static const record_class_t *const source_payloads[] = {
+#include "sources.def"
+};
+#undef FIELD
+#undef RECORD
+
+static void sources_print(FILE *out) {
+    fprintf(out,
+            "# Sources inside the engine\n\n"
+            "A transform whose `urn` is one of these is run by the engine itself; its `payload` is a map of the fields below. An unknown\n"
+            "field is refused. `reprise:source:push:v1` takes any payload, or none: whoever attaches to the ingest endpoint, or uses\n"
+            "`push`, feeds it.\n");
+    for (size_t i = 0; i < sizeof source_payloads / sizeof *source_payloads; i++) {
+        fprintf(out, "\n## %s\n\n%s\n", source_payloads[i]->name, source_payloads[i]->doc);
+        fields_print(out, source_payloads[i]);
+    }
+    types_print(out);
+}
+
 int docs_print(FILE *out, const char *page) {
     static const struct {
         const char *name;
         void (*print)(FILE *out);
-    } pages[] = {{"protocol", protocol_print}, {"errors", errors_print}, {"options", options_print}, {"counters", counters_print}};
+    } pages[] = {{"protocol", protocol_print},
+                 {"errors", errors_print},
+                 {"options", options_print},
+                 {"counters", counters_print},
+                 {"sources", sources_print}};
     for (size_t i = 0; i < sizeof pages / sizeof *pages; i++) {
         if (strcmp(pages[i].name, page) == 0) {
             pages[i].print(out);
