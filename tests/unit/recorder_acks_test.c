@@ -56,17 +56,22 @@ static void sync_acknowledges_what_is_on_the_disk(void **state) {
     studio_t studio;
     (void)state;
     open_attached(&studio, DURABILITY_SYNC);
+    source_attach(&studio, "t", "j1", "b", "w");
     source_batch(&studio, "s", "a", 1, 3);
     assert_true(source_is_quiet(&studio, "s"));
     const stage_message_t *first = stage_take(studio.stage, "syncer", MSG_SYNC);
     source_batch(&studio, "s", "a", 2, 3); /* appended after that began */
     source_batch(&studio, "s", "a", 3, 3);
+    source_batch(&studio, "t", "b", 1, 3);
+    assert_true(source_is_quiet(&studio, "s") && source_is_quiet(&studio, "t"));
     assert_null(stage_take(studio.stage, "syncer", MSG_SYNC)); /* one in flight */
     stage_answer(studio.stage, first, &(msg_synced_t){.token = ((const msg_sync_t *)first->message)->token});
     stage_run(studio.stage);
     source_is_acked(&studio, "s", 1);
-    assert_int_equal(studio_sync(&studio), 1); /* one for both */
+    assert_true(source_is_quiet(&studio, "t"));
+    assert_int_equal(studio_sync(&studio), 1); /* one for all that wait */
     source_is_acked(&studio, "s", 3);
+    source_is_acked(&studio, "t", 1);
     source_batch(&studio, "s", "a", 3, 3);
     source_is_acked(&studio, "s", 3); /* is there already */
     studio_close(&studio);

@@ -155,6 +155,20 @@ static void batches_before_done_are_in_the_recording(void **state) {
     studio_close(&studio);
 }
 
+static void nothing_comes_after_the_end_of_its_stream(void **state) {
+    studio_t studio;
+    (void)state;
+    open_attached(&studio);
+    int64_t other = source_attach(&studio, "s", "j1", "aa", "v")->source;
+    stage_peer_request(studio.stage, source_named("s"), MSG_SOURCE_DONE, &(msg_source_done_t){.tag = "a"}, (bytes_t){0}, 2);
+    msg_source_batch_t batch = {.has_source = true, .source = other, .tag = "aa", .seq = 1};
+    stage_peer_send(studio.stage, source_named("s"), MSG_SOURCE_BATCH, &batch, stage_body(studio.stage, 2, 0, 5));
+    stage_run(studio.stage);
+    assert_int_equal(studio_job(&studio, "r1")->elements, 0);
+    assert_null(stage_take(studio.stage, "job_supervisor", MSG_SOURCE_FAILED));
+    studio_close(&studio);
+}
+
 static void a_source_that_cannot_go_on_fails_its_job(void **state) {
     studio_t studio;
     (void)state;
@@ -257,6 +271,7 @@ int main(void) {
         cmocka_unit_test(many_bytes_are_acknowledged_before_the_recorder_settles),
         cmocka_unit_test(a_finite_source_ends_for_all_its_producers),
         cmocka_unit_test(batches_before_done_are_in_the_recording),
+        cmocka_unit_test(nothing_comes_after_the_end_of_its_stream),
         cmocka_unit_test(a_source_that_cannot_go_on_fails_its_job),
         cmocka_unit_test(an_end_of_something_unknown_is_to_be_tried_again),
         cmocka_unit_test(an_idle_source_is_pinged_and_a_silent_one_let_go),
