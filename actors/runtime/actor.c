@@ -127,7 +127,6 @@ void actor_loaded(actor_t *me) {
 void actor_fail(actor_t *me, const fault_t *why, ticket_t killer) {
     bool starting = me->phase == PHASE_LOADING;
     me->phase = PHASE_FAILED;
-    actor_count(me, COUNTER_ACTOR_FAILURES, 1);
     asks_forget(&me->asks);
     timers_clear(&me->timers);
     me->watches = 0;

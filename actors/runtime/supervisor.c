@@ -221,6 +221,7 @@ static int on_failed(void *state, const envelope_t *in, fault_t *why) {
     if (!child || s->stopping) return 0;
     actor_cancel(s->me, &child->timer);
     child->state = CHILD_FAILED;
+    actor_count(s->me, COUNTER_ACTOR_FAILURES, 1); /* here, because a source that is gone is asked no more */
     snprintf(child->last_error, sizeof child->last_error, "%s", m->why);
     fprintf(stderr, "reprised: %s failed: %s\n", child->name, m->why);
     notify(s, "actor.failed", child, m->why);
@@ -422,7 +423,7 @@ static int on_counted(void *state, const answer_t *answer, uint64_t context, fau
     return 0;
 }
 
-/* Asks every child what it has counted; one that does not answer in time is left out. */
+/* Asks every child and itself what it has counted; one that does not answer in time is left out. */
 static int start_counting(supervisor_t *s, ticket_t ticket, bool states) {
     size_t index = 0;
     while (index < sizeof s->countings / sizeof s->countings[0] && s->countings[index].used) index++;
@@ -431,9 +432,10 @@ static int start_counting(supervisor_t *s, ticket_t ticket, bool states) {
         return 0;
     }
     counting_t *counting = &s->countings[index];
-    *counting = (counting_t){.ticket = ticket, .used = true, .states = states, .waiting = s->count};
+    *counting = (counting_t){.ticket = ticket, .used = true, .states = states, .waiting = s->count + 1};
     counting->timer = actor_after(s->me, COUNT_TIMEOUT_US, on_counting_timeout, index);
     static const msg_actor_count_t ask;
+    actor_ask(s->me, supervisor_class.name, MSG_ACTOR_COUNT, &ask, on_counted, (uint64_t)index << 32);
     for (size_t i = 0; i < s->count; i++)
         actor_ask(s->me, s->children[i]->name, MSG_ACTOR_COUNT, &ask, on_counted, (uint64_t)index << 32 | s->children[i]->id);
     return 0;
