@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 import msgpack
@@ -188,11 +189,102 @@ def batches(count, size, start=0, origin=1700000000000000):
     return [elements[first:first + size] for first in range(0, count, size)]
 
 
-def subscriber(engine, *topics):
-    """A SUB socket that is known to be subscribed: what happens from now on is received."""
+class Producer:
+    """Feeds numbered elements over the ingest protocol through whatever befalls the engine, and knows what was acknowledged."""
+
+    def __init__(self, engine, name, tag="Read", producer="producer", size=10, silence_s=4):
+        self.connection = engine.connect("ingest")
+        self.about = {"pipeline": name, "tag": tag, "producer": producer}
+        self.tag, self.name, self.size, self.silence_s = tag, producer, size, silence_s
+        self.attached = self.stopped = None
+        self.acked = 0  # batches
+        self.sent = 0
+
+    def body(self, seq):
+        first = (seq - 1) * self.size
+        return [[1700000000000000 + number, f"{self.name} {number}".encode()] for number in range(first, first + self.size)]
+
+    def expected(self, batches):
+        """The elements of so many batches, as a replay shows them."""
+        return [[self.tag, *element] for seq in range(1, batches + 1) for element in self.body(seq)]
+
+    def attach(self):
+        """Asks until it is attached: an engine that starts, or an actor that does, has no answer yet."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            try:
+                self.attached = self.connection.ask("source.attach", timeout_s=2, **self.about)
+                self.sent = self.attached["next_seq"] - 1
+                assert self.sent >= self.acked, f"{self.acked} batches were acknowledged, and the engine has {self.sent}"
+                self.acked = self.sent
+                return
+            except TimeoutError:
+                pass
+            except Refused as refusal:
+                if not refusal.error.get("retry"):
+                    raise
+        raise AssertionError(f"{self.about} cannot attach")
+
+    def send(self):
+        self.sent += 1
+        self.connection.send("source.batch", msgpack.packb(self.body(self.sent)), source=self.attached["source"], tag=self.tag, seq=self.sent)
+
+    def hear(self, timeout_s):
+        """Takes what the engine says, for so long at most. Silence means that it does not know this producer any more."""
+        try:
+            message, _, _ = self.connection.receive(timeout_s)
+        except TimeoutError:
+            self.attached = self.attached if timeout_s < self.silence_s else None
+            return
+        if message.get("source") != self.attached["source"]:
+            return
+        if message["op"] == "source.ack":
+            self.acked = max(self.acked, message["seq"])
+        elif message["op"] == "source.stop":
+            self.stopped = message
+            self.acked = max(self.acked, message.get("seq", 0) if message.get("accepted", 0) == self.size else 0)
+        elif message["error"].get("retry"):
+            self.attached = None
+        else:
+            raise Refused(message["error"])
+
+    def push(self, batches, window=8):
+        """Sends until so many batches are acknowledged, or the job takes no more."""
+        while self.acked < batches and not self.stopped:
+            if not self.attached:
+                self.attach()
+            while self.sent < min(batches, self.acked + window):
+                self.send()
+            if self.acked < batches:
+                self.hear(self.silence_s)
+
+    def done(self):
+        while True:
+            try:
+                self.attached or self.attach()
+                return self.connection.ask("source.done", timeout_s=self.silence_s, source=self.attached["source"], tag=self.tag)
+            except TimeoutError:
+                self.attached = None
+            except Refused as refusal:
+                if not refusal.error.get("retry"):
+                    raise
+                self.attached = None
+
+    def close(self):
+        self.connection.socket.close()
+
+
+def subscriber(engine):
+    """A SUB socket that gets all notifications from now on: it was seen to get some."""
     sub = zmq.Context.instance().socket(zmq.SUB)
     sub.setsockopt(zmq.LINGER, 0)
     sub.connect(engine.endpoints["notifications"])
-    for topic in topics or ("",):
-        sub.setsockopt_string(zmq.SUBSCRIBE, topic)
+    sub.setsockopt(zmq.SUBSCRIBE, b"")
+    deadline = time.monotonic() + PATIENCE
+    while not sub.poll(20):
+        assert time.monotonic() < deadline, "no notification arrives"
+        engine.ask("pipeline.track", pipeline=pipeline("probe"))
+        engine.ask("pipeline.forget", pipeline="probe")
+    while sub.poll(20):
+        sub.recv_multipart()
     return sub

@@ -1,0 +1,160 @@
+"""Each actor is told to fail while a run is under way: it is restarted, and the run goes on as if nothing had happened."""
+import time
+import unittest
+
+import msgpack
+
+from engine import GENERATOR, PATIENCE, PUSH, Engine, Producer, Refused, pipeline, source, subscriber
+
+BATCHES = 400
+
+
+class Chaos(unittest.TestCase):
+    def start(self, *flags):
+        self.engine = Engine("--chaos", *flags)
+        self.addCleanup(self.engine.remove)
+        self.notices = subscriber(self.engine)
+        self.addCleanup(self.notices.close)
+
+    def begin(self, name, **limits):
+        """A run whose one source is pushed to, and whose other one produces by itself."""
+        sources = [source("Read", PUSH), source("Numbers", GENERATOR, {"rate": 2000})]
+        return self.engine.run(pipeline(name, *sources), **({"limits": limits} if limits else {}))
+
+    def bring_down(self, actor):
+        """Has an actor fail, and waits until it is back."""
+        before = self.actors()[actor]["restarts"]
+        self.engine.ask("chaos.fail", actor=actor)
+        self.until(lambda: (self.actors()[actor]["restarts"], self.actors()[actor]["state"]) == (before + 1, "running"))
+
+    def until(self, condition):
+        """Looks again whenever something was published, and now and then."""
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            self.assertLess(time.monotonic(), deadline, "this takes too long")
+            if self.notices.poll(100):
+                self.notices.recv_multipart()
+
+    def actors(self):
+        return {one["name"]: one for one in self.engine.ask("engine.actors")["actors"]}
+
+    def producer(self, name):
+        producer = Producer(self.engine, name)
+        self.addCleanup(producer.close)
+        return producer
+
+    def check(self, name, producer, batches):
+        """Everything that was acknowledged is there once, in its order; the generator has no hole; the recording is sound."""
+        elements = self.engine.elements(pipeline=name)
+        self.assertEqual([one for one in elements if one[0] == "Read"], producer.expected(batches))
+        times = [time for tag, time, _ in elements if tag == "Numbers"]
+        self.assertEqual({later - sooner for sooner, later in zip(times, times[1:])} - {500}, set())
+        recording = self.engine.ask("recording.describe", pipeline=name)
+        self.assertTrue(self.engine.ask("recording.verify", recording=recording["recording"])["intact"])
+        self.assertEqual(self.engine.replay(pipeline=name)[-1][0]["digest"], recording["digest"])
+        return recording
+
+    def test_a_run_goes_on_through_the_failure_of_each_actor(self):
+        self.start()
+        job = self.begin("clicks")["job"]
+        producer = self.producer("clicks")
+        actors = list(self.actors())
+        self.assertIn("recorder", actors)
+        self.assertEqual(len([name for name in actors if name.startswith("source_")]), 1)
+        for number, actor in enumerate(actors, 1):
+            with self.subTest(actor=actor):
+                producer.push(number * 20)
+                producer.attached or producer.attach()
+                for _ in range(5):
+                    producer.send()  # these are under way when it fails
+                self.bring_down(actor)
+                self.assertTrue(self.engine.ask("job.describe", job=job)["is_running"])
+        producer.push(BATCHES)
+        self.engine.ask("job.cancel", job=job)
+        self.engine.wait("clicks")
+        recording = self.check("clicks", producer, BATCHES)
+        self.assertGreater({one["tag"]: one["elements"] for one in recording["tags"]}["Numbers"], 10)
+        self.assertEqual({name: one["restarts"] for name, one in self.actors().items()}, dict.fromkeys(list(self.actors()), 1))
+        self.assertEqual((self.engine.counter("actor_failures"), self.engine.counter("actor_restarts")), (len(actors), len(actors)))
+        self.assertEqual(self.engine.stop(), 0)
+
+    def test_a_count_stays_exact_when_those_who_count_fail(self):
+        self.start()
+        job = self.begin("counted", count=6000)["job"]
+        producer = self.producer("counted")
+        for number, actor in enumerate(["recorder", "limiter", "job_supervisor", "recorder", "catalog", "limiter"], 1):
+            producer.push(number * 20)
+            self.bring_down(actor)
+        producer.push(100000)
+        self.assertEqual(producer.stopped["reason"], "count")
+        job = self.engine.wait("counted")
+        self.assertEqual((job["elements"], job["state"], job["stop_reason"]), (6000, "CANCELLED", "count"))
+        recording = self.engine.ask("recording.describe", pipeline="counted")
+        pushed = {one["tag"]: one["elements"] for one in recording["tags"]}["Read"]
+        elements = [one for one in self.engine.elements(pipeline="counted") if one[0] == "Read"]
+        self.assertEqual(elements, producer.expected(pushed // 10 + 1)[:pushed])
+        self.assertGreaterEqual(pushed, producer.acked * 10)
+
+    def test_a_replay_that_is_under_way_is_opened_again_where_it_was(self):
+        self.start()
+        self.engine.run(pipeline("numbers", source("Read", GENERATOR, {"rate": 0, "size": 1000})), limits={"count": 20000})
+        self.engine.wait("numbers")
+        with self.engine.connect("test_stream") as stream:
+            stream.ask("replay.open", pipeline="numbers", credit=10000)
+            seen = []
+            while len(seen) < 10:
+                _, elements, _ = stream.receive()
+                seen += elements or []
+            self.bring_down("test_stream_server")
+            with self.assertRaises(Refused) as caught:
+                stream.ask("replay.pause", replay=1)
+            self.assertEqual((caught.exception.error["code"], caught.exception.error["retry"]), ("not_found", True))
+        rest = [one[1:] for one in self.engine.elements(pipeline="numbers", **{"from": {"element": len(seen)}})]
+        self.assertEqual(seen + rest, [one[1:] for one in self.engine.elements(pipeline="numbers")])
+
+    def test_each_push_is_answered_once_while_the_recorder_fails(self):
+        self.start("--durability", "sync")
+        self.begin("pushed")
+        with self.engine.connect("commands") as commands:
+            pushes = 200
+            for number in range(pushes):
+                commands.send("push", msgpack.packb([[number, b"%d" % number]]), id=number, pipeline="pushed", tag="Read")
+                if number in (50, 100, 150):
+                    self.engine.ask("chaos.fail", actor="recorder")
+            answers = [commands.receive(PATIENCE)[0] for _ in range(pushes)]
+        self.assertEqual(sorted(answer["id"] for answer in answers), list(range(pushes)))
+        accepted = [answer["id"] for answer in answers if answer["ok"]]
+        self.assertEqual({answer["error"]["code"] for answer in answers if not answer["ok"]} - {"unavailable"}, set())
+        self.engine.ask("job.cancel", pipeline="pushed")
+        self.engine.wait("pushed")
+        recorded = [one[1] for one in self.engine.elements(pipeline="pushed") if one[0] == "Read"]
+        self.assertEqual(len(recorded), len(set(recorded)))
+        self.assertEqual(set(accepted) - set(recorded), set())
+
+    def test_an_actor_that_fails_again_and_again_ends_the_engine_and_a_new_one_goes_on(self):
+        self.start()
+        job = self.begin("clicks")["job"]
+        producer = self.producer("clicks")
+        producer.push(20)
+        for _ in range(5):
+            self.bring_down("recorder")
+        self.engine.ask("chaos.fail", actor="recorder")
+        self.assertEqual(self.engine.ended(), 1)
+        self.assertIn("gives up: recorder: told to fail", self.engine.said())
+        self.engine.start()
+        self.assertTrue(self.engine.ask("job.describe", job=job)["is_running"])
+        producer.push(40)
+        self.engine.ask("job.cancel", job=job)
+        self.engine.wait("clicks")
+        self.check("clicks", producer, 40)
+
+    def test_without_the_flag_there_is_no_such_operation(self):
+        self.engine = Engine()
+        self.addCleanup(self.engine.remove)
+        with self.assertRaises(Refused) as caught:
+            self.engine.ask("chaos.fail", actor="recorder")
+        self.assertEqual(caught.exception.error["code"], "unknown_op")
+
+
+if __name__ == "__main__":
+    unittest.main()
