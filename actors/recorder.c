@@ -1,8 +1,9 @@
-/* The recorder owns the recordings. Sources send it their elements; it checks them, appends what the job's budget allows, and acknowledges what
- * was appended. It takes nothing before a budget is set and nothing after it is spent, so that no limit is ever passed by a single element.
+/* The recorder owns the recordings. Sources send it their elements; it checks them, appends what the job's budget allows, and acknowledges
+ * what was appended. It takes nothing before a budget is set and nothing after it is spent, so that no limit is ever passed by a single
+ * element.
  *
- * What it knows, it can read again from the disk: who has sent how much, and from where to go on, stands in the same records as the elements.
- * Only who is connected is lost with its state; those are told to attach again by the answer to their next batch. */
+ * What it knows, it can read again from the disk: who has sent how much, and from where to go on, stands in the same records as the
+ * elements. Only who is connected is lost with its state; those are told to attach again by the answer to their next batch. */
 #include "recorder.h"
 
 #include <stdlib.h>
@@ -120,8 +121,12 @@ static int on_create(void *state, const envelope_t *in, fault_t *why) {
     }
     if (!recording) {
         msg_manifest_t manifest = {.format = MANIFEST_FORMAT};
-        manifest.recording = (msg_recording_job_t){.recording = m->recording, .job = m->job, .pipeline = m->pipeline, .state = "STARTING",
-                                                   .limits = m->limits, .created = actor_now(self->me)};
+        manifest.recording = (msg_recording_job_t){.recording = m->recording,
+                                                   .job = m->job,
+                                                   .pipeline = m->pipeline,
+                                                   .state = "STARTING",
+                                                   .limits = m->limits,
+                                                   .created = actor_now(self->me)};
         manifest.recording.streams.count = m->streams.count;
         manifest.recording.streams.items = m->streams.items;
         char folder[sizeof recording->folder];
@@ -376,23 +381,24 @@ const actor_class_t recorder_class = {
     .doc = "Owns the recordings: checks and appends what sources send, within each job's budget, and acknowledges it.",
     .create = recorder_create,
     .destroy = recorder_destroy,
-    .takes = {
-        [MSG_SOURCE_ATTACH] = ingest_attach,
-        [MSG_SOURCE_BATCH] = ingest_batch,
-        [MSG_SOURCE_DONE] = ingest_done,
-        [MSG_SOURCE_FAIL] = ingest_fail,
-        [MSG_PONG] = ingest_pong,
-        [MSG_RECORDING_CREATE] = on_create,
-        [MSG_BUDGET_SET] = on_budget,
-        [MSG_RECORDING_FINISH] = on_finish,
-        [MSG_RECORDING_DROP] = on_drop,
-        [MSG_RECORDING_JOBS_ASK] = on_jobs,
-        [MSG_RECORDING_LIST] = on_list,
-        [MSG_RECORDING_DESCRIBE] = on_describe,
-        [MSG_RECORDING_KEEP] = on_keep,
-        [MSG_RECORDING_LOCATE] = on_locate,
-        [MSG_OPTIONS_CHANGED] = on_options_changed,
-    },
+    .takes =
+        {
+            [MSG_SOURCE_ATTACH] = ingest_attach,
+            [MSG_SOURCE_BATCH] = ingest_batch,
+            [MSG_SOURCE_DONE] = ingest_done,
+            [MSG_SOURCE_FAIL] = ingest_fail,
+            [MSG_PONG] = ingest_pong,
+            [MSG_RECORDING_CREATE] = on_create,
+            [MSG_BUDGET_SET] = on_budget,
+            [MSG_RECORDING_FINISH] = on_finish,
+            [MSG_RECORDING_DROP] = on_drop,
+            [MSG_RECORDING_JOBS_ASK] = on_jobs,
+            [MSG_RECORDING_LIST] = on_list,
+            [MSG_RECORDING_DESCRIBE] = on_describe,
+            [MSG_RECORDING_KEEP] = on_keep,
+            [MSG_RECORDING_LOCATE] = on_locate,
+            [MSG_OPTIONS_CHANGED] = on_options_changed,
+        },
     .sends = {MSG_OPTIONS_GET, MSG_PIPELINE_TAGS_ASK, MSG_PIPELINE_DEFINE, MSG_SYNC, MSG_BUDGET_SPENT, MSG_RECORDER_RECOVERED,
               MSG_SOURCE_JOINED, MSG_SOURCE_ENDED, MSG_SOURCE_FAILED, MSG_RECORDING_GREW, MSG_RECORDING_DROPPED, MSG_SOURCE_ACK,
               MSG_SOURCE_NACK, MSG_SOURCE_STOP, MSG_PING, MSG_NONE},

@@ -1,14 +1,15 @@
-/* Acknowledgements and what they wait for. Without `sync` they follow the append, many batches in one; with it they wait for an fdatasync that
- * began after the append, one for all that wait. The syncer is asked and answers later, so the disk never stands in the way of appending. */
+/* Acknowledgements and what they wait for. Without `sync` they follow the append, many batches in one; with it they wait for an fdatasync
+ * that began after the append, one for all that wait. The syncer is asked and answers later, so the disk never stands in the way of
+ * appending. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "recorder_state.h"
 
 enum {
-    INTERVAL_US = 100 * 1000,              /* `interval`: on the disk at most this long after an append */
-    RETRY_US = 5 * 1000,                   /* a peer that reads too slowly is tried again */
-    UNSYNCED_MAX = 64 * 1024 * 1024,       /* with this much not on the disk yet, senders wait for it */
+    INTERVAL_US = 100 * 1000,        /* `interval`: on the disk at most this long after an append */
+    RETRY_US = 5 * 1000,             /* a peer that reads too slowly is tried again */
+    UNSYNCED_MAX = 64 * 1024 * 1024, /* with this much not on the disk yet, senders wait for it */
 };
 
 void acks_due(recorder_t *self, attachment_t *attachment) {

@@ -1,5 +1,5 @@
-/* How a recording is written out, told of, and ended. The end comes in the order in which a crash does least harm: the closing record first,
- * with `sync` the disk next, then the manifest, and only then is anybody told. */
+/* How a recording is written out, told of, and ended. The end comes in the order in which a crash does least harm: the closing record
+ * first, with `sync` the disk next, then the manifest, and only then is anybody told. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,11 +22,13 @@ void recording_note_spent(recorder_t *self, recording_t *recording) {
 
 void recording_tell_followers(recorder_t *self, recording_t *recording) {
     const journal_totals_t *totals = journal_totals(recording->reel->journal);
-    msg_recording_grew_t grew = {.recording = recording_job(recording)->recording, .segment = (int64_t)totals->segment,
-                                 .length = (int64_t)totals->length, .records = (int64_t)totals->records,
-                                 .elements = (int64_t)totals->elements, .growing = !recording_has_ended(recording)};
-    for (size_t i = 0; i < recording->followers_count; i++)
-        actor_tell(self->me, recording->followers[i], MSG_RECORDING_GREW, &grew);
+    msg_recording_grew_t grew = {.recording = recording_job(recording)->recording,
+                                 .segment = (int64_t)totals->segment,
+                                 .length = (int64_t)totals->length,
+                                 .records = (int64_t)totals->records,
+                                 .elements = (int64_t)totals->elements,
+                                 .growing = !recording_has_ended(recording)};
+    for (size_t i = 0; i < recording->followers_count; i++) actor_tell(self->me, recording->followers[i], MSG_RECORDING_GREW, &grew);
 }
 
 /* Counts what was appended since the last time; false: nothing was. */

@@ -1,5 +1,5 @@
-/* Who feeds, and what they send. A batch is found by its connection and its number in a few comparisons: this is the path that every element
- * takes. What a batch costs beyond that is the reel's. */
+/* Who feeds, and what they send. A batch is found by its connection and its number in a few comparisons: this is the path that every
+ * element takes. What a batch costs beyond that is the reel's. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,7 +57,8 @@ void attachment_remove(recorder_t *self, attachment_t **attachment) {
     LIST_REMOVE(old, of_connection);
     LIST_REMOVE(old, of_recording);
     if (old->due) LIST_REMOVE(old, due_link);
-    if (old->done) actor_refuse(self->me, old->done, ERROR_INTERNAL, NULL, "the recording of `%s` failed before its end was safe", old->tag);
+    if (old->done)
+        actor_refuse(self->me, old->done, ERROR_INTERNAL, NULL, "the recording of `%s` failed before its end was safe", old->tag);
     reel_detach(old->recording->reel, old->producer);
     free(old->tag);
     free(old);
@@ -81,9 +82,16 @@ void connection_remove(recorder_t *self, connection_t **connection) {
 void attachment_stop(recorder_t *self, attachment_t *attachment, const char *reason) {
     const reel_producer_t *producer = attachment->producer;
     bool known = producer->seq > 0 && producer->accepted >= 0;
-    msg_source_stop_t stop = {.has_source = true, .source = attachment->source, .has_job = true,
-                              .job = recording_job(attachment->recording)->job, .tag = attachment->tag, .reason = reason,
-                              .has_seq = known, .seq = (int64_t)producer->seq, .has_accepted = known, .accepted = producer->accepted};
+    msg_source_stop_t stop = {.has_source = true,
+                              .source = attachment->source,
+                              .has_job = true,
+                              .job = recording_job(attachment->recording)->job,
+                              .tag = attachment->tag,
+                              .reason = reason,
+                              .has_seq = known,
+                              .seq = (int64_t)producer->seq,
+                              .has_accepted = known,
+                              .accepted = producer->accepted};
     connection_send(self, attachment->connection, MSG_SOURCE_STOP, &stop);
     if (attachment->done) actor_answer(self->me, attachment->done, NULL);
     attachment->done = 0;
@@ -124,7 +132,8 @@ static attachment_t *attachment_find(recorder_t *self, const peer_t *peer, bool 
 static refusal_t unknown_attachment(bool has_source, int64_t source, const char *tag) {
     refusal_t no;
     if (has_source)
-        refuse(&no, ERROR_NOT_FOUND, "source", "source %lld of `%s` is not attached on this connection: attach again", (long long)source, tag);
+        refuse(&no, ERROR_NOT_FOUND, "source", "source %lld of `%s` is not attached on this connection: attach again", (long long)source,
+               tag);
     else
         refuse(&no, ERROR_NOT_FOUND, "tag", "this connection has not exactly one attachment of `%s`: attach again, or name `source`", tag);
     no.retry = true;
@@ -169,8 +178,11 @@ int ingest_pong(void *state, const envelope_t *in, fault_t *why) {
 
 static void batch_nack(recorder_t *self, const envelope_t *in, const attachment_t *attachment, const refusal_t *no) {
     const msg_source_batch_t *m = in->message;
-    msg_source_nack_t nack = {.has_source = attachment || m->has_source, .source = attachment ? attachment->source : m->source,
-                              .tag = m->tag, .seq = m->seq, .error = {.code = error_name(no->code), .message = no->message}};
+    msg_source_nack_t nack = {.has_source = attachment || m->has_source,
+                              .source = attachment ? attachment->source : m->source,
+                              .tag = m->tag,
+                              .seq = m->seq,
+                              .error = {.code = error_name(no->code), .message = no->message}};
     nack.error.field = no->field;
     nack.error.has_field = no->field[0] != 0;
     nack.error.retry = nack.error.has_retry = no->retry;
@@ -190,7 +202,8 @@ static bool batch_is_next(recorder_t *self, const envelope_t *in, attachment_t *
         return false;
     }
     refusal_t no;
-    refuse(&no, ERROR_CONFLICT, "seq", "batch %lld of `%s` does not follow batch %llu", (long long)m->seq, m->tag, (unsigned long long)last);
+    refuse(&no, ERROR_CONFLICT, "seq", "batch %lld of `%s` does not follow batch %llu", (long long)m->seq, m->tag,
+           (unsigned long long)last);
     no.expected = (int64_t)last + 1;
     batch_nack(self, in, attachment, &no);
     return false;
@@ -203,8 +216,8 @@ static bool batch_is_good(recorder_t *self, const envelope_t *in, attachment_t *
     if (!in->body) {
         refuse(&no, ERROR_BAD_REQUEST, "body", "`source.batch`: a second frame with the elements is needed");
     } else if (strcmp(m->tag, attachment->tag) != 0) {
-        refuse(&no, ERROR_BAD_REQUEST, "tag", "source %lld was attached as `%s`, not as `%s`", (long long)attachment->source, attachment->tag,
-               m->tag);
+        refuse(&no, ERROR_BAD_REQUEST, "tag", "source %lld was attached as `%s`, not as `%s`", (long long)attachment->source,
+               attachment->tag, m->tag);
     } else if (m->has_cursor && m->cursor.size > CURSOR_MAX) {
         refuse(&no, ERROR_TOO_LARGE, "cursor", "`source.batch`: a cursor of %zu bytes is longer than %d", m->cursor.size, CURSOR_MAX);
     } else {
@@ -307,7 +320,8 @@ int ingest_fail(void *state, const envelope_t *in, fault_t *why) {
     }
     char *message = NULL;
     must(asprintf(&message, "`%s`: %s", m->tag, m->message) >= 0);
-    actor_tell(self->me, "job_supervisor", MSG_SOURCE_FAILED, &(msg_source_failed_t){.job = recording_job(recording)->job, .message = message});
+    actor_tell(self->me, "job_supervisor", MSG_SOURCE_FAILED,
+               &(msg_source_failed_t){.job = recording_job(recording)->job, .message = message});
     free(message);
     actor_answer(self->me, in->ticket, NULL);
     return 0;

@@ -1,5 +1,5 @@
-/* How a source gets in: its tag is looked up, its job is told, and it waits until the job has a budget. The tags that count are those of the
- * pipeline's current definition; a source that the engine itself started names its job, and the tag it had then. */
+/* How a source gets in: its tag is looked up, its job is told, and it waits until the job has a budget. The tags that count are those of
+ * the pipeline's current definition; a source that the engine itself started names its job, and the tag it had then. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,9 +50,12 @@ void joins_refuse(recorder_t *self, recording_t *recording) {
 
 static void join_answer(recorder_t *self, attachment_t *attachment, ticket_t ticket) {
     bytes_t cursor = reel_cursor(attachment->recording->reel, attachment->producer);
-    msg_source_attached_t attached = {.source = attachment->source, .job = recording_job(attachment->recording)->job,
-                                      .next_seq = (int64_t)attachment->producer->seq + 1, .has_cursor = cursor.size > 0,
-                                      .cursor = cursor, .credit = RECORDER_CREDIT};
+    msg_source_attached_t attached = {.source = attachment->source,
+                                      .job = recording_job(attachment->recording)->job,
+                                      .next_seq = (int64_t)attachment->producer->seq + 1,
+                                      .has_cursor = cursor.size > 0,
+                                      .cursor = cursor,
+                                      .credit = RECORDER_CREDIT};
     actor_answer(self->me, ticket, &attached);
 }
 
@@ -67,7 +70,7 @@ static void join_supersede(recorder_t *self, recording_t *recording, const reel_
 
 /* Lets a source in: it goes on from what is in the journal. */
 static void join_attach(recorder_t *self, recording_t *recording, uint32_t stream, const char *tag, const char *name, const peer_t *peer,
-                   ticket_t ticket) {
+                        ticket_t ticket) {
     char own[64];
     int64_t source = ++self->last_source;
     snprintf(own, sizeof own, "~%lld-%lld", (long long)actor_config(self->me)->started, (long long)source);

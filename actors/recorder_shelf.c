@@ -1,6 +1,6 @@
-/* The recordings on the disk, those being written among them. What is said of one comes from its manifest; of one that is being written, its
- * totals come from its journal. The folder is read once, when the recorder starts: what a process or an earlier state left unfinished is
- * opened again, and what cannot be trusted any more is closed as failed, never passed over. */
+/* The recordings on the disk, those being written among them. What is said of one comes from its manifest; of one that is being written,
+ * its totals come from its journal. The folder is read once, when the recorder starts: what a process or an earlier state left unfinished
+ * is opened again, and what cannot be trusted any more is closed as failed, never passed over. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -136,9 +136,19 @@ msg_recording_t recording_description(const recording_t *recording, msgpack_zone
     const char **signature = zone_array(zone, streams, sizeof *signature);
     msg_recorded_tag_t *items = zone_array(zone, tags, sizeof *items);
     msg_recording_t out = {
-        .recording = job.recording, .pipeline = job.pipeline, .job = job.job, .signature = {streams, signature}, .state = job.state,
-        .size = job.bytes, .elements = job.elements, .start = job.has_started ? job.started : job.created, .has_end = job.has_ended,
-        .end = job.ended, .has_digest = manifest->has_digest, .digest = manifest->digest, .kept = job.kept,
+        .recording = job.recording,
+        .pipeline = job.pipeline,
+        .job = job.job,
+        .signature = {streams, signature},
+        .state = job.state,
+        .size = job.bytes,
+        .elements = job.elements,
+        .start = job.has_started ? job.started : job.created,
+        .has_end = job.has_ended,
+        .end = job.ended,
+        .has_digest = manifest->has_digest,
+        .digest = manifest->digest,
+        .kept = job.kept,
     };
     out.tags.items = items;
     for (size_t i = 0; i < streams; i++) {
@@ -146,9 +156,12 @@ msg_recording_t recording_description(const recording_t *recording, msgpack_zone
         const msg_stream_total_t *total = recording_total(recording, i);
         signature[i] = stream->signature;
         for (size_t t = 0; t < stream->tags.count; t++)
-            items[out.tags.count++] = (msg_recorded_tag_t){.tag = stream->tags.items[t], .signature = stream->signature,
-                                                          .elements = total->elements, .bytes = total->bytes,
-                                                          .has_watermark = total->has_watermark, .watermark = total->watermark};
+            items[out.tags.count++] = (msg_recorded_tag_t){.tag = stream->tags.items[t],
+                                                           .signature = stream->signature,
+                                                           .elements = total->elements,
+                                                           .bytes = total->bytes,
+                                                           .has_watermark = total->has_watermark,
+                                                           .watermark = total->watermark};
     }
     qsort(signature, streams, sizeof *signature, text_order);
     size_t gaps = manifest->gaps.count;
@@ -163,8 +176,14 @@ msg_recording_place_t recording_place(const recording_t *recording, msgpack_zone
     const msg_manifest_t *manifest = recording_manifest(recording);
     msg_recording_job_t job = recording_report(recording, zone);
     msg_recording_place_t place = {
-        .recording = job.recording, .pipeline = job.pipeline, .folder = recording->folder, .start = job.has_started ? job.started : job.created,
-        .growing = !recording_has_ended(recording), .segment = manifest->segment, .length = manifest->length, .records = manifest->records,
+        .recording = job.recording,
+        .pipeline = job.pipeline,
+        .folder = recording->folder,
+        .start = job.has_started ? job.started : job.created,
+        .growing = !recording_has_ended(recording),
+        .segment = manifest->segment,
+        .length = manifest->length,
+        .records = manifest->records,
         .elements = job.elements,
     };
     place.streams.count = job.streams.count;
@@ -227,8 +246,14 @@ static void shelf_keep(recording_t *recording, const msg_manifest_t *manifest) {
 /* A recording that cannot be read stays where it is, and says why. */
 static void shelf_keep_unreadable(recorder_t *self, recording_t *recording, const char *id, const fault_t *problem) {
     msg_manifest_t manifest = {.format = MANIFEST_FORMAT,
-                               .recording = {.recording = id, .job = id, .pipeline = "?", .state = "FAILED", .has_stop_reason = true,
-                                             .stop_reason = "error", .has_error = true, .error = problem->text,
+                               .recording = {.recording = id,
+                                             .job = id,
+                                             .pipeline = "?",
+                                             .state = "FAILED",
+                                             .has_stop_reason = true,
+                                             .stop_reason = "error",
+                                             .has_error = true,
+                                             .error = problem->text,
                                              .created = actor_now(self->me)}};
     manifest.recording.limits = (msg_limits_t){.duration_ms = LIMIT_NONE, .bytes = LIMIT_NONE, .count = LIMIT_NONE};
     shelf_measure(recording, &manifest);
@@ -236,7 +261,8 @@ static void shelf_keep_unreadable(recorder_t *self, recording_t *recording, cons
 }
 
 /* Damage: nothing is appended to it any more, and its job has failed. */
-static int shelf_keep_damaged(recorder_t *self, recording_t *recording, const msg_manifest_t *before, const fault_t *problem, fault_t *why) {
+static int shelf_keep_damaged(recorder_t *self, recording_t *recording, const msg_manifest_t *before, const fault_t *problem,
+                              fault_t *why) {
     msg_manifest_t manifest = *before;
     msg_recording_job_t *job = &manifest.recording;
     job->state = "FAILED";
@@ -316,7 +342,6 @@ int shelf_load(recorder_t *self, fault_t *why) {
     if (folder_recordings(actor_config(self->me)->data, &ids, why) < 0) return -1;
     for (size_t i = 0; i < ids.count && result == 0; i++) result = shelf_load_one(self, ids.items[i], why);
     folder_free(&ids);
-    if (result == 0 && self->recordings_count > 0)
-        qsort(self->recordings, self->recordings_count, sizeof(recording_t *), recording_order);
+    if (result == 0 && self->recordings_count > 0) qsort(self->recordings, self->recordings_count, sizeof(recording_t *), recording_order);
     return result;
 }

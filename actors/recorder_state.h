@@ -22,27 +22,27 @@ typedef struct finish {
 } finish_t;
 
 typedef struct recording {
-    LIST_ENTRY(recording) writing;   /* among those that have a reel */
+    LIST_ENTRY(recording) writing; /* among those that have a reel */
     LIST_HEAD(, attachment) attachments, round;
-    uint64_t number;                 /* names it in the context of a question */
+    uint64_t number; /* names it in the context of a question */
     char folder[4096];
-    reel_t *reel;                    /* NULL: it is closed */
-    msg_manifest_t *manifest;        /* its own where it is closed; the journal has it otherwise */
+    reel_t *reel;             /* NULL: it is closed */
+    msg_manifest_t *manifest; /* its own where it is closed; the journal has it otherwise */
     reel_ledger_t *ledger;
-    int64_t held;                    /* its share in the ledger where it is closed */
-    bool open;                       /* it has a budget: sources are let in */
+    int64_t held; /* its share in the ledger where it is closed */
+    bool open;    /* it has a budget: sources are let in */
     bool told_spent, told_failed;
-    char **followers;                /* the actors to tell when it grows */
+    char **followers; /* the actors to tell when it grows */
     size_t followers_count;
     uint64_t records, elements, bytes; /* what was counted and told of it so far */
-    uint64_t synced, syncing_to;     /* bytes known to be on the disk; and once the round under way is over */
-    size_t syncing;                  /* files of that round that are not on the disk yet; 0: no round */
-    size_t syncing_finished;         /* how many of the reel's finished_paths are in the round */
-    bool sync_refused;               /* one of the round could not be asked for: again */
-    char *sync_failure;              /* one of the round failed; NULL: none */
+    uint64_t synced, syncing_to;       /* bytes known to be on the disk; and once the round under way is over */
+    size_t syncing;                    /* files of that round that are not on the disk yet; 0: no round */
+    size_t syncing_finished;           /* how many of the reel's finished_paths are in the round */
+    bool sync_refused;                 /* one of the round could not be asked for: again */
+    char *sync_failure;                /* one of the round failed; NULL: none */
     timer_id_t sync_timer;
-    finish_t *finish;                /* NULL: not asked for, or over */
-    bool closing;                    /* over; the reel goes with the last sync */
+    finish_t *finish; /* NULL: not asked for, or over */
+    bool closing;     /* over; the reel goes with the last sync */
 } recording_t;
 
 /* A peer that feeds something. */
@@ -59,7 +59,7 @@ struct attachment {
     connection_t *connection;
     recording_t *recording;
     reel_producer_t *producer;
-    int64_t source;      /* its number */
+    int64_t source; /* its number */
     char *tag;
     size_t unacked;      /* bytes of frames since the last acknowledgement */
     bool due;            /* to be acknowledged */

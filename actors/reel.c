@@ -1,6 +1,6 @@
-/* The path of every element into the journal. Small batches are copied once, into the record that they will share; a large one goes from the
- * frame it came in straight to the disk. Whether something fits the budget is decided here, before it is written: first against what it can
- * cost at most, which is a few additions, and exactly only near the limit. */
+/* The path of every element into the journal. Small batches are copied once, into the record that they will share; a large one goes from
+ * the frame it came in straight to the disk. Whether something fits the budget is decided here, before it is written: first against what
+ * it can cost at most, which is a few additions, and exactly only near the limit. */
 #include "reel.h"
 
 #include <stdlib.h>
@@ -253,8 +253,8 @@ static int lane_flush_watermark(reel_t *reel, uint32_t stream, int64_t at, bool 
 }
 
 static journal_meta_t producer_meta(const reel_producer_t *producer) {
-    return (journal_meta_t){producer->name, producer->seq, {producer->cursor, producer->cursor_size}, producer->has_watermark,
-                            producer->watermark};
+    return (journal_meta_t){
+        producer->name, producer->seq, {producer->cursor, producer->cursor_size}, producer->has_watermark, producer->watermark};
 }
 
 static int reel_flush_gathered(reel_t *reel, int64_t at, fault_t *why) {
@@ -305,7 +305,8 @@ static void reel_gather(reel_t *reel, reel_producer_t *producer, bytes_t element
     gathered->stream = producer->stream;
     if (!producer->gathered) {
         size_t room = gathered->producers_room;
-        gathered->producers = grow(gathered->producers, &gathered->producers_room, gathered->producers_count + 1, sizeof(reel_producer_t *));
+        gathered->producers =
+            grow(gathered->producers, &gathered->producers_room, gathered->producers_count + 1, sizeof(reel_producer_t *));
         if (gathered->producers_room > room) reel->metas = realloc(reel->metas, gathered->producers_room * sizeof *reel->metas);
         must(reel->metas);
         gathered->producers[gathered->producers_count++] = producer;

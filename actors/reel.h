@@ -17,13 +17,13 @@ enum {
 typedef struct reel_producer {
     char *name;
     uint32_t stream;
-    bool anonymous;    /* its name, which begins with ~, was made here: it cannot come back */
-    bool attached;     /* something feeds it now */
-    bool gathered;     /* has something that is not appended yet */
-    bool cut;          /* batch `seq` was cut: it is not acknowledged */
-    uint64_t seq;      /* the last batch dealt with; gathered ones included */
-    int64_t accepted;  /* elements taken of batch `seq`; -1: not known */
-    uint8_t *cursor;   /* the position that came last: a msgpack value */
+    bool anonymous;   /* its name, which begins with ~, was made here: it cannot come back */
+    bool attached;    /* something feeds it now */
+    bool gathered;    /* has something that is not appended yet */
+    bool cut;         /* batch `seq` was cut: it is not acknowledged */
+    uint64_t seq;     /* the last batch dealt with; gathered ones included */
+    int64_t accepted; /* elements taken of batch `seq`; -1: not known */
+    uint8_t *cursor;  /* the position that came last: a msgpack value */
     size_t cursor_size, cursor_room;
     bool has_watermark;
     int64_t watermark;
@@ -62,14 +62,14 @@ typedef struct reel {
     journal_meta_t *metas; /* scratch: room for every producer gathered */
     reel_budget_t budget;
     reel_ledger_t *ledger;
-    int64_t held;          /* its share in the ledger */
-    int64_t waiting_cost;  /* what the gathered will cost at most */
-    int64_t keep;          /* bytes that only closing records may use */
-    int64_t header_cost;   /* of a segment's header, at most */
+    int64_t held;                /* its share in the ledger */
+    int64_t waiting_cost;        /* what the gathered will cost at most */
+    int64_t keep;                /* bytes that only closing records may use */
+    int64_t header_cost;         /* of a segment's header, at most */
     int64_t base_at, base_ticks; /* `at` = base_at + ticks since */
-    const char *spent;     /* the limit that was reached: `count`, `bytes`, `duration`; NULL: none */
-    bool broken;           /* an append failed: nothing more is taken */
-    uint64_t segment;      /* the last one seen, to notice that a new one was begun */
+    const char *spent;           /* the limit that was reached: `count`, `bytes`, `duration`; NULL: none */
+    bool broken;                 /* an append failed: nothing more is taken */
+    uint64_t segment;            /* the last one seen, to notice that a new one was begun */
     char *segment_path;
     char **finished_paths; /* segments that were left behind and may not be on the disk yet */
     size_t finished_count;
@@ -102,7 +102,7 @@ void reel_detach(reel_t *reel, reel_producer_t *producer);
 bool reel_is_sealed(const reel_t *reel);
 
 typedef struct reel_batch {
-    uint64_t seq;   /* the producer's next */
+    uint64_t seq; /* the producer's next */
     uint32_t count;
     bytes_t body;   /* checked */
     bytes_t cursor; /* size 0: none */

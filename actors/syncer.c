@@ -1,8 +1,8 @@
 /* The syncer brings files to the disk. It is an actor of its own because fdatasync blocks, for seconds on a busy disk: here it stands in
  * nobody's way, and the recorder goes on appending meanwhile.
  *
- * A file is opened for each call and closed again: next to an fdatasync that costs nothing, a deleted recording's space is not held back, and
- * the kernel reports an error of writing to the next who asks, whichever descriptor that is. */
+ * A file is opened for each call and closed again: next to an fdatasync that costs nothing, a deleted recording's space is not held back,
+ * and the kernel reports an error of writing to the next who asks, whichever descriptor that is. */
 #include "syncer.h"
 
 #include <fcntl.h>

@@ -154,14 +154,10 @@ static void the_newest_cursor_of_the_stream_is_given(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_tag_of_the_current_definition_lets_in),
-        cmocka_unit_test(without_a_definition_the_tags_of_then_count),
-        cmocka_unit_test(an_unknown_tag_is_refused_with_those_there_are),
-        cmocka_unit_test(a_job_that_does_not_run_is_refused),
-        cmocka_unit_test(a_stream_that_has_ended_lets_nobody_in),
-        cmocka_unit_test(a_second_under_the_same_name_takes_over),
-        cmocka_unit_test(producers_without_a_name_are_told_apart),
-        cmocka_unit_test(the_newest_cursor_of_the_stream_is_given),
+        cmocka_unit_test(a_tag_of_the_current_definition_lets_in),        cmocka_unit_test(without_a_definition_the_tags_of_then_count),
+        cmocka_unit_test(an_unknown_tag_is_refused_with_those_there_are), cmocka_unit_test(a_job_that_does_not_run_is_refused),
+        cmocka_unit_test(a_stream_that_has_ended_lets_nobody_in),         cmocka_unit_test(a_second_under_the_same_name_takes_over),
+        cmocka_unit_test(producers_without_a_name_are_told_apart),        cmocka_unit_test(the_newest_cursor_of_the_stream_is_given),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -49,7 +49,8 @@ static void damage_fails_the_job_and_the_recording_stays_readable(void **state) 
         assert_string_equal(job->state, "FAILED");
         assert_non_null(strstr(job->error, "000000000000.seg"));
         assert_int_equal(job->bytes, size);
-        if (i == 0) assert_string_equal(((const msg_source_failed_t *)studio_take(&studio, "job_supervisor", MSG_SOURCE_FAILED))->job, "j1");
+        if (i == 0)
+            assert_string_equal(((const msg_source_failed_t *)studio_take(&studio, "job_supervisor", MSG_SOURCE_FAILED))->job, "j1");
         msg_recording_locate_t locate = {.has_recording = true, .recording = "r1"};
         const msg_recording_place_t *place = stage_get(studio.stage, "recorder", MSG_RECORDING_LOCATE, &locate);
         assert_false(place->growing);

@@ -264,14 +264,21 @@ static void a_gap_is_no_later_than_the_end(void **state) {
     studio_t studio;
     (void)state;
     studio_open(&studio, DURABILITY_ASYNC);
-    msg_recording_create_t create = {.recording = "r1", .job = "j1", .pipeline = "p",
+    msg_recording_create_t create = {.recording = "r1",
+                                     .job = "j1",
+                                     .pipeline = "p",
                                      .limits = {.has_duration_ms = true, .duration_ms = 1000, .bytes = LIMIT_NONE, .count = LIMIT_NONE}};
     stage_get(studio.stage, "recorder", MSG_RECORDING_CREATE, &create);
     studio_budget(&studio, "j1", LIMIT_NONE);
     studio_restart(&studio, START + 60000000);
     assert_in_range(studio_describe(&studio, "r1")->gaps.items[0].lost_us, 1, 1000000);
-    msg_budget_set_t budget = {.job = "j1", .elements = LIMIT_NONE, .bytes = LIMIT_NONE, .total_bytes = LIMIT_NONE, .start = START,
-                               .has_until = true, .until = START + 1000000};
+    msg_budget_set_t budget = {.job = "j1",
+                               .elements = LIMIT_NONE,
+                               .bytes = LIMIT_NONE,
+                               .total_bytes = LIMIT_NONE,
+                               .start = START,
+                               .has_until = true,
+                               .until = START + 1000000};
     stage_get(studio.stage, "recorder", MSG_BUDGET_SET, &budget);
     assert_string_equal(((const msg_budget_spent_t *)studio_take(&studio, "limiter", MSG_BUDGET_SPENT))->limit, "duration");
     assert_int_equal(studio_finish(&studio, "r1", "CANCELLED", "duration")->ended, START + 1000000);
@@ -284,8 +291,8 @@ static void creating_twice_is_once(void **state) {
     studio_open(&studio, DURABILITY_ASYNC);
     studio_create(&studio, "1", "p");
     studio_create(&studio, "1", "p");
-    msg_recording_create_t other = {.recording = "r1", .job = "j2", .pipeline = "p",
-                                    .limits = {.duration_ms = LIMIT_NONE, .bytes = LIMIT_NONE, .count = LIMIT_NONE}};
+    msg_recording_create_t other = {
+        .recording = "r1", .job = "j2", .pipeline = "p", .limits = {.duration_ms = LIMIT_NONE, .bytes = LIMIT_NONE, .count = LIMIT_NONE}};
     assert_int_equal(stage_get_refusal(studio.stage, "recorder", MSG_RECORDING_CREATE, &other)->code, ERROR_CONFLICT);
     studio_close(&studio);
 }

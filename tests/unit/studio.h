@@ -1,11 +1,11 @@
-/* A recorder on a stage, with the test in the place of all that it talks to: the catalog, the syncer, the pipeline tracker, the limiter, the
- * job supervisor, a follower, and the sources. Its data outlives the stage, so that a process can end and another begin. */
+/* A recorder on a stage, with the test in the place of all that it talks to: the catalog, the syncer, the pipeline tracker, the limiter,
+ * the job supervisor, a follower, and the sources. Its data outlives the stage, so that a process can end and another begin. */
 #ifndef REPRISE_TEST_STUDIO_H
 #define REPRISE_TEST_STUDIO_H
 
 #include "actors/recorder.h"
-#include "tests/stage/stage.h"
 #include "store.h"
+#include "tests/stage/stage.h"
 
 typedef struct studio {
     stage_t *stage;
@@ -79,7 +79,9 @@ static inline void studio_create(studio_t *studio, const char *name, const char 
     snprintf(job, sizeof job, "j%s", name);
     streams[0] = (msg_stream_t){.signature = "A", .urn = "urn:a", .tags = {2, of_a}};
     streams[1] = (msg_stream_t){.signature = "B", .urn = "urn:b", .tags = {1, of_b}};
-    msg_recording_create_t create = {.recording = recording, .job = job, .pipeline = pipeline,
+    msg_recording_create_t create = {.recording = recording,
+                                     .job = job,
+                                     .pipeline = pipeline,
                                      .limits = {.duration_ms = LIMIT_NONE, .bytes = LIMIT_NONE, .count = LIMIT_NONE}};
     create.streams.count = 2;
     create.streams.items = streams;
@@ -87,7 +89,11 @@ static inline void studio_create(studio_t *studio, const char *name, const char 
 }
 
 static inline void studio_budget(studio_t *studio, const char *job, int64_t elements) {
-    msg_budget_set_t budget = {.job = job, .has_elements = true, .elements = elements, .bytes = LIMIT_NONE, .start = stage_now(studio->stage),
+    msg_budget_set_t budget = {.job = job,
+                               .has_elements = true,
+                               .elements = elements,
+                               .bytes = LIMIT_NONE,
+                               .start = stage_now(studio->stage),
                                .total_bytes = LIMIT_NONE};
     stage_get(studio->stage, "recorder", MSG_BUDGET_SET, &budget);
 }

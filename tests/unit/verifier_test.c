@@ -39,9 +39,15 @@ static void locate_answer(booth_t *booth) {
     const msg_recording_locate_t *locate = ask->message;
     assert_string_equal(locate->recording, "r1");
     assert_false(locate->follow);
-    msg_recording_place_t place = {.recording = "r1", .pipeline = "p1", .folder = booth->store.folder, .start = START, .growing = true,
-                                   .segment = (int64_t)booth->totals.segment, .length = (int64_t)booth->totals.length,
-                                   .records = (int64_t)booth->totals.records, .elements = (int64_t)booth->totals.elements};
+    msg_recording_place_t place = {.recording = "r1",
+                                   .pipeline = "p1",
+                                   .folder = booth->store.folder,
+                                   .start = START,
+                                   .growing = true,
+                                   .segment = (int64_t)booth->totals.segment,
+                                   .length = (int64_t)booth->totals.length,
+                                   .records = (int64_t)booth->totals.records,
+                                   .elements = (int64_t)booth->totals.elements};
     place.streams.count = 1;
     place.streams.items = booth->store.streams;
     stage_answer(booth->stage, ask, &place);
@@ -137,10 +143,8 @@ static void a_folder_that_is_gone_is_named(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_sound_recording_is_intact_and_counted),
-        cmocka_unit_test(damage_is_reported_with_its_place),
-        cmocka_unit_test(several_at_once_are_all_answered),
-        cmocka_unit_test(a_recording_that_is_not_there_is_the_recorders_refusal),
+        cmocka_unit_test(a_sound_recording_is_intact_and_counted), cmocka_unit_test(damage_is_reported_with_its_place),
+        cmocka_unit_test(several_at_once_are_all_answered),        cmocka_unit_test(a_recording_that_is_not_there_is_the_recorders_refusal),
         cmocka_unit_test(a_folder_that_is_gone_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
