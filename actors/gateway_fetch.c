@@ -94,7 +94,7 @@ int gateway_on_fetch(void *state, const envelope_t *in, fault_t *why) {
                               .max_elements = m->has_max ? m->max : FETCH_DEFAULT,
                               .has_follow = true,
                               .follow = false,
-                              .credit = 2 * FETCH_BYTES_MAX};
+                              .credit = INT64_C(2) * FETCH_BYTES_MAX};
     actor_door_ask(g->me, GATEWAY_TEST_STREAM, MSG_REPLAY_OPEN, &open, NULL, on_open, fetch->serial);
     return 0;
 }

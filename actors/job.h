@@ -60,8 +60,8 @@ typedef struct jobs {
 
 /* Makes a job of that pipeline with ids made from the time, never used twice. */
 job_t *jobs_add(jobs_t *jobs, const char *pipeline, int64_t now);
-job_t *jobs_add_known(jobs_t *jobs, const char *job, const char *recording, const char *pipeline); /* from the disk; kept in order of age */
-job_t *jobs_find(const jobs_t *jobs, const char *job);
+job_t *jobs_add_known(jobs_t *jobs, const char *id, const char *recording, const char *pipeline); /* from the disk; kept in order of age */
+job_t *jobs_find(const jobs_t *jobs, const char *id);
 job_t *jobs_of_serial(const jobs_t *jobs, uint64_t serial);
 job_t *jobs_of_recording(const jobs_t *jobs, const char *recording);
 job_t *jobs_last_of(const jobs_t *jobs, const char *pipeline);

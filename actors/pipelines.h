@@ -38,7 +38,7 @@ void pipelines_remove(pipelines_t *pipelines, const char *name);
 /* Adds a run and gives its id. The oldest is forgotten where there are too many. */
 const run_t *pipelines_add_run(pipelines_t *pipelines, pipeline_t *pipeline, const msg_job_decision_t *decision, int64_t now);
 /* Sets a run's end state; NULL where no pipeline has that run. */
-pipeline_t *pipelines_finish_run(pipelines_t *pipelines, const char *run, const char *state, ticket_t finisher);
+pipeline_t *pipelines_finish_run(pipelines_t *pipelines, const char *name, const char *state, ticket_t finisher);
 const run_t *pipelines_run_of_ticket(const pipelines_t *pipelines, ticket_t finisher);
 void pipelines_describe_run(const run_t *run, msg_run_t *ret);
 /* Has the catalog remember a pipeline's runs. */

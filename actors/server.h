@@ -41,7 +41,7 @@ typedef struct server {
 } server_t;
 
 server_t *server_create(actor_t *me);
-void server_destroy(server_t **server);
+void server_destroy(server_t **self);
 
 /* NULL where there is none. */
 client_t *server_client(server_t *server, const peer_t *peer);

@@ -309,7 +309,7 @@ static void sources_print(FILE *out) {
             "A transform whose `urn` is one of these is run by the engine itself; its `payload` is a map of the fields below. An unknown\n"
             "field is refused. `reprise:source:push:v1` takes any payload, or none: whoever attaches to the ingest endpoint, or uses\n"
             "`push`, feeds it.\n");
-    for (size_t i = 0; i < sizeof source_payloads / sizeof *source_payloads; i++) {
+    for (size_t i = 0; i < sizeof source_payloads / sizeof source_payloads[0]; i++) {
         fprintf(out, "\n## %s\n\n%s\n", source_payloads[i]->name, source_payloads[i]->doc);
         fields_print(out, source_payloads[i]);
     }

@@ -109,7 +109,7 @@ message_id_t message_find(unsigned scope, const char *wire, size_t size) {
 
 __attribute__((constructor)) static void tables_make(void) {
     fields_fill();
-    for (uint16_t id = MSG_NONE + 1; id < MESSAGE_COUNT; id++) {
+    for (int id = MSG_NONE + 1; id < MESSAGE_COUNT; id++) {
         const message_class_t *class = &classes[id];
         if (class->kind == KIND_ANSWER) {
             continue;
@@ -120,7 +120,7 @@ __attribute__((constructor)) static void tables_make(void) {
         while (slots[at].id != MSG_NONE) {
             at = (at + 1) % INDEX_SIZE;
         }
-        slots[at] = (struct slot){id, (uint16_t)size};
+        slots[at] = (struct slot){(uint16_t)id, (uint16_t)size};
     }
 }
 

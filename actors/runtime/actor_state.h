@@ -41,17 +41,17 @@ struct actor {
     msgpack_sbuffer out;  /* scratch for encoding */
 };
 
-void actor_fail(actor_t *actor, const fault_t *why, ticket_t killer);
+void actor_fail(actor_t *me, const fault_t *why, ticket_t killer);
 /* Delivers one message and finishes with the parcel. */
-void actor_deliver(actor_t *actor, parcel_t *parcel);
-void actor_deliver_answer(actor_t *actor, const head_t *head, frame_t *message);
+void actor_deliver(actor_t *me, parcel_t *parcel);
+void actor_deliver_answer(actor_t *me, const head_t *head, frame_t *message);
 /* Delivers what was held back, as long as the actor is ready. */
-void actor_drain(actor_t *actor);
+void actor_drain(actor_t *me);
 /* The answer to a ticket, encoded: sends it where the request came from. Moves out of `message`. */
-void actor_resolve(actor_t *actor, ticket_entry_t *entry, head_kind_t kind, frame_t *message);
+void actor_resolve(actor_t *me, ticket_entry_t *entry, head_kind_t kind, frame_t *message);
 /* Sends a refusal to a peer, or counts it as dropped. `echo`: the request's id value. */
-void actor_refuse_frames(actor_t *actor, const peer_t *to, const prefix_t *prefix, bytes_t echo, const refusal_t *no);
+void actor_refuse_frames(actor_t *me, const peer_t *to, const prefix_t *prefix, bytes_t echo, const refusal_t *no);
 /* Decodes into the actor's own zone and struct; NULL and `no` where that is refused. */
-const void *actor_decode(actor_t *actor, message_id_t id, bytes_t in, refusal_t *no);
+const void *actor_decode(actor_t *me, message_id_t id, bytes_t in, refusal_t *no);
 
 #endif

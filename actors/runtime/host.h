@@ -45,25 +45,25 @@ bool head_decode(bytes_t in, head_t *ret_head);
 actor_t *actor_new(const actor_class_t *class, const char *name, bytes_t args, host_t *host, const config_t *config);
 void actor_free(actor_t **actor);
 /* Creates the state; the supervisor is told how that went. */
-void actor_start(actor_t *actor);
+void actor_start(actor_t *me);
 /* The doors could not be opened: a failed start without any state. */
-void actor_start_failed(actor_t *actor, const fault_t *why);
+void actor_start_failed(actor_t *me, const fault_t *why);
 
 /* A message from another actor: moves out of the frames. `body` may be NULL. */
-void actor_receive(actor_t *actor, const char *from, frame_t *head, frame_t *message, frame_t *body);
+void actor_receive(actor_t *me, const char *from, frame_t *head, frame_t *message, frame_t *body);
 /* A message from a peer at a ROUTER door, or from the other end of a DEALER. `frames_lost`: it had more than FRAMES_MAX. `stranger`: the
  * peer did not shake hands as ZeroMQ sockets do, and gets no answer to nonsense. */
-void actor_receive_peer(actor_t *actor, const peer_t *from, const prefix_t *prefix, frame_t *message, frame_t *body, bool frames_lost,
+void actor_receive_peer(actor_t *me, const peer_t *from, const prefix_t *prefix, frame_t *message, frame_t *body, bool frames_lost,
                         bool stranger);
-void actor_readable(actor_t *actor, int descriptor);
+void actor_readable(actor_t *me, int descriptor);
 
-int64_t actor_due(const actor_t *actor); /* when, in ticks, the next timer is due; INT64_MAX: none */
-void actor_run_timers(actor_t *actor);
-void actor_settle(actor_t *actor); /* nothing more waits */
-bool actor_takes_peers(const actor_t *actor); /* ready: its doors may be read */
-bool actor_has_left(const actor_t *actor);
-const actor_class_t *actor_class_of(const actor_t *actor);
-const int *actor_watched(const actor_t *actor, size_t *ret_count);
-size_t actor_mailbox(const actor_t *actor); /* messages held back */
+int64_t actor_due(const actor_t *me); /* when, in ticks, the next timer is due; INT64_MAX: none */
+void actor_run_timers(actor_t *me);
+void actor_settle(actor_t *me); /* nothing more waits */
+bool actor_takes_peers(const actor_t *me); /* ready: its doors may be read */
+bool actor_has_left(const actor_t *me);
+const actor_class_t *actor_class_of(const actor_t *me);
+const int *actor_watched(const actor_t *me, size_t *ret_count);
+size_t actor_mailbox(const actor_t *me); /* messages held back */
 
 #endif
