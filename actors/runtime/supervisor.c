@@ -36,6 +36,7 @@ typedef struct child {
     char last_error[512];
     ticket_t starter;     /* who waits for it to be ready */
     timer_id_t timer;     /* start time-out, or back-off */
+    int64_t start_timeout_us; /* 0: none */
 } child_t;
 
 typedef struct counting {
@@ -126,6 +127,10 @@ static int on_start_timeout(void *state, uint64_t id, fault_t *why) {
     return 0;
 }
 
+static void watch_start(supervisor_t *s, child_t *child) {
+    child->timer = child->start_timeout_us > 0 ? actor_after(s->me, child->start_timeout_us, on_start_timeout, child->id) : 0;
+}
+
 static child_t *start_child(supervisor_t *s, const actor_class_t *class, const char *name, bytes_t args, fault_t *why) {
     if (s->count == CHILDREN_MAX) {
         fault_set(why, "cannot start %s: %d actors are running", name, CHILDREN_MAX);
@@ -144,7 +149,8 @@ static int start_next(supervisor_t *s, fault_t *why) {
     const child_spec_t *spec = &tree[s->started];
     child_t *child = start_child(s, spec->class, spec->class->name, (bytes_t){0}, why);
     if (!child) return -1;
-    child->timer = actor_after(s->me, spec->start_timeout_ms * 1000, on_start_timeout, child->id);
+    child->start_timeout_us = spec->start_timeout_ms * 1000;
+    watch_start(s, child);
     s->started++;
     return 0;
 }
@@ -154,8 +160,8 @@ static int on_backoff(void *state, uint64_t id, fault_t *why) {
     supervisor_t *s = state;
     child_t *child = child_of_id(s, id);
     if (!child) return 0;
-    child->timer = 0;
     child->state = CHILD_STARTING;
+    watch_start(s, child);
     tell_child(s, child, MSG_ACTOR_RESTART);
     return 0;
 }
@@ -180,12 +186,19 @@ static void remove_source(supervisor_t *s, child_t *child) {
     free(child);
 }
 
+/* Not only the last of the tree: one of those before it may have failed meanwhile. */
+static bool all_run(const supervisor_t *s) {
+    for (size_t i = 0; i < s->count; i++)
+        if (!s->children[i]->source && s->children[i]->state != CHILD_RUNNING) return false;
+    return true;
+}
+
 /* ---- messages ---- */
 
 static int on_ready(void *state, const envelope_t *in, fault_t *why) {
     supervisor_t *s = state;
     child_t *child = find_child(s, in->from);
-    if (!child || s->stopping) return 0;
+    if (!child || s->stopping || child->state == CHILD_STOPPING) return 0;
     actor_cancel(s->me, &child->timer);
     child->state = CHILD_RUNNING;
     child->since = actor_ticks(s->me);
@@ -197,6 +210,7 @@ static int on_ready(void *state, const envelope_t *in, fault_t *why) {
     }
     if (s->serving) return 0;
     if (s->started < tree_count) return strcmp(child->name, tree[s->started - 1].class->name) == 0 ? start_next(s, why) : 0;
+    if (!all_run(s)) return 0;
     s->serving = true;
     static const msg_actor_ready_t ready;
     actor_tell(s->me, "main", MSG_ACTOR_READY, &ready);
@@ -218,7 +232,7 @@ static int on_failed(void *state, const envelope_t *in, fault_t *why) {
     supervisor_t *s = state;
     const msg_actor_failed_t *m = in->message;
     child_t *child = find_child(s, in->from);
-    if (!child || s->stopping) return 0;
+    if (!child || s->stopping || child->state == CHILD_STOPPING) return 0;
     actor_cancel(s->me, &child->timer);
     child->state = CHILD_FAILED;
     actor_count(s->me, COUNTER_ACTOR_FAILURES, 1); /* here, because a source that is gone is asked no more */
