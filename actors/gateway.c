@@ -158,6 +158,7 @@ const actor_class_t gateway_class = {
             [MSG_SOURCE_ACK] = gateway_on_ack,
             [MSG_SOURCE_NACK] = gateway_on_nack,
             [MSG_SOURCE_STOP] = gateway_on_source_stop,
+            [MSG_RECORDER_RECOVERED] = gateway_on_recovered,
             [MSG_ELEMENTS] = gateway_on_elements,
             [MSG_END] = gateway_on_end,
             [MSG_WATERMARK] = gateway_on_other_event,

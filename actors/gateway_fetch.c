@@ -7,6 +7,7 @@
 #include "gateway_state.h"
 
 enum { FETCH_DEFAULT = 100, FETCH_BYTES_MAX = 8 * 1024 * 1024, FETCH_ELEMENTS_MAX = 100000 };
+#define FETCH_PATIENCE_US INT64_C(10000000) /* a server that failed has forgotten the replay, and says nothing */
 
 struct fetch {
     uint64_t serial;
@@ -16,6 +17,7 @@ struct fetch {
     int64_t next;
     uint32_t count;
     bool full;      /* more would make the answer too large */
+    timer_id_t timer;
     msgpack_sbuffer elements;
     struct fetch *following;
 };
@@ -24,6 +26,7 @@ static void fetch_remove(gateway_t *g, fetch_t *fetch) {
     fetch_t **at = &g->fetches;
     while (*at != fetch) at = &(*at)->following;
     *at = fetch->following;
+    actor_cancel(g->me, &fetch->timer);
     msgpack_sbuffer_destroy(&fetch->elements);
     free(fetch);
 }
@@ -42,6 +45,20 @@ static fetch_t *fetch_of_replay(gateway_t *g, int64_t replay) {
     fetch_t *fetch = g->fetches;
     while (fetch && fetch->replay != replay) fetch = fetch->following;
     return fetch;
+}
+
+static int on_silence(void *state, uint64_t serial, fault_t *why) {
+    (void)why;
+    gateway_t *g = state;
+    fetch_t *fetch = fetch_of_serial(g, serial);
+    must(fetch);
+    fetch->timer = 0;
+    refusal_t no;
+    refuse(&no, ERROR_UNAVAILABLE, NULL, "the test-stream server lost this fetch: ask again");
+    no.retry = true;
+    actor_refuse_as(g->me, fetch->ticket, &no);
+    fetch_remove(g, fetch);
+    return 0;
 }
 
 static int on_open(void *state, const answer_t *answer, uint64_t serial, fault_t *why) {
@@ -81,6 +98,7 @@ int gateway_on_fetch(void *state, const envelope_t *in, fault_t *why) {
     msgpack_sbuffer_init(&fetch->elements);
     fetch->following = g->fetches;
     g->fetches = fetch;
+    fetch->timer = actor_after(g->me, FETCH_PATIENCE_US, on_silence, fetch->serial);
     const char *tags[] = {m->tag};
     msg_replay_open_t open = {.has_recording = m->has_recording,
                               .recording = m->recording,

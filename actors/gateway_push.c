@@ -235,3 +235,12 @@ int gateway_on_source_stop(void *state, const envelope_t *in, fault_t *why) {
     feed_remove(g, feed);
     return 0;
 }
+
+/* What the recorder had not acknowledged when it failed is asked about: attaching tells how far it came. */
+int gateway_on_recovered(void *state, const envelope_t *in, fault_t *why) {
+    (void)in, (void)why;
+    gateway_t *g = state;
+    for (feed_t *feed = g->feeds; feed; feed = feed->next)
+        if (feed->waiting) attach(g, feed);
+    return 0;
+}

@@ -27,6 +27,7 @@ int gateway_on_push(void *state, const envelope_t *in, fault_t *why);
 int gateway_on_ack(void *state, const envelope_t *in, fault_t *why);
 int gateway_on_nack(void *state, const envelope_t *in, fault_t *why);
 int gateway_on_source_stop(void *state, const envelope_t *in, fault_t *why);
+int gateway_on_recovered(void *state, const envelope_t *in, fault_t *why);
 void gateway_push_fini(gateway_t *g);
 
 /* ---- gateway_fetch.c ---- */

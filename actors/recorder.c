@@ -43,8 +43,8 @@ static int on_loaded(void *state, const answer_t *answer, uint64_t context, faul
     if (answer->refusal) return fault_set(why, "cannot read the options: %s", answer->refusal->message);
     self->worker_timeout_us = options->worker_timeout_ms * 1000;
     actor_loaded(self->me);
-    actor_tell(self->me, "limiter", MSG_RECORDER_RECOVERED, &recovered);
-    actor_tell(self->me, "job_supervisor", MSG_RECORDER_RECOVERED, &recovered);
+    static const char *const users[] = {"limiter", "job_supervisor", "gateway"};
+    for (size_t i = 0; i < sizeof users / sizeof users[0]; i++) actor_tell(self->me, users[i], MSG_RECORDER_RECOVERED, &recovered);
     return 0;
 }
 
