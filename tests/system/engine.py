@@ -192,7 +192,7 @@ def batches(count, size, start=0, origin=1700000000000000):
 class Producer:
     """Feeds numbered elements over the ingest protocol through whatever befalls the engine, and knows what was acknowledged."""
 
-    def __init__(self, engine, name, tag="Read", producer="producer", size=10, silence_s=4):
+    def __init__(self, engine, name, tag="Read", producer="producer", size=10, silence_s=3):
         self.connection = engine.connect("ingest")
         self.about = {"pipeline": name, "tag": tag, "producer": producer}
         self.tag, self.name, self.size, self.silence_s = tag, producer, size, silence_s
