@@ -68,18 +68,22 @@ const char *watch_reason(const char *reason) {
 
 /* ---- progress ---- */
 
-static void bar_draw(progress_t *progress, const char *name, bool limited, double part, unit_text_t now, unit_text_t limit) {
+static void bar_draw(progress_t *progress, const char *name, int64_t now, int64_t limit, unit_text_t (*print)(int64_t)) {
+    progress->lines++;
+    if (limit <= 0) { /* LIMIT_NONE */
+        fprintf(stderr, "\r\033[K%-9s %s\n", name, print(now).text);
+        return;
+    }
     char bar[BAR_WIDTH + 1];
-    int full = part >= 1 ? BAR_WIDTH : (int)(part * BAR_WIDTH);
+    int full = now >= limit ? BAR_WIDTH : (int)((double)now / (double)limit * BAR_WIDTH);
     memset(bar, '.', BAR_WIDTH);
     memset(bar, '#', (size_t)full);
     bar[BAR_WIDTH] = '\0';
-    if (limited) {
-        fprintf(stderr, "\r\033[K%-9s [%s] %s of %s\n", name, bar, now.text, limit.text);
-    } else {
-        fprintf(stderr, "\r\033[K%-9s %s\n", name, now.text);
-    }
-    progress->lines++;
+    fprintf(stderr, "\r\033[K%-9s [%s] %s of %s\n", name, bar, print(now).text, print(limit).text);
+}
+
+static unit_text_t duration_of_ms(int64_t ms) {
+    return units_duration(ms < INT64_MAX / 1000 ? ms * 1000 : INT64_MAX);
 }
 
 static void waiting_text(const msg_job_t *job, char *ret_text, size_t size) {
@@ -103,12 +107,9 @@ static void bars_draw(progress_t *progress, const msg_job_t *job) {
     progress->lines = 1;
     fprintf(stderr, "\r\033[K%s%s\n", job->state, waiting);
     const msg_limits_t *limits = &job->limits;
-    bar_draw(progress, "time", limits->duration_ms > 0, (double)job->elapsed_ms / (double)limits->duration_ms,
-             units_duration(job->elapsed_ms * 1000), units_duration(limits->duration_ms * 1000));
-    bar_draw(progress, "size", limits->bytes > 0, (double)job->bytes / (double)limits->bytes, units_bytes(job->bytes),
-             units_bytes(limits->bytes));
-    bar_draw(progress, "elements", limits->count > 0, (double)job->elements / (double)limits->count, units_count(job->elements),
-             units_count(limits->count));
+    bar_draw(progress, "time", job->elapsed_ms, limits->duration_ms, duration_of_ms);
+    bar_draw(progress, "size", job->bytes, limits->bytes, units_bytes);
+    bar_draw(progress, "elements", job->elements, limits->count, units_count);
 }
 
 static void progress_show(progress_t *progress, const msg_job_t *job) {

@@ -199,9 +199,10 @@ class Recording(CliTest):
     def test_a_job_that_fails_is_exit_status_1(self):
         self.assertIn("/nonexistent", self.refused("record", "file:///nonexistent/file", "--name", "fails"))
 
-    def test_the_bars_on_a_terminal_fit_80_columns(self):
+    def on_a_terminal(self, *arguments):
+        """What the command draws on a terminal, and its exit status."""
         leader, follower = pty.openpty()
-        process = self.engine.spawn("record", "generator:?rate=2000", "--limit", "60s,1GB,2000", stderr=follower)
+        process = self.engine.spawn(*arguments, stderr=follower)
         os.close(follower)
         drawn = b""
         while process.poll() is None or select.select([leader], [], [], 0)[0]:
@@ -212,10 +213,18 @@ class Recording(CliTest):
                     break
         process.communicate(timeout=PATIENCE)
         os.close(leader)
-        text = drawn.decode()
+        return drawn.decode(), process.returncode
+
+    def test_the_bars_on_a_terminal_fit_80_columns(self):
+        text, _ = self.on_a_terminal("record", "generator:?rate=2000", "--limit", "60s,1GB,2000")
         self.assertRegex(text, r"elements +\[#{36}\] 2,000 of 2,000")
         for line in re.split(r"[\r\n]", re.sub(r"\x1b\[[0-9]*[A-Z]", "", text)):
             self.assertLessEqual(len(line), 80, line)
+
+    def test_what_has_no_limit_has_no_bar(self):
+        text, status = self.on_a_terminal("record", "file:///nonexistent/file", "--limit", "60s")
+        self.assertEqual(status, 1)
+        self.assertRegex(text, r"elements +0\r?\n")
 
     def test_cancel_ends_a_job_by_its_pipeline(self):
         self.pushable("endless")
