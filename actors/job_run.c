@@ -1,15 +1,18 @@
 /* How a job starts, goes on after a restart, and ends. Its recording is created first, then its sources are started; when all have
  * attached the limiter starts its clock, and only then do the sources get credit: so all of them start at the same time, and the duration
  * runs from there. */
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "../messages/text.h"
 #include "job_supervisor_state.h"
 #include "sources/sources.h"
 
 #define START_TIMEOUT_US INT64_C(30000000)
 #define RETRY_US INT64_C(50000)
+#define SOURCES_RETRY_US INT64_C(500000)
 
 /* ---- what is told ---- */
 
@@ -141,6 +144,15 @@ static void remember(job_supervisor_t *s, const job_t *job) {
     msgpack_sbuffer_destroy(&out);
 }
 
+/* A text that was cut may end within a character, and nobody would take it any more. */
+__attribute__((format(printf, 2, 3))) static void set_error(job_t *job, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(job->error, sizeof job->error, format, arguments);
+    va_end(arguments);
+    text_mend(job->error);
+}
+
 static void ended(job_supervisor_t *s, job_t *job) {
     for (size_t i = 0; i < job->plan->streams.count; i++)
         if (job->sources[i].child[0]) actor_tell(s->me, "supervisor", MSG_CHILD_STOP, &(msg_child_stop_t){.name = job->sources[i].child});
@@ -171,7 +183,7 @@ static int on_finished(void *state, const answer_t *answer, uint64_t serial, fau
         if (recording->has_ended) job->ended = recording->ended;
     } else if (answer->refusal && job->target != JOB_FAILED) {
         job->target = JOB_FAILED;
-        snprintf(job->error, sizeof job->error, "the recording could not be ended: %s", answer->refusal->message);
+        set_error(job, "the recording could not be ended: %s", answer->refusal->message);
     }
     ended(s, job);
     return 0;
@@ -189,8 +201,9 @@ void job_finish(job_supervisor_t *s, job_t *job, job_state_t target, const char 
     job->finishing = true;
     job->target = target;
     snprintf(job->stop_reason, sizeof job->stop_reason, "%s", stop_reason);
-    snprintf(job->error, sizeof job->error, "%s", error ? error : "");
+    set_error(job, "%s", error ? error : "");
     actor_cancel(s->me, &job->timer);
+    actor_cancel(s->me, &job->sources_timer);
     if (target == JOB_CANCELLED) go_to(s, job, JOB_CANCELLING);
     actor_tell(s->me, "limiter", MSG_LIMITS_STOP, &(msg_limits_stop_t){.job = job->job});
     ask_finish(s, job);
@@ -254,13 +267,16 @@ static int on_start_timeout(void *state, uint64_t serial, fault_t *why) {
     return 0;
 }
 
+static int on_retry_sources(void *state, uint64_t serial, fault_t *why);
+
+/* One that is unavailable is starting, or being restarted; or it is on its way out, and must be started once it is gone. */
 static int on_source_started(void *state, const answer_t *answer, uint64_t serial, fault_t *why) {
     (void)why;
     job_supervisor_t *s = state;
     job_t *job = jobs_of_serial(&s->jobs, serial);
-    /* One that is unavailable is being restarted by the supervisor, which says so if it gives up. */
-    if (job && answer->refusal && answer->refusal->code != ERROR_UNAVAILABLE)
-        job_finish(s, job, JOB_FAILED, "error", answer->refusal->message);
+    if (!job || !job_is_active(job) || job->finishing || !answer->refusal) return 0;
+    if (answer->refusal->code != ERROR_UNAVAILABLE) job_finish(s, job, JOB_FAILED, "error", answer->refusal->message);
+    else if (!job->sources_timer) job->sources_timer = actor_after(s->me, SOURCES_RETRY_US, on_retry_sources, serial);
     return 0;
 }
 
@@ -270,7 +286,7 @@ static void start_source(job_supervisor_t *s, job_t *job, size_t index) {
     const source_kind_t *kind = source_kind_find(stream->urn);
     if (source->ended) return;
     if (!kind) {
-        char text[512];
+        char text[700];
         snprintf(text, sizeof text, "nobody can run the source of `%s`: no connector or worker serves `%s`", stream->tags.items[0], stream->urn);
         job_finish(s, job, JOB_FAILED, "error", text);
         return;
@@ -283,10 +299,20 @@ static void start_source(job_supervisor_t *s, job_t *job, size_t index) {
     msgpack_sbuffer out;
     msgpack_sbuffer_init(&out);
     message_encode(MSG_SOURCE_ARGS, &args, false, (bytes_t){0}, &out);
-    snprintf(source->child, sizeof source->child, "%s:%s:%zu", kind->class->name, job->job, index);
+    snprintf(source->child, sizeof source->child, "%.128s:%s:%zu", kind->class->name, job->job, index);
     msg_child_start_t start = {.name = source->child, .urn = stream->urn, .args = {(const uint8_t *)out.data, out.size}};
     actor_ask(s->me, "supervisor", MSG_CHILD_START, &start, on_source_started, job->serial);
     msgpack_sbuffer_destroy(&out);
+}
+
+static int on_retry_sources(void *state, uint64_t serial, fault_t *why) {
+    (void)why;
+    job_supervisor_t *s = state;
+    job_t *job = jobs_of_serial(&s->jobs, serial);
+    if (!job) return 0;
+    job->sources_timer = 0;
+    for (size_t i = 0; job->plan && i < job->plan->streams.count && !job->finishing; i++) start_source(s, job, i);
+    return 0;
 }
 
 static int on_created(void *state, const answer_t *answer, uint64_t serial, fault_t *why) {
@@ -310,9 +336,11 @@ static void take_plan(job_t *job, const msg_recording_create_t *plan) {
     must(job->plan && job->sources);
     job->limits = plan->limits;
     job->has_recording = true;
+    snprintf(job->request, sizeof job->request, "%s", plan->has_request ? plan->request : "");
+    snprintf(job->reason, sizeof job->reason, "%s", plan->has_reason ? plan->reason : "");
 }
 
-void job_begin(job_supervisor_t *s, job_t *job, const msg_job_ensure_t *ensure, const msg_limits_t *limits) {
+void job_begin(job_supervisor_t *s, job_t *job, const msg_job_ensure_t *ensure, const msg_limits_t *limits, const char *reason) {
     msg_stream_t *streams = calloc(ensure->recordables.count + 1, sizeof *streams);
     must(streams);
     for (size_t i = 0; i < ensure->recordables.count; i++) {
@@ -320,7 +348,8 @@ void job_begin(job_supervisor_t *s, job_t *job, const msg_job_ensure_t *ensure, 
         streams[i] = (msg_stream_t){.signature = r->signature, .urn = r->urn, .has_payload = r->has_payload, .payload = r->payload, .tags = r->tags};
     }
     msg_recording_create_t plan = {.recording = job->recording, .job = job->job, .pipeline = job->pipeline, .limits = *limits,
-                                   .streams = {ensure->recordables.count, streams}};
+                                   .streams = {ensure->recordables.count, streams}, .has_request = ensure->has_request,
+                                   .request = ensure->request, .has_reason = true, .reason = reason};
     take_plan(job, &plan);
     free(streams);
     job->state = JOB_STARTING;
@@ -331,12 +360,18 @@ void job_begin(job_supervisor_t *s, job_t *job, const msg_job_ensure_t *ensure, 
 
 void job_resume(job_supervisor_t *s, job_t *job, const msg_recording_job_t *recording) {
     msg_recording_create_t plan = {.recording = recording->recording, .job = recording->job, .pipeline = recording->pipeline,
-                                   .limits = recording->limits};
+                                   .limits = recording->limits, .has_request = recording->has_request, .request = recording->request,
+                                   .has_reason = recording->has_reason, .reason = recording->reason};
     memcpy(&plan.streams, &recording->streams, sizeof plan.streams);
     take_plan(job, &plan);
-    job->created = recording->created;
-    job->started = recording->has_started ? recording->started : 0;
     job->state = job->started ? JOB_RUNNING : JOB_STARTING;
+    job->ended = 0; /* whatever the catalog says */
+    job->stop_reason[0] = job->error[0] = '\0';
+    job_state_t ending = job_state_find(recording->state);
+    if (ending < JOB_STATES && job_state_is_terminal(ending)) {
+        job_finish(s, job, ending, recording->has_stop_reason ? recording->stop_reason : "error", recording->has_error ? recording->error : NULL);
+        return;
+    }
     if (!job->started) job->timer = actor_after(s->me, START_TIMEOUT_US, on_start_timeout, job->serial);
     for (size_t i = 0; i < recording->streams.count; i++) {
         job->sources[i].joined = recording->streams.items[i].joined;
