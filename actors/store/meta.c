@@ -55,10 +55,12 @@ void meta_write(const journal_meta_t *metas, size_t count, msgpack_sbuffer *out)
 
 int meta_begin(meta_walk_t *walk, bytes_t meta) {
     const uint8_t *at = meta.data;
-    size_t head = 0;
+    size_t head;
 
     walk->left = 0;
-    if (meta.size > 0 && (at[0] & 0xf0) == 0x90) {
+    walk->rest = meta;
+    if (meta.size == 0) return 0;
+    if ((at[0] & 0xf0) == 0x90) {
         walk->left = at[0] & 0x0f;
         head = 1;
     } else if (meta.size >= 3 && at[0] == 0xdc) {
@@ -67,7 +69,7 @@ int meta_begin(meta_walk_t *walk, bytes_t meta) {
     } else if (meta.size >= 5 && at[0] == 0xdd) {
         walk->left = (uint64_t)at[1] << 24 | (uint64_t)at[2] << 16 | (uint64_t)at[3] << 8 | at[4];
         head = 5;
-    } else if (meta.size > 0) {
+    } else {
         return -1;
     }
     walk->rest = (bytes_t){at + head, meta.size - head};
