@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { TIMERS_MAX = 200000, WATCHES_RUN_MAX = 10000 }; /* at one moment: more is a loop that never ends */
@@ -51,6 +52,9 @@ stage_t *stage_create(uint64_t seed, const char *data) {
         must(mkdtemp(config->data));
         stage->own_data = true;
     }
+    char recordings[sizeof config->data + 16];
+    snprintf(recordings, sizeof recordings, "%s/recordings", config->data);
+    mkdir(recordings, 0700); /* as the process does before any actor is there */
     for (int i = 0; i < ENDPOINT_COUNT; i++) snprintf(config->endpoints[i], sizeof config->endpoints[i], "tcp://127.0.0.1:%d", 5570 + i);
     config->durability = DURABILITY_INTERVAL;
     config->segment_bytes = 1024 * 1024;

@@ -110,7 +110,12 @@ void stage_tell(stage_t *stage, const char *from, const char *to, message_id_t i
     say(stage, from, to, (head_t){HEAD_TELL, id, 0}, &frame);
 }
 
+void stage_must_be_request(message_id_t id) {
+    if (message_class(id)->kind != KIND_REQUEST) fail_msg("%s is no request", message_class(id)->id);
+}
+
 uint64_t stage_ask(stage_t *stage, const char *from, const char *to, message_id_t id, const void *message) {
+    stage_must_be_request(id);
     frame_t frame;
     stage_encode(&frame, id, message, false, (bytes_t){0});
     say(stage, from, to, (head_t){HEAD_REQUEST, id, ++stage->asked}, &frame);

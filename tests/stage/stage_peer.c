@@ -26,6 +26,7 @@ void stage_peer_send(stage_t *stage, stage_peer_t peer, message_id_t id, const v
 }
 
 void stage_peer_request(stage_t *stage, stage_peer_t peer, message_id_t id, const void *message, bytes_t body, int64_t echo) {
+    stage_must_be_request(id);
     msgpack_sbuffer out;
     msgpack_packer packer;
     msgpack_sbuffer_init(&out);

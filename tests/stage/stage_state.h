@@ -103,6 +103,7 @@ void stage_letter_add(letters_t *letters, letter_t *letter);
 /* Takes out the one that `at` points to. */
 const stage_message_t *stage_letter_take(letters_t *letters, letter_t **at);
 const void *stage_decode_as(stage_t *stage, message_id_t id, bytes_t raw, const char *from);
+void stage_must_be_request(message_id_t id);
 void stage_encode(frame_t *ret_frame, message_id_t id, const void *message, bool named, bytes_t echo);
 
 #endif
