@@ -23,7 +23,7 @@ static void journal_fill(journal_t *journal, unsigned seed, int records) {
     for (int i = 0; i < records; i++) {
         uint32_t stream = (uint32_t)(rand() % 3);
 
-        at += rand() % 4 * 10;
+        at += (int64_t)(rand() % 4) * 10;
         if (rand() % 8 == 0)
             ok(journal_watermark(journal, stream, at, at + rand() % 100, &why), why);
         else
@@ -129,7 +129,7 @@ static void a_record_larger_than_a_segment_is_read_and_what_was_held_stays(void 
     position_t position = {0};
     record_view_t small, record;
     fault_t why;
-    size_t size = 3 * 1024 * 1024;
+    size_t size = (size_t)3 * 1024 * 1024;
     uint8_t *payload = calloc(1, size);
     bytes_t part = {payload, size};
     void *held;
@@ -143,7 +143,9 @@ static void a_record_larger_than_a_segment_is_read_and_what_was_held_stays(void 
     reader_publish(reader, journal_totals(journal)->segment, journal_totals(journal)->length, 1);
     assert_int_equal(next(reader, &position, &small), 1);
     held = reader_hold(reader);
-    memcpy(payload, "\x92\x01\xc6", 3);
+    payload[0] = 0x92;
+    payload[1] = 1;
+    payload[2] = 0xc6;
     payload[3] = (uint8_t)((size - 7) >> 24);
     payload[4] = (uint8_t)((size - 7) >> 16);
     payload[5] = (uint8_t)((size - 7) >> 8);

@@ -70,7 +70,7 @@ static void a_valid_record_is_found_wherever_it_is_if_its_number_can_be_right(vo
         assert_int_equal(segment_find(segment, 0, junk + RECORD_OVERHEAD - 1, 7), junk + RECORD_OVERHEAD - 1);
         assert_int_equal(segment_find(segment, junk + 1, size, 7), size);
         /* Between it and the last one before must be room for the records that it says were there. */
-        assert_int_equal(segment_find(segment, 0, size, 7 - 5), junk >= 4 * RECORD_OVERHEAD ? junk : size);
+        assert_int_equal(segment_find(segment, 0, size, 7 - 5), junk >= (size_t)4 * RECORD_OVERHEAD ? junk : size);
         segment_release(&segment);
     }
     store_remove(&store);
