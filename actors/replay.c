@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../messages/handover.h"
 #include "../messages/wire.h"
 
 enum { PASSED_MAX = 1024 }; /* records passed over in one go */
@@ -244,6 +245,7 @@ static void record_fold(replay_t *replay, uint32_t count, const bytes_t *parts, 
 
 static void piece_free(void *data, void *hint) {
     (void)hint;
+    handover_take(data);
     free(data);
 }
 

@@ -43,7 +43,7 @@ static void tell_supervisor_to_stop(engine_t *engine) {
     frame_t head;
     head_encode(&(head_t){HEAD_TELL, MSG_ACTOR_STOP, 0}, &head);
     zmq_send(engine->post, "supervisor", strlen("supervisor"), ZMQ_SNDMORE);
-    zmq_msg_send(&head.msg, engine->post, ZMQ_SNDMORE);
+    frame_send(&head, engine->post, ZMQ_SNDMORE);
     zmq_send(engine->post, out.data, out.size, 0);
     msgpack_sbuffer_destroy(&out);
 }
@@ -71,7 +71,7 @@ static bool on_message(engine_t *engine) {
     frame_t frames[3];
     for (size_t i = 0; i < 3; i++) {
         frame_init(&frames[i]);
-        if (zmq_msg_recv(&frames[i].msg, engine->post, 0) < 0) break;
+        if (!frame_receive(&frames[i], engine->post, 0)) break;
     }
     head_t head = {0};
     must(head_decode(frame_bytes(&frames[1]), &head));

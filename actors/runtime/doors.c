@@ -85,7 +85,7 @@ static bool gather(void *socket, gathered_t *in) {
     for (bool first = true; more; first = false) {
         frame_t frame;
         frame_init(&frame);
-        if (zmq_msg_recv(&frame.msg, socket, first ? ZMQ_DONTWAIT : 0) < 0) {
+        if (!frame_receive(&frame, socket, first ? ZMQ_DONTWAIT : 0)) {
             frame_fini(&frame);
             for (size_t i = 0; i < in->count; i++) frame_fini(&in->frames[i]);
             return false;
@@ -160,8 +160,8 @@ sent_t door_send(door_t *door, const peer_t *to, const prefix_t *prefix, frame_t
     if (door->kind == DOOR_ROUTER && send_bytes(door->socket, to->id, to->size) < 0) return errno == EAGAIN ? SENT_FULL : SENT_GONE;
     if (prefix && prefix->correlated) send_bytes(door->socket, prefix->correlation, sizeof prefix->correlation);
     if (prefix && prefix->delimited) send_bytes(door->socket, "", 0);
-    if (zmq_msg_send(&message->msg, door->socket, ZMQ_DONTWAIT | (body ? ZMQ_SNDMORE : 0)) < 0)
+    if (!frame_send(message, door->socket, ZMQ_DONTWAIT | (body ? ZMQ_SNDMORE : 0)))
         return errno == EAGAIN ? SENT_FULL : SENT_GONE;
-    if (body && zmq_msg_send(&body->msg, door->socket, ZMQ_DONTWAIT) < 0) frame_fini(body);
+    if (body && !frame_send(body, door->socket, ZMQ_DONTWAIT)) frame_fini(body);
     return SENT;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "../../messages/fault.h"
+#include "../../messages/handover.h"
 
 void frame_init(frame_t *frame) {
     must(zmq_msg_init(&frame->msg) == 0);
@@ -32,5 +33,19 @@ bytes_t frame_bytes(const frame_t *frame) {
 }
 
 void frame_fini(frame_t *frame) {
+    void *data = zmq_msg_data(&frame->msg);
+    handover_give(data);
+    handover_take(data);
     must(zmq_msg_close(&frame->msg) == 0);
+}
+
+bool frame_send(frame_t *frame, void *socket, int flags) {
+    handover_give(zmq_msg_data(&frame->msg));
+    return zmq_msg_send(&frame->msg, socket, flags) >= 0;
+}
+
+bool frame_receive(frame_t *frame, void *socket, int flags) {
+    if (zmq_msg_recv(&frame->msg, socket, flags) < 0) return false;
+    handover_take(zmq_msg_data(&frame->msg));
+    return true;
 }

@@ -19,4 +19,9 @@ void frame_share(frame_t *to, const frame_t *from);   /* both hold the same byte
 bytes_t frame_bytes(const frame_t *frame);            /* valid until the frame is moved or freed */
 void frame_fini(frame_t *frame);
 
+/* Over a ZeroMQ socket; `flags` as zmq_msg_send and zmq_msg_recv take them. False: errno says why, and the frame is as it was. A frame that
+ * was sent is empty. */
+bool frame_send(frame_t *frame, void *socket, int flags);
+bool frame_receive(frame_t *frame, void *socket, int flags);
+
 #endif

@@ -18,14 +18,14 @@ static int receive(void *router, passing_t *passing) {
     for (;;) {
         frame_t *frame = &passing->frames[passing->count++];
         frame_init(frame);
-        if (zmq_msg_recv(&frame->msg, router, 0) < 0) return -1;
+        if (!frame_receive(frame, router, 0)) return -1;
         if (!zmq_msg_more(&frame->msg)) return 0;
         must(passing->count < sizeof passing->frames / sizeof passing->frames[0]);
     }
 }
 
 static int send_frame(void *router, frame_t *frame, bool more) {
-    return zmq_msg_send(&frame->msg, router, ZMQ_DONTWAIT | (more ? ZMQ_SNDMORE : 0)) < 0 ? -1 : 0;
+    return frame_send(frame, router, ZMQ_DONTWAIT | (more ? ZMQ_SNDMORE : 0)) ? 0 : -1;
 }
 
 /* What cannot be delivered: a request is answered for the absent actor; anything else is gone, as its sender was told it may be. */

@@ -53,7 +53,7 @@ static void host_route(host_t *host, const char *to, frame_t *head, frame_t *mes
     frame_t *frames[] = {&name, head, message, body};
     size_t count = body ? 4 : 3;
     for (size_t i = 0; i < count; i++) {
-        if (zmq_msg_send(&frames[i]->msg, me->switchboard, i + 1 < count ? ZMQ_SNDMORE : 0) < 0) must(errno == ETERM);
+        if (!frame_send(frames[i], me->switchboard, i + 1 < count ? ZMQ_SNDMORE : 0)) must(errno == ETERM);
         frame_fini(frames[i]);
     }
 }
@@ -94,7 +94,7 @@ static bool receive_message(carrier_t *me) {
     while (more) {
         must(count < 4);
         frame_init(&frames[count]);
-        if (zmq_msg_recv(&frames[count].msg, me->switchboard, count == 0 ? ZMQ_DONTWAIT : 0) < 0) {
+        if (!frame_receive(&frames[count], me->switchboard, count == 0 ? ZMQ_DONTWAIT : 0)) {
             frame_fini(&frames[count]);
             return false;
         }

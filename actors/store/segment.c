@@ -17,6 +17,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../../messages/handover.h"
+
 /* ---- the guard ---- */
 static _Thread_local sigjmp_buf guard_place;
 static _Thread_local const segment_t *volatile guard_segment; /* NULL: this thread reads no map */
@@ -127,6 +129,7 @@ segment_t *segment_map(int descriptor, size_t size, const char *path, fault_t *w
 }
 
 segment_t *segment_hold(segment_t *segment) {
+    handover_give(segment);
     atomic_fetch_add_explicit(&segment->holders, 1, memory_order_relaxed);
     return segment;
 }
@@ -135,6 +138,7 @@ void segment_release(segment_t **segment) {
     segment_t *old = *segment;
 
     *segment = NULL;
+    handover_take(old);
     if (!old || atomic_fetch_sub_explicit(&old->holders, 1, memory_order_acq_rel) > 1) return;
     munmap((void *)(uintptr_t)old->data, old->size);
     free(old);
