@@ -126,7 +126,11 @@ static int on_create(void *state, const envelope_t *in, fault_t *why) {
                                                    .pipeline = m->pipeline,
                                                    .state = "STARTING",
                                                    .limits = m->limits,
-                                                   .created = actor_now(self->me)};
+                                                   .created = actor_now(self->me),
+                                                   .has_request = m->has_request,
+                                                   .request = m->request,
+                                                   .has_reason = m->has_reason,
+                                                   .reason = m->reason};
         manifest.recording.streams.count = m->streams.count;
         manifest.recording.streams.items = m->streams.items;
         char folder[sizeof recording->folder];
@@ -202,6 +206,8 @@ static int on_budget(void *state, const envelope_t *in, fault_t *why) {
         actor_refuse(self->me, in->ticket, ERROR_INTERNAL, NULL, "%s", problem.text);
         return 0;
     }
+    /* Saving the manifest took its time: the recording's clock and the limiter's must agree. */
+    if (first) reel_set_clock(recording->reel, actor_now(self->me), actor_ticks(self->me));
     reel_budget_t budget = {m->elements, m->bytes, m->total_bytes, m->has_until ? m->until : INT64_MAX};
     if (reel_set_budget(recording->reel, &budget, actor_ticks(self->me), &problem) < 0) recording_break(self, recording, problem.text);
     if (first && journal_totals(recording->reel->journal)->ended && !recording->finish) recording_explain_end(self, recording);
@@ -242,6 +248,22 @@ static int on_drop(void *state, const envelope_t *in, fault_t *why) {
 
 /* ---- messages: what there is ---- */
 
+/* What no manifest says: which sources wait to be let in, and that the end was asked for. A job supervisor that failed knows neither. */
+static void report_standing(const recorder_t *self, const recording_t *recording, msg_recording_job_t *report) {
+    const join_t *join;
+    const finish_t *finish = recording->finish;
+    TAILQ_FOREACH(join, &self->joins, link) {
+        if (join->recording != recording || !join->resolved) continue;
+        report->streams.items[join->stream].has_joined = report->streams.items[join->stream].joined = true;
+    }
+    if (!finish) return;
+    report->state = finish->state;
+    report->has_stop_reason = true;
+    report->stop_reason = finish->stop_reason;
+    report->has_error = finish->error != NULL;
+    report->error = finish->error;
+}
+
 static int on_jobs(void *state, const envelope_t *in, fault_t *why) {
     recorder_t *self = state;
     const msg_recording_jobs_ask_t *m = in->message;
@@ -251,8 +273,11 @@ static int on_jobs(void *state, const envelope_t *in, fault_t *why) {
     msgpack_zone *zone = answer_zone();
     msg_recording_job_t *jobs = zone_array(zone, self->recordings_count, sizeof *jobs);
     size_t count = 0;
-    for (size_t i = 0; i < self->recordings_count; i++)
-        if (!only || only == self->recordings[i]) jobs[count++] = recording_report(self->recordings[i], zone);
+    for (size_t i = 0; i < self->recordings_count; i++) {
+        if (only && only != self->recordings[i]) continue;
+        jobs[count] = recording_report(self->recordings[i], zone);
+        report_standing(self, self->recordings[i], &jobs[count++]);
+    }
     actor_answer(self->me, in->ticket, &(msg_recording_jobs_t){.recordings = {count, jobs}});
     msgpack_zone_free(zone);
     return 0;

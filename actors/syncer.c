@@ -6,11 +6,19 @@
 #include "syncer.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
+
+#include "store/manifest.h"
+
+enum { NAMED_MAX = 64 };
 
 typedef struct syncer {
     actor_t *me;
+    char *named[NAMED_MAX]; /* files whose names are on the disk too: a ring of the last */
+    size_t next;
 } syncer_t;
 
 /* ---- life ---- */
@@ -25,7 +33,10 @@ static void *syncer_create(actor_t *me, bytes_t args, fault_t *why) {
 }
 
 static void syncer_destroy(void **state) {
-    free(*state);
+    syncer_t *self = *state;
+    if (!self) return;
+    for (size_t i = 0; i < NAMED_MAX; i++) free(self->named[i]);
+    free(self);
     *state = NULL;
 }
 
@@ -39,12 +50,27 @@ static int sync_file(const char *path, fault_t *why) {
     return result;
 }
 
+/* A new file's name is in its folder, which has to reach the disk by itself. */
+static int sync_name(syncer_t *self, const char *path, fault_t *why) {
+    for (size_t i = 0; i < NAMED_MAX; i++)
+        if (self->named[i] && strcmp(self->named[i], path) == 0) return 0;
+    char folder[4096];
+    const char *slash = strrchr(path, '/');
+    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".");
+    if (manifest_sync_folder(folder, why) < 0) return -1;
+    free(self->named[self->next]);
+    self->named[self->next] = strdup(path);
+    must(self->named[self->next]);
+    self->next = (self->next + 1) % NAMED_MAX;
+    return 0;
+}
+
 static int on_sync(void *state, const envelope_t *in, fault_t *why) {
     syncer_t *self = state;
     const msg_sync_t *m = in->message;
     fault_t problem;
     (void)why;
-    if (sync_file(m->path, &problem) < 0) {
+    if (sync_file(m->path, &problem) < 0 || sync_name(self, m->path, &problem) < 0) {
         actor_refuse(self->me, in->ticket, ERROR_INTERNAL, NULL, "%s", problem.text);
         return 0;
     }

@@ -138,8 +138,9 @@ void segment_release(segment_t **segment) {
     segment_t *old = *segment;
 
     *segment = NULL;
+    if (!old) return;
     handover_take(old);
-    if (!old || atomic_fetch_sub_explicit(&old->holders, 1, memory_order_acq_rel) > 1) return;
+    if (atomic_fetch_sub_explicit(&old->holders, 1, memory_order_acq_rel) > 1) return;
     munmap((void *)(uintptr_t)old->data, old->size);
     free(old);
 }
