@@ -350,6 +350,26 @@ class Replays(EngineTest):
         events = reader.until("end")
         self.assertEqual([["Read", *element] for element in elements_in(events)], producer.expected(3))
 
+    def test_a_hole_in_the_recording_is_shown_where_it_is(self):
+        self.pushable("holed")
+        producer = Producer(self.engine, "holed")
+        self.addCleanup(producer.close)
+        producer.push(2)
+        self.engine.restart()
+        producer.attached = None
+        producer.push(4)
+        producer.done()
+        recording = self.engine.wait("holed")["recording"]
+        events = self.whole(recording=recording)[1]
+        gaps = [number for number, event in enumerate(events) if event["event"] == "gap"]
+        self.assertEqual([["Read", *one] for one in elements_in(events[:gaps[0]])], producer.expected(2))
+        self.assertEqual([["Read", *one] for one in elements_in(events)], producer.expected(4))
+        gap = events[gaps[0]]
+        self.assertLessEqual({"event", "replay", "what", "lost_us"}, set(gap))
+        self.assertGreater(gap["lost_us"], 0)
+        described = self.engine.ask("recording.describe", recording=recording)["gaps"]
+        self.assertEqual([(one["what"], one["element"]) for one in described], [(gap["what"], 20)])
+
     def test_a_replay_can_be_opened_before_there_is_anything_to_replay(self):
         self.pushable("early")
         reader = self.reader()
