@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "recorder_state.h"
+#include "runtime/duration.h"
 #include "store/folder.h"
 #include "store/manifest.h"
 
@@ -31,7 +32,7 @@ static int on_options_changed(void *state, const envelope_t *in, fault_t *why) {
     recorder_t *self = state;
     const msg_options_changed_t *options = in->message;
     (void)why;
-    self->worker_timeout_us = options->worker_timeout_ms * 1000;
+    self->worker_timeout_us = us_of_ms(options->worker_timeout_ms);
     return 0;
 }
 
@@ -41,7 +42,7 @@ static int on_loaded(void *state, const answer_t *answer, uint64_t context, faul
     const msg_options_t *options = answer->message;
     (void)context;
     if (answer->refusal) return fault_set(why, "cannot read the options: %s", answer->refusal->message);
-    self->worker_timeout_us = options->worker_timeout_ms * 1000;
+    self->worker_timeout_us = us_of_ms(options->worker_timeout_ms);
     actor_loaded(self->me);
     static const char *const users[] = {"limiter", "job_supervisor", "gateway"};
     for (size_t i = 0; i < sizeof users / sizeof users[0]; i++) actor_tell(self->me, users[i], MSG_RECORDER_RECOVERED, &recovered);
@@ -221,7 +222,10 @@ static int on_finish(void *state, const envelope_t *in, fault_t *why) {
     const msg_recording_finish_t *m = in->message;
     recording_t *recording = recording_named(state, in->ticket, m->recording);
     (void)why;
-    if (recording) finish_begin(state, recording, m, in->ticket);
+    if (recording && !state_is_end(m->state))
+        actor_refuse(((recorder_t *)state)->me, in->ticket, ERROR_BAD_REQUEST, "state", "no job ends as %s", m->state);
+    else if (recording)
+        finish_begin(state, recording, m, in->ticket);
     return 0;
 }
 
@@ -257,7 +261,8 @@ static void report_standing(const recorder_t *self, const recording_t *recording
         report->streams.items[join->stream].has_joined = report->streams.items[join->stream].joined = true;
     }
     if (!finish) return;
-    report->state = finish->state;
+    report->has_ending = true;
+    report->ending = finish->state;
     report->has_stop_reason = true;
     report->stop_reason = finish->stop_reason;
     report->has_error = finish->error != NULL;

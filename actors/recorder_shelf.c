@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "recorder_state.h"
+#include "runtime/duration.h"
 #include "store/folder.h"
 #include "store/manifest.h"
 #include "store/segment.h"
@@ -94,11 +95,15 @@ const msg_recording_job_t *recording_job(const recording_t *recording) {
     return &recording_manifest(recording)->recording;
 }
 
-bool recording_has_ended(const recording_t *recording) {
+bool state_is_end(const char *state) {
     static const char *const states[] = {"DONE", "CANCELLED", "FAILED"};
     for (size_t i = 0; i < sizeof states / sizeof states[0]; i++)
-        if (strcmp(recording_job(recording)->state, states[i]) == 0) return true;
+        if (strcmp(state, states[i]) == 0) return true;
     return false;
+}
+
+bool recording_has_ended(const recording_t *recording) {
+    return state_is_end(recording_job(recording)->state);
 }
 
 static const msg_stream_total_t *recording_total(const recording_t *recording, size_t stream) {
@@ -299,7 +304,7 @@ static int shelf_reopen(recorder_t *self, recording_t *recording, const msg_mani
     if (!recording->reel) return shelf_keep_damaged(self, recording, manifest, &problem, why);
     LIST_INSERT_HEAD(&self->writing, recording, writing);
     if (job->has_started && job->limits.duration_ms != LIMIT_NONE)
-        recording->reel->budget.until = job->started + job->limits.duration_ms * 1000;
+        recording->reel->budget.until = job->started + us_of_ms(job->limits.duration_ms);
     if (shelf_note_gap(self, recording, torn, &problem) < 0) recording_break(self, recording, problem.text);
     const journal_totals_t *totals = journal_totals(recording->reel->journal);
     recording->records = totals->records;

@@ -9,6 +9,7 @@
 
 #include "../messages/handover.h"
 #include "../messages/wire.h"
+#include "runtime/duration.h"
 
 enum { PASSED_MAX = 1024 }; /* records passed over in one go */
 
@@ -126,7 +127,7 @@ static void target_set(replay_t *replay, int64_t element, int64_t offset_ms) {
         replay->target = TARGET_START;
     } else if (element < 0) {
         replay->target = TARGET_TIME;
-        replay->target_at = offset_ms > INT64_MAX / 2000 ? INT64_MAX / 2 : offset_ms * 1000;
+        replay->target_at = us_of_ms(offset_ms);
     } else {
         replay->target = TARGET_ELEMENT;
         replay->target_element = (uint64_t)element;

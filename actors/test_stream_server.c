@@ -6,6 +6,7 @@
 #include "test_stream_server.h"
 
 #include "opening.h"
+#include "runtime/duration.h"
 #include "service.h"
 
 enum { LIVENESS_US = 2 * 1000 * 1000 };
@@ -40,7 +41,7 @@ static void server_stop(void **state) {
 /* ---- liveness ---- */
 
 static void client_check(server_t *server, client_t *client, int64_t ticks) {
-    if (ticks - client->seen >= server->replay_timeout_ms * 1000) {
+    if (ticks - client->seen >= us_of_ms(server->replay_timeout_ms)) {
         server_client_drop(server, client);
         return;
     }
