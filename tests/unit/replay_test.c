@@ -1,174 +1,5 @@
-/* What a replay sends is written as lines of text, so that a test shows the whole of it: "elements a 3@0 [0 1 2]" is an event for tag a
- * with three elements, number 0 the first, and their event times. Every event's size and body are checked on the way. */
-#include <ftw.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include "taped.h"
-
-#include "actors/replay.h"
-#include "messages/wire.h"
-
-typedef struct fixture {
-    char data[32];
-    taped_t taped;
-    tape_t *tape;
-    char text[1 << 16];
-    size_t used;
-} fixture_t;
-
-/* ---- the recording ---- */
-
-static int setup(void **state) {
-    fixture_t *f = calloc(1, sizeof *f);
-    snprintf(f->data, sizeof f->data, "/tmp/replay_test.XXXXXX");
-    assert_non_null(mkdtemp(f->data));
-    taped_open(&f->taped, f->data, 1 << 20);
-    *state = f;
-    return 0;
-}
-
-static int remove_one(const char *path, const struct stat *info, int type, struct FTW *walk) {
-    (void)info;
-    (void)type;
-    (void)walk;
-    return remove(path);
-}
-
-static int teardown(void **state) {
-    fixture_t *f = *state;
-    tape_destroy(&f->tape);
-    taped_close(&f->taped);
-    nftw(f->data, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-    free(f);
-    return 0;
-}
-
-static void tape_load(fixture_t *f) {
-    fault_t why;
-    msg_recording_place_t place = taped_place(&f->taped);
-    f->tape = tape_create(&place, f->taped.segment_bytes, &why);
-    if (!f->tape) fail_msg("%s", why.text);
-}
-
-static void grow(fixture_t *f) {
-    msg_recording_grew_t grew = taped_grew(&f->taped);
-    tape_grow(f->tape, &grew);
-    if (f->tape->begun) return;
-    msg_recording_place_t place = taped_place(&f->taped);
-    tape_place(f->tape, &place);
-}
-
-/* Two streams, all kinds of records, ended. */
-static void record_some(fixture_t *f) {
-    taped_elements(&f->taped, 0, 100, 3);
-    taped_watermark(&f->taped, 0, 100, 42);
-    taped_elements(&f->taped, 1, 250, 2);
-    taped_elements(&f->taped, 0, 400, 4);
-    taped_gap(&f->taped, 1, 500, "lost the connection", 70);
-    taped_watermark(&f->taped, 1, 600, -7);
-    taped_stream_ended(&f->taped, 1, 700);
-    taped_elements(&f->taped, 0, 900, 1);
-    taped_ended(&f->taped, 1000);
-    tape_load(f);
-}
-
-/* ---- events as text ---- */
-
-static __attribute__((format(printf, 2, 3))) void line(fixture_t *f, const char *format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    f->used += (size_t)vsnprintf(f->text + f->used, sizeof f->text - f->used, format, arguments);
-    va_end(arguments);
-    assert_true(f->used < sizeof f->text);
-}
-
-static void body_line(fixture_t *f, const replay_event_t *event, uint32_t count) {
-    bytes_t body = frame_bytes(event->body);
-    uint32_t found = 0;
-    refusal_t no;
-    if (wire_body_check(body, &found, &no) < 0) fail_msg("%s", no.message);
-    assert_int_equal(found, count);
-    bytes_t elements = wire_body_elements(body, count);
-    line(f, " [");
-    for (uint32_t i = 0; i < count; i++) {
-        wire_element_t element = wire_element_at(elements);
-        line(f, "%s%lld", i ? " " : "", (long long)element.event_time);
-        elements.data += element.size;
-        elements.size -= element.size;
-    }
-    line(f, "]\n");
-}
-
-static void event_line(fixture_t *f, const replay_event_t *event) {
-    msgpack_sbuffer out;
-    msgpack_sbuffer_init(&out);
-    message_encode(event->id, event->message, true, (bytes_t){0}, &out);
-    assert_int_equal(event->size, out.size + (event->body ? frame_bytes(event->body).size : 0));
-    msgpack_sbuffer_destroy(&out);
-    if (event->id == MSG_ELEMENTS) {
-        const msg_elements_t *elements = event->message;
-        line(f, "elements %s %lld@%lld", elements->tag, (long long)elements->count, (long long)elements->element);
-        body_line(f, event, (uint32_t)elements->count);
-    } else if (event->id == MSG_WATERMARK) {
-        const msg_watermark_t *watermark = event->message;
-        if (watermark->to == WATERMARK_MAX)
-            line(f, "watermark %s max\n", watermark->tag);
-        else
-            line(f, "watermark %s %lld\n", watermark->tag, (long long)watermark->to);
-    } else if (event->id == MSG_PROCESSING_TIME) {
-        line(f, "time +%lld\n", (long long)((const msg_processing_time_t *)event->message)->advance_us);
-    } else if (event->id == MSG_GAP) {
-        const msg_gap_event_t *gap = event->message;
-        line(f, "gap %s '%s' %lld\n", gap->has_tag ? gap->tag : "-", gap->what, gap->has_lost_us ? (long long)gap->lost_us : -1LL);
-    } else {
-        const msg_end_t *end = event->message;
-        line(f, "end %s %lld%s%s%s\n", end->reason, (long long)end->elements, end->has_digest ? " proven" : "", end->has_error ? ": " : "",
-             end->has_error ? end->error : "");
-    }
-}
-
-/* Takes at most `max` events. */
-static replay_state_t take(fixture_t *f, replay_t *replay, int max) {
-    const replay_event_t *event;
-    replay_state_t state = REPLAY_READY;
-    while (max-- > 0 && ((state = replay_next(replay, &event)) == REPLAY_READY || state == REPLAY_BUSY)) {
-        if (state == REPLAY_BUSY) continue;
-        event_line(f, event);
-        replay_taken(replay);
-    }
-    return state;
-}
-
-/* A digest in words, to compare: the end event has it. */
-static void digest_at_end(replay_t *replay, char ret_digest[33]) {
-    const replay_event_t *event = NULL;
-    while (replay_next(replay, &event) == REPLAY_READY && event->id != MSG_END) replay_taken(replay);
-    assert_int_equal(event->id, MSG_END);
-    const msg_end_t *end = event->message;
-    assert_true(end->has_digest);
-    snprintf(ret_digest, 33, "%s", end->digest);
-}
-
-static const msg_tag_t TAG_A = {.tag = "a", .signature = "A"}, TAG_AA = {.tag = "aa", .signature = "A"},
-                       TAG_B = {.tag = "b", .signature = "B"}, TAG_NEW = {.tag = "new", .signature = "C"};
-
-static replay_t *open_as(fixture_t *f, const msg_replay_open_t *ask, const msg_tag_t *tags, size_t count) {
-    f->used = 0;
-    f->text[0] = 0;
-    return replay_create(f->tape, 1, ask, tags, count);
-}
-
-static void assert_replay(fixture_t *f, const msg_replay_open_t *ask, const msg_tag_t *tags, size_t count, const char *expected) {
-    replay_t *replay = open_as(f, ask, tags, count);
-    assert_int_equal(take(f, replay, 10000), REPLAY_OVER);
-    assert_string_equal(f->text, expected);
-    replay_destroy(&replay);
-}
-
-static const msg_replay_open_t ALL = {0};
-
-/* ---- order ---- */
+/* The order of events, limits, places, the digest, and ends. */
+#include "replayed.h"
 
 static void events_come_in_the_logs_order_with_the_time_between_them(void **state) {
     fixture_t *f = *state;
@@ -240,6 +71,8 @@ static void a_gap_in_all_streams_has_no_tag_and_comes_once(void **state) {
                   "end end 0 proven\n");
 }
 
+static const msg_tag_t TAG_NEW = {.tag = "new", .signature = "C"};
+
 static void a_tag_that_is_not_recorded_gets_only_its_last_watermark(void **state) {
     fixture_t *f = *state;
     record_some(f);
@@ -253,8 +86,6 @@ static void a_watermark_beyond_infinity_is_infinity(void **state) {
     tape_load(f);
     assert_replay(f, &ALL, (msg_tag_t[]){TAG_B}, 1, "watermark b max\nwatermark b max\nend end 0 proven\n");
 }
-
-/* ---- limits ---- */
 
 static void the_last_body_is_cut_at_max_elements(void **state) {
     fixture_t *f = *state;
@@ -309,8 +140,6 @@ static void max_duration_counts_from_the_place_sought(void **state) {
     assert_replay(f, &ask, (msg_tag_t[]){TAG_A}, 1,
                   "time +3000\nelements a 1@3 [3]\ntime +1000\nelements a 1@4 [4]\nwatermark a max\nend limit 2\n");
 }
-
-/* ---- places ---- */
 
 static void from_an_element_cuts_the_record_that_holds_it(void **state) {
     fixture_t *f = *state;
@@ -374,33 +203,6 @@ static void from_beyond_the_end_of_a_finished_recording_gives_its_watermarks_and
     assert_replay(f, &ask, (msg_tag_t[]){TAG_A, TAG_B}, 2, "watermark a 42\nwatermark b -7\nwatermark a max\nwatermark b max\nend end 0\n");
 }
 
-static void a_place_that_is_not_recorded_yet_is_waited_for(void **state) {
-    fixture_t *f = *state;
-    taped_elements(&f->taped, 0, 1000, 2);
-    tape_load(f);
-    msg_replay_open_t by_element = {.has_from = true, .from = {.has_element = true, .element = 3}};
-    msg_replay_open_t by_time = {.has_from = true, .from = {.has_offset_ms = true, .offset_ms = 3}};
-    replay_t *first = open_as(f, &by_element, &TAG_A, 1), *second = open_as(f, &by_time, &TAG_A, 1);
-    const replay_event_t *event;
-    assert_int_equal(replay_next(first, &event), REPLAY_WAITS);
-    assert_int_equal(replay_next(second, &event), REPLAY_WAITS);
-    assert_false(replay_placed(first));
-    taped_watermark(&f->taped, 0, 2000, 5);
-    grow(f);
-    assert_int_equal(replay_next(first, &event), REPLAY_WAITS);
-    assert_int_equal(replay_next(second, &event), REPLAY_WAITS);
-    taped_elements(&f->taped, 0, 3000, 2);
-    taped_ended(&f->taped, 3000);
-    grow(f);
-    assert_int_equal(take(f, first, 100), REPLAY_OVER);
-    assert_string_equal(f->text, "watermark a 5\ntime +3000\nelements a 1@3 [3]\nwatermark a max\nend end 1\n");
-    f->used = 0;
-    assert_int_equal(take(f, second, 100), REPLAY_OVER);
-    assert_string_equal(f->text, "watermark a 5\ntime +3000\nelements a 2@2 [2 3]\nwatermark a max\nend end 2\n");
-    replay_destroy(&first);
-    replay_destroy(&second);
-}
-
 static void a_seek_gives_what_a_replay_opened_there_gives(void **state) {
     fixture_t *f = *state;
     record_some(f);
@@ -428,92 +230,6 @@ static void a_seek_gives_what_a_replay_opened_there_gives(void **state) {
         replay_destroy(&replay);
     }
 }
-
-/* ---- a recording that grows ---- */
-
-static void a_replay_waits_for_what_is_still_to_come(void **state) {
-    fixture_t *f = *state;
-    taped_elements(&f->taped, 0, 1, 1);
-    tape_load(f);
-    replay_t *replay = open_as(f, &ALL, &TAG_A, 1);
-    assert_int_equal(take(f, replay, 100), REPLAY_WAITS);
-    assert_string_equal(f->text, "time +1\nelements a 1@0 [0]\n");
-    taped_elements(&f->taped, 0, 2, 1);
-    assert_int_equal(take(f, replay, 100), REPLAY_WAITS); /* nothing is published */
-    grow(f);
-    assert_int_equal(take(f, replay, 100), REPLAY_WAITS);
-    taped_ended(&f->taped, 2);
-    grow(f);
-    assert_int_equal(take(f, replay, 100), REPLAY_OVER);
-    assert_string_equal(f->text, "time +1\nelements a 1@0 [0]\ntime +1\nelements a 1@1 [1]\nwatermark a max\nend end 2 proven\n");
-    replay_destroy(&replay);
-}
-
-static void without_follow_it_ends_at_what_there_was_when_it_was_opened(void **state) {
-    fixture_t *f = *state;
-    taped_elements(&f->taped, 0, 0, 1);
-    taped_elements(&f->taped, 0, 0, 1);
-    tape_load(f);
-    msg_replay_open_t ask = {.has_follow = true, .follow = false};
-    replay_t *replay = open_as(f, &ask, &TAG_A, 1);
-    taped_elements(&f->taped, 0, 0, 1);
-    grow(f);
-    assert_int_equal(take(f, replay, 100), REPLAY_OVER);
-    assert_string_equal(f->text, "elements a 1@0 [0]\nelements a 1@1 [1]\nwatermark a max\nend end 2 proven\n");
-    replay_destroy(&replay);
-}
-
-static void the_clock_starts_with_the_recording_not_with_the_replay(void **state) {
-    fixture_t *f = *state;
-    msg_recording_place_t place = taped_place(&f->taped);
-    place.start = TAPED_START - 5000; /* nothing has attached: the recorder does not know better */
-    fault_t why;
-    f->tape = tape_create(&place, f->taped.segment_bytes, &why);
-    assert_non_null(f->tape);
-    replay_t *replay = open_as(f, &ALL, &TAG_A, 1);
-    const replay_event_t *event;
-    assert_int_equal(replay_next(replay, &event), REPLAY_WAITS);
-    taped_elements(&f->taped, 0, 10, 1);
-    msg_recording_grew_t grew = taped_grew(&f->taped);
-    tape_grow(f->tape, &grew);
-    assert_int_equal(replay_next(replay, &event), REPLAY_WAITS);
-    place = taped_place(&f->taped);
-    tape_place(f->tape, &place);
-    take(f, replay, 2);
-    assert_string_equal(f->text, "time +10\nelements a 1@0 [0]\n");
-    replay_destroy(&replay);
-}
-
-static void following_and_reading_afterwards_give_the_same(void **state) {
-    fixture_t *f = *state;
-    msg_tag_t tags[] = {TAG_A, TAG_AA, TAG_B};
-    tape_load(f);
-    replay_t *replay = open_as(f, &ALL, tags, 3);
-    uint64_t seed = 7;
-    int64_t at = 0;
-    for (int i = 0; i < 200; i++) {
-        seed = seed * 6364136223846793005u + 1442695040888963407u;
-        uint32_t dice = (uint32_t)(seed >> 40);
-        at += dice % 3 * 100;
-        if (dice % 7 == 0)
-            taped_watermark(&f->taped, dice % 2, at, i);
-        else if (dice % 7 == 1)
-            taped_gap(&f->taped, dice % 5 ? dice % 2 : RECORD_STREAM_ALL, at, "hole", i);
-        else
-            taped_elements(&f->taped, dice % 2, at, 1 + dice % 9);
-        if (dice % 4 != 0) grow(f);
-        take(f, replay, (int)(dice % 5));
-    }
-    taped_ended(&f->taped, at);
-    grow(f);
-    assert_int_equal(take(f, replay, 10000), REPLAY_OVER);
-    replay_destroy(&replay);
-    char *followed = strdup(f->text);
-    assert_replay(f, &ALL, tags, 3, followed);
-    free(followed);
-}
-
-/* ---- proof ---- */
 
 static void the_digest_of_all_is_the_recordings_own(void **state) {
     fixture_t *f = *state;
@@ -571,8 +287,6 @@ static void a_cut_body_is_proven_as_it_was_sent(void **state) {
     assert_string_equal(found, wanted);
     replay_destroy(&replay);
 }
-
-/* ---- ends ---- */
 
 static void an_end_that_is_told_comes_alone(void **state) {
     fixture_t *f = *state;
@@ -633,26 +347,6 @@ static void what_is_passed_over_is_passed_over_in_portions(void **state) {
     replay_destroy(&replay);
 }
 
-static void a_body_outlives_the_tape_it_was_borrowed_from(void **state) {
-    fixture_t *f = *state;
-    record_some(f);
-    replay_t *replay = open_as(f, &ALL, &TAG_A, 1);
-    take(f, replay, 1);
-    const replay_event_t *event;
-    assert_int_equal(replay_next(replay, &event), REPLAY_READY);
-    frame_t kept;
-    frame_init(&kept);
-    frame_move(&kept, event->body);
-    replay_taken(replay);
-    replay_destroy(&replay);
-    tape_destroy(&f->tape);
-    uint32_t count;
-    refusal_t no;
-    assert_int_equal(wire_body_check(frame_bytes(&kept), &count, &no), 0);
-    assert_int_equal(count, 3);
-    frame_fini(&kept);
-}
-
 static void sizes_are_right_for_numbers_of_every_length(void **state) {
     fixture_t *f = *state;
     int64_t at = 0;
@@ -672,8 +366,6 @@ static void sizes_are_right_for_numbers_of_every_length(void **state) {
     replay_destroy(&replay);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(events_come_in_the_logs_order_with_the_time_between_them),
@@ -691,19 +383,13 @@ int main(void) {
         TEST(from_an_offset_starts_at_the_first_record_not_before_it),
         TEST(from_the_beginning_is_a_replay_like_any),
         TEST(from_beyond_the_end_of_a_finished_recording_gives_its_watermarks_and_the_end),
-        TEST(a_place_that_is_not_recorded_yet_is_waited_for),
         TEST(a_seek_gives_what_a_replay_opened_there_gives),
-        TEST(a_replay_waits_for_what_is_still_to_come),
-        TEST(without_follow_it_ends_at_what_there_was_when_it_was_opened),
-        TEST(the_clock_starts_with_the_recording_not_with_the_replay),
-        TEST(following_and_reading_afterwards_give_the_same),
         TEST(the_digest_of_all_is_the_recordings_own),
         TEST(the_digest_is_of_what_was_taken_and_no_more),
         TEST(a_cut_body_is_proven_as_it_was_sent),
         TEST(an_end_that_is_told_comes_alone),
         TEST(damage_ends_a_replay_that_reaches_it_and_names_the_place),
         TEST(what_is_passed_over_is_passed_over_in_portions),
-        TEST(a_body_outlives_the_tape_it_was_borrowed_from),
         TEST(sizes_are_right_for_numbers_of_every_length),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
