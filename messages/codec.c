@@ -82,6 +82,13 @@ static void *zone_take(const decoder_t *d, size_t size) {
 }
 
 /* ---- texts */
+static const char *text_flaw(const char *text, size_t size) {
+    if (text_valid(text, size)) {
+        return "has a control character in it";
+    }
+    return memchr(text, '\0', size) ? "has a NUL in it" : "is not valid UTF-8";
+}
+
 static int text_read(decoder_t *d, const path_t *path, bool name, const char **ret_text) {
     head_t head = head_next(d);
     if (head.kind != HEAD_TEXT) {
@@ -96,11 +103,8 @@ static int text_read(decoder_t *d, const path_t *path, bool name, const char **r
     if (name && head.length == 0) {
         return path_refuse(d, path, "must be ", field_kind_text(TYPE_NAME), ", not empty");
     }
-    if (!text_valid(text, head.length)) {
-        return path_refuse(d, path, memchr(text, '\0', head.length) ? "has a NUL in it" : "is not valid UTF-8", "", "");
-    }
-    if (name && !name_valid(text, head.length)) {
-        return path_refuse(d, path, "has a control character in it", "", "");
+    if (!(name ? name_valid : text_valid)(text, head.length)) {
+        return path_refuse(d, path, text_flaw(text, head.length), "", "");
     }
     char *copy = zone_take(d, (size_t)head.length + 1);
     memcpy(copy, text, head.length);

@@ -79,22 +79,24 @@ typedef struct gathered {
     bool lost;
 } gathered_t;
 
+/* Every batch comes through here: the frames are received where they stay, and nothing is cleared beforehand. */
 static bool gather(void *socket, gathered_t *in) {
-    *in = (gathered_t){0};
+    in->count = 0;
+    in->lost = false;
     bool more = true;
     for (bool first = true; more; first = false) {
-        frame_t frame;
-        frame_init(&frame);
-        if (!frame_receive(&frame, socket, first ? ZMQ_DONTWAIT : 0)) {
-            frame_fini(&frame);
+        frame_t beyond, *frame = in->count < FRAMES_MAX ? &in->frames[in->count] : &beyond;
+        frame_init(frame);
+        if (!frame_receive(frame, socket, first ? ZMQ_DONTWAIT : 0)) {
+            frame_fini(frame);
             for (size_t i = 0; i < in->count; i++) frame_fini(&in->frames[i]);
             return false;
         }
-        more = zmq_msg_more(&frame.msg) != 0;
-        if (in->count < FRAMES_MAX) {
-            in->frames[in->count++] = frame;
+        more = zmq_msg_more(&frame->msg) != 0;
+        if (frame != &beyond) {
+            in->count++;
         } else {
-            frame_fini(&frame);
+            frame_fini(frame);
             in->lost = true;
         }
     }
@@ -102,7 +104,7 @@ static bool gather(void *socket, gathered_t *in) {
 }
 
 static bool empty(const gathered_t *in, size_t i) {
-    return i < in->count && frame_bytes(&in->frames[i]).size == 0;
+    return i < in->count && zmq_msg_size(&in->frames[i].msg) == 0;
 }
 
 /* How many frames stand before the message: REQ sends an empty one, with REQ_CORRELATE four bytes and an empty one. */
@@ -111,10 +113,9 @@ static size_t read_prefix(const gathered_t *in, size_t at, prefix_t *prefix) {
         prefix->delimited = true;
         return 1;
     }
-    bytes_t first = in->count > at ? frame_bytes(&in->frames[at]) : (bytes_t){0};
-    if (first.size != sizeof prefix->correlation || !empty(in, at + 1) || in->count <= at + 2) return 0;
+    if (in->count <= at + 2 || !empty(in, at + 1) || zmq_msg_size(&in->frames[at].msg) != sizeof prefix->correlation) return 0;
     prefix->delimited = prefix->correlated = true;
-    memcpy(prefix->correlation, first.data, sizeof prefix->correlation);
+    memcpy(prefix->correlation, frame_bytes(&in->frames[at]).data, sizeof prefix->correlation);
     return 2;
 }
 
@@ -160,8 +161,7 @@ sent_t door_send(door_t *door, const peer_t *to, const prefix_t *prefix, frame_t
     if (door->kind == DOOR_ROUTER && send_bytes(door->socket, to->id, to->size) < 0) return errno == EAGAIN ? SENT_FULL : SENT_GONE;
     if (prefix && prefix->correlated) send_bytes(door->socket, prefix->correlation, sizeof prefix->correlation);
     if (prefix && prefix->delimited) send_bytes(door->socket, "", 0);
-    if (!frame_send(message, door->socket, ZMQ_DONTWAIT | (body ? ZMQ_SNDMORE : 0)))
-        return errno == EAGAIN ? SENT_FULL : SENT_GONE;
+    if (!frame_send(message, door->socket, ZMQ_DONTWAIT | (body ? ZMQ_SNDMORE : 0))) return errno == EAGAIN ? SENT_FULL : SENT_GONE;
     if (body && !frame_send(body, door->socket, ZMQ_DONTWAIT)) frame_fini(body);
     return SENT;
 }

@@ -33,9 +33,8 @@ bytes_t frame_bytes(const frame_t *frame) {
 }
 
 void frame_fini(frame_t *frame) {
-    void *data = zmq_msg_data(&frame->msg);
-    handover_give(data);
-    handover_take(data);
+    handover_give(zmq_msg_data(&frame->msg));
+    handover_take(zmq_msg_data(&frame->msg));
     must(zmq_msg_close(&frame->msg) == 0);
 }
 
