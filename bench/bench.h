@@ -42,10 +42,10 @@ int engine_refused(const client_t *client, fault_t *why);
 
 /* ---- figures.c ---- */
 typedef struct figure {
-    const char *name, *what; /* "record.unbatched", "one element a message" */
-    const char *unit, *peer; /* "elements/s", "raw libzmq" */
+    const char *name, *what;                      /* "record.unbatched", "one element a message" */
+    const char *unit, *peer;                      /* "elements/s", "raw libzmq" */
     double values[ROUNDS_MAX], peers[ROUNDS_MAX]; /* side by side, a pair a round */
-    double per_unit; /* MB of one of the unit; 0: makes no sense */
+    double per_unit;                              /* MB of one of the unit; 0: makes no sense */
 } figure_t;
 /* Prints the medians, and the median of the rounds' ratios. */
 void figure_print(bench_t *bench, const figure_t *figure);

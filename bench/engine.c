@@ -24,7 +24,8 @@ static int ports_find(int ret_ports[PORTS], fault_t *why) {
         socklen_t size = sizeof address;
         sockets[found] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         if (sockets[found] < 0) break;
-        if (bind(sockets[found], (struct sockaddr *)&address, size) < 0 || getsockname(sockets[found], (struct sockaddr *)&address, &size) < 0) {
+        if (bind(sockets[found], (struct sockaddr *)&address, size) < 0 ||
+            getsockname(sockets[found], (struct sockaddr *)&address, &size) < 0) {
             close(sockets[found]);
             break;
         }
@@ -49,8 +50,9 @@ static int own_start(bench_t *bench, fault_t *why) {
     process_folder(program, sizeof program - 16);
     strcat(program, "/reprised");
     for (int i = 0; i < PORTS; i++) snprintf(endpoints[i], sizeof endpoints[i], "tcp://127.0.0.1:%d", ports[i]);
-    const char *arguments[] = {program,         "--data",        bench->data,  "--commands",    endpoints[0], "--ingest",     endpoints[1],
-                               "--test-stream", endpoints[2],    "--notifications", endpoints[3], "--durability", bench->durability, NULL};
+    const char *arguments[] = {program,      "--data",       bench->data,       "--commands", endpoints[0],
+                               "--ingest",   endpoints[1],   "--test-stream",   endpoints[2], "--notifications",
+                               endpoints[3], "--durability", bench->durability, NULL};
     snprintf(bench->endpoint, sizeof bench->endpoint, "%s", endpoints[0]);
     bench->engine = bench->endpoint;
     return process_start(&bench->process, arguments, why);
@@ -59,8 +61,10 @@ static int own_start(bench_t *bench, fault_t *why) {
 /* What limits a user's disk must not end a measurement. */
 static int own_options(bench_t *bench, fault_t *why) {
     reply_t reply = {0};
-    msg_options_set_t ask = {.has_recording_size_limit = true, .recording_size_limit = LIMIT_NONE,
-                             .has_recording_duration_ms = true, .recording_duration_ms = LIMIT_NONE};
+    msg_options_set_t ask = {.has_recording_size_limit = true,
+                             .recording_size_limit = LIMIT_NONE,
+                             .has_recording_duration_ms = true,
+                             .recording_duration_ms = LIMIT_NONE};
     int result = client_ask(&bench->client, MSG_OPTIONS_SET, &ask, &reply) == STATUS_OK ? 0 : engine_refused(&bench->client, why);
     reply_fini(&reply);
     return result;
@@ -92,12 +96,16 @@ void engine_stop(bench_t *bench) {
 
 int engine_run(bench_t *bench, const char *pipeline, int64_t bytes, fault_t *why) {
     static const uint8_t nothing[] = {0x80};
-    msg_transform_t transform = {.has_name = true, .name = PUSH_TAG, .has_urn = true, .urn = "reprise:source:push:v1",
-                                 .has_payload = true, .payload = {nothing, sizeof nothing}};
+    msg_transform_t transform = {.has_name = true,
+                                 .name = PUSH_TAG,
+                                 .has_urn = true,
+                                 .urn = "reprise:source:push:v1",
+                                 .has_payload = true,
+                                 .payload = {nothing, sizeof nothing}};
     msg_pipeline_t definition = {.has_name = true, .name = pipeline, .has_transforms = true, .transforms = {1, &transform}};
     msg_pipeline_run_t ask = {.pipeline = pipeline, .pipeline_definition = &definition, .has_limits = true};
-    ask.limits = (msg_limits_t){.has_duration_ms = true, .duration_ms = LIMIT_NONE, .has_bytes = true, .bytes = bytes,
-                                .has_count = true, .count = LIMIT_NONE};
+    ask.limits = (msg_limits_t){
+        .has_duration_ms = true, .duration_ms = LIMIT_NONE, .has_bytes = true, .bytes = bytes, .has_count = true, .count = LIMIT_NONE};
     reply_t reply = {0};
     int result = 0;
     if (client_ask(&bench->client, MSG_PIPELINE_RUN_ASK, &ask, &reply) != STATUS_OK)

@@ -10,18 +10,18 @@
 enum { FEED_DEPTH_MAX = 20000, REPLY_MS = 30000 };
 
 typedef struct feed {
-    int64_t batch;     /* elements */
+    int64_t batch; /* elements */
     uint8_t *body;
     size_t body_size;
     uint8_t head[512]; /* ends with the batch's number, in eight bytes */
     size_t head_size;
-    int64_t credit;    /* bytes that may be on their way */
+    int64_t credit;           /* bytes that may be on their way */
     int64_t sent, dealt_with; /* batches */
     void *socket;
-    void *context;     /* a raw feed's own */
-    client_t client;   /* an engine's feed's own */
+    void *context;   /* a raw feed's own */
+    client_t client; /* an engine's feed's own */
     channel_t channel;
-    bool stopped;      /* the job takes no more */
+    bool stopped; /* the job takes no more */
     fault_t why;
     pthread_t thread;
     int64_t until, ended; /* ns */
@@ -32,7 +32,7 @@ typedef struct feed {
 int feed_open(feed_t *feed, const bench_t *bench, const char *pipeline, int64_t batch, fault_t *why);
 int feed_open_raw(feed_t *feed, const bench_t *bench, const char *endpoint, int64_t batch);
 void feed_close(feed_t *feed);
-int64_t feed_bytes(const feed_t *feed); /* of all frames of a batch */
+int64_t feed_bytes(const feed_t *feed);                  /* of all frames of a batch */
 int64_t feed_depth(const bench_t *bench, int64_t batch); /* as many messages as its credit allows */
 
 /* One batch. Waits where the credit is used up. */

@@ -63,9 +63,9 @@ void figure_print(bench_t *bench, const figure_t *figure) {
         most = fmax(most, ratios[i]);
     }
     double value = median(figure->values, rounds), peer = median(figure->peers, rounds), ratio = median(ratios, rounds);
-    json_t *json = json_pack("{s:s, s:s, s:s, s:f, s:s, s:f, s:f, s:f, s:f}", "name", figure->name, "what", figure->what, "unit",
-                             figure->unit, "value", value, "peer", figure->peer, "peer_value", peer, "ratio", ratio, "ratio_least", least,
-                             "ratio_most", most);
+    json_t *json =
+        json_pack("{s:s, s:s, s:s, s:f, s:s, s:f, s:f, s:f, s:f}", "name", figure->name, "what", figure->what, "unit", figure->unit,
+                  "value", value, "peer", figure->peer, "peer_value", peer, "ratio", ratio, "ratio_least", least, "ratio_most", most);
     must(json);
     if (figure->per_unit > 0) json_object_set_new(json, "mb_per_s", json_real(value * figure->per_unit));
     json_array_append_new(bench->figures, json);
@@ -80,10 +80,10 @@ void figure_print(bench_t *bench, const figure_t *figure) {
 
 void figures_finish(bench_t *bench, const char *command) {
     if (!bench->json) return;
-    json_t *json = json_pack("{s:s, s:s, s:i, s:s, s:I, s:I, s:I, s:f, s:O}", "bench", command, "version", REPRISE_VERSION, "cores",
-                             (int)sysconf(_SC_NPROCESSORS_ONLN), "durability", bench->durability, "size", (json_int_t)bench->size,
-                             "producers", (json_int_t)bench->producers, "rounds", (json_int_t)bench->rounds, "seconds", bench->seconds,
-                             "figures", bench->figures);
+    json_t *json =
+        json_pack("{s:s, s:s, s:i, s:s, s:I, s:I, s:I, s:f, s:O}", "bench", command, "version", REPRISE_VERSION, "cores",
+                  (int)sysconf(_SC_NPROCESSORS_ONLN), "durability", bench->durability, "size", (json_int_t)bench->size, "producers",
+                  (json_int_t)bench->producers, "rounds", (json_int_t)bench->rounds, "seconds", bench->seconds, "figures", bench->figures);
     must(json);
     json_dumpf(json, stdout, isatty(STDOUT_FILENO) ? JSON_INDENT(2) : JSON_COMPACT);
     putchar('\n');

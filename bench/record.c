@@ -46,7 +46,10 @@ static int raw_measure(bench_t *bench, int64_t batch, double *ret_rate, fault_t 
 }
 
 static int kind_measure(bench_t *bench, const size_kind_t *kind, fault_t *why) {
-    figure_t figure = {.name = kind->name, .what = kind->what, .unit = "elements/s", .peer = "raw DEALER to ROUTER",
+    figure_t figure = {.name = kind->name,
+                       .what = kind->what,
+                       .unit = "elements/s",
+                       .peer = "raw DEALER to ROUTER",
                        .per_unit = (double)bench->size / 1e6};
     for (int64_t i = 0; i < bench->rounds; i++) {
         figure_progress(bench, kind->name, i);

@@ -132,7 +132,8 @@ static int raw_read(void *socket, const seen_t *like, double *ret_seconds, fault
 /* ---- measuring ---- */
 
 /* As many replays as fit the time. */
-static int round_measure(bench_t *bench, reader_t *reader, void *raw, const seen_t *like, double *ret_value, double *ret_peer, fault_t *why) {
+static int round_measure(bench_t *bench, reader_t *reader, void *raw, const seen_t *like, double *ret_value, double *ret_peer,
+                         fault_t *why) {
     seen_t seen = {0};
     double seconds = 0;
     int64_t times = 0;
@@ -167,8 +168,8 @@ static int rounds_measure(bench_t *bench, figure_t *figure, reader_t *reader, fa
 }
 
 static int recording_measure(bench_t *bench, const char *name, const char *what, bool singles, fault_t *why) {
-    figure_t figure = {.name = name, .what = what, .unit = "elements/s", .peer = "raw ROUTER to DEALER",
-                       .per_unit = (double)bench->size / 1e6};
+    figure_t figure = {
+        .name = name, .what = what, .unit = "elements/s", .peer = "raw ROUTER to DEALER", .per_unit = (double)bench->size / 1e6};
     char pipeline[64];
     reader_t reader = {.credit = 2 * bench->credit};
     snprintf(pipeline, sizeof pipeline, "bench-replay-%d", (int)getpid());
