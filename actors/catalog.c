@@ -31,7 +31,7 @@ static void catalog_destroy(void **state) {
 
 /* Puts what `over` names in place of what stands in `options`. */
 static void merge_options(msg_options_t *options, const msg_options_t *over) {
-#define OPTION(type, name, initial, doc)                                                                                                           \
+#define OPTION(type, name, initial, doc)                                                                                                   \
     if (over->has_##name) options->name = over->name;
 #include "../messages/options.def"
     OPTION_FIELDS
@@ -80,8 +80,12 @@ static void *catalog_create(actor_t *me, bytes_t args, fault_t *why) {
 static int on_write(void *state, const envelope_t *in, fault_t *why) {
     catalog_t *c = state;
     const msg_catalog_write_t *m = in->message;
-    if (database_write(c->database, m->documents.items, m->documents.count, why) < 0) return -1;
-    actor_answer(c->me, in->ticket, NULL);
+    (void)why;
+    fault_t problem;
+    if (database_write(c->database, m->documents.items, m->documents.count, &problem) < 0)
+        actor_refuse(c->me, in->ticket, ERROR_INTERNAL, NULL, "%s", problem.text); /* a full disk takes nobody down */
+    else
+        actor_answer(c->me, in->ticket, NULL);
     return 0;
 }
 
@@ -129,6 +133,8 @@ static int on_options_get(void *state, const envelope_t *in, fault_t *why) {
 }
 
 static int on_options_set(void *state, const envelope_t *in, fault_t *why) {
+    (void)why;
+    fault_t problem;
     catalog_t *c = state;
     const msg_options_set_t *m = in->message;
     /* The three messages are made of the same list. */
@@ -140,9 +146,12 @@ static int on_options_set(void *state, const envelope_t *in, fault_t *why) {
     msgpack_sbuffer_init(&out);
     message_encode(MSG_OPTIONS, &merged, false, (bytes_t){0}, &out);
     msg_document_t document = {.kind = "options", .key = "options", .has_value = true, .value = {(const uint8_t *)out.data, out.size}};
-    int result = database_write(c->database, &document, 1, why);
+    int result = database_write(c->database, &document, 1, &problem);
     msgpack_sbuffer_destroy(&out);
-    if (result < 0) return -1;
+    if (result < 0) {
+        actor_refuse(c->me, in->ticket, ERROR_INTERNAL, NULL, "%s", problem.text);
+        return 0;
+    }
     set_options(c, &merged);
     for (size_t i = 0; i < OPTION_USERS; i++) actor_tell(c->me, option_users[i], MSG_OPTIONS_CHANGED, c->options);
     actor_answer(c->me, in->ticket, c->options);

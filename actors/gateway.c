@@ -17,13 +17,17 @@
 struct routed {
     uint64_t serial;
     ticket_t ticket;
+    uint64_t request;
     message_id_t id;
     void *message; /* a copy, with the name alone in place of the definition */
+    bool has_body;
+    frame_t body;
     routed_t *next;
 };
 
 static void free_routed(routed_t *routed) {
     record_free(&message_class(routed->id)->record, &routed->message);
+    if (routed->has_body) frame_fini(&routed->body);
     free(routed);
 }
 
@@ -62,17 +66,49 @@ static const msg_pipeline_t **definition_in(message_id_t id, void *message) {
 }
 
 static int on_defined(void *state, const answer_t *answer, uint64_t serial, fault_t *why) {
-    (void)why;
     gateway_t *g = state;
     routed_t **at = &g->routed;
     while (*at && (*at)->serial != serial) at = &(*at)->next;
     routed_t *routed = *at;
     if (!routed) return 0;
     *at = routed->next;
-    if (answer->refusal) actor_refuse_as(g->me, routed->ticket, answer->refusal);
-    else actor_forward_as(g->me, routed->ticket, message_class(routed->id)->owner, routed->id, routed->message);
+    handler_fn *own = gateway_class.takes[routed->id];
+    int result = 0;
+    if (answer->refusal) {
+        actor_refuse_as(g->me, routed->ticket, answer->refusal);
+    } else if (own) {
+        envelope_t in = {.id = routed->id,
+                         .message = routed->message,
+                         .body = routed->has_body ? &routed->body : NULL,
+                         .ticket = routed->ticket,
+                         .request = routed->request};
+        result = own(g, &in, why);
+    } else {
+        actor_forward_as(g->me, routed->ticket, message_class(routed->id)->owner, routed->id, routed->message);
+    }
     free_routed(routed);
-    return 0;
+    return result;
+}
+
+void gateway_define(gateway_t *g, const envelope_t *in) {
+    const msg_pipeline_t **definition = definition_in(in->id, (void *)(uintptr_t)in->message);
+    routed_t *routed = calloc(1, sizeof *routed);
+    must(routed && definition && *definition);
+    *routed = (routed_t){.serial = ++g->last_routed,
+                         .ticket = in->ticket,
+                         .request = in->request,
+                         .id = in->id,
+                         .has_body = in->body != NULL,
+                         .next = g->routed};
+    if (in->body) {
+        frame_init(&routed->body);
+        frame_share(&routed->body, in->body);
+    }
+    g->routed = routed;
+    msg_pipeline_define_t define = {.pipeline = **definition};
+    *definition = NULL;
+    routed->message = record_copy(&message_class(in->id)->record, in->message);
+    actor_ask(g->me, "pipeline_tracker", MSG_PIPELINE_DEFINE, &define, on_defined, routed->serial);
 }
 
 static int on_request(void *state, const envelope_t *in, fault_t *why) {
@@ -88,14 +124,7 @@ static int on_request(void *state, const envelope_t *in, fault_t *why) {
         actor_forward(g->me, in, class->owner);
         return 0;
     }
-    routed_t *routed = calloc(1, sizeof *routed);
-    must(routed);
-    *routed = (routed_t){.serial = ++g->last_routed, .ticket = in->ticket, .id = in->id, .next = g->routed};
-    g->routed = routed;
-    msg_pipeline_define_t define = {.pipeline = **definition};
-    *definition = NULL;
-    routed->message = record_copy(&class->record, in->message);
-    actor_ask(g->me, "pipeline_tracker", MSG_PIPELINE_DEFINE, &define, on_defined, routed->serial);
+    gateway_define(g, in);
     return 0;
 }
 
@@ -105,7 +134,9 @@ static int on_engine_info(void *state, const envelope_t *in, fault_t *why) {
     (void)why;
     gateway_t *g = state;
     const config_t *config = actor_config(g->me);
-    msg_engine_t answer = {.version = REPRISE_VERSION, .protocol = PROTOCOL_VERSION, .pid = getpid(),
+    msg_engine_t answer = {.version = REPRISE_VERSION,
+                           .protocol = PROTOCOL_VERSION,
+                           .pid = getpid(),
                            .uptime_ms = (actor_now(g->me) - config->started) / 1000};
     answer.endpoints = (msg_endpoints_t){.commands = config->endpoints[ENDPOINT_COMMANDS],
                                          .ingest = config->endpoints[ENDPOINT_INGEST],
@@ -167,7 +198,7 @@ const actor_class_t gateway_class = {
         },
     .passes = on_request,
     .sends = {MSG_PIPELINE_DEFINE, MSG_PONG, MSG_SOURCE_ATTACH, MSG_SOURCE_BATCH, MSG_SOURCE_DONE, MSG_REPLAY_OPEN, MSG_REPLAY_CLOSE,
-              MSG_RECORDING_JOBS_ASK},
+              MSG_REPLAY_CREDIT, MSG_REPLAY_RESUME, MSG_RECORDING_JOBS_ASK},
     .doors =
         {
             [GATEWAY_COMMANDS] = {DOOR_ROUTER, ENDPOINT_COMMANDS, SCOPE_COMMANDS},

@@ -14,13 +14,16 @@ typedef struct routed routed_t;
 
 typedef struct gateway {
     actor_t *me;
-    routed_t *routed;  /* requests whose definition is being stored first */
+    routed_t *routed; /* requests whose definition is being stored first */
     uint64_t last_routed;
-    feed_t *feeds;     /* attachments that it keeps for those who push */
-    pushed_t *ending;  /* pushes that ended their source and wait for that to be said */
-    fetch_t *fetches;  /* fetches under way */
+    feed_t *feeds;    /* attachments that it keeps for those who push */
+    fetch_t *fetches; /* fetches under way */
     uint64_t last_feed, last_fetch;
 } gateway_t;
+
+/* ---- gateway.c ---- */
+/* Stores the definition that came with a request, which is then taken up again with the name alone. */
+void gateway_define(gateway_t *g, const envelope_t *in);
 
 /* ---- gateway_push.c ---- */
 int gateway_on_push(void *state, const envelope_t *in, fault_t *why);

@@ -80,15 +80,18 @@ void job_describe(const job_t *job, int64_t now, const char **waiting_for, msg_j
 /* ---- the table ---- */
 
 /* Ids sort by age: the time in base 32, in a fixed width. */
+static const char digits[] = "0123456789abcdefghijklmnopqrstuv";
+
 static void make_id(char prefix, int64_t number, char *ret_id) {
-    static const char digits[] = "0123456789abcdefghijklmnopqrstuv";
     ret_id[0] = prefix;
     for (int i = 11; i >= 1; i--, number >>= 5) ret_id[i] = digits[number & 31];
     ret_id[12] = '\0';
 }
 
+/* 0: it is no id of this form. */
 static int64_t number_of(const char *id) {
     int64_t number = 0;
+    if (strlen(id) != 12 || strspn(id + 1, digits) != 11) return 0;
     for (const char *at = id + 1; *at; at++) number = number << 5 | (*at <= '9' ? *at - '0' : *at - 'a' + 10);
     return number;
 }
@@ -99,24 +102,31 @@ job_t *jobs_add_known(jobs_t *jobs, const char *id, const char *recording, const
     snprintf(job->job, sizeof job->job, "%s", id);
     snprintf(job->recording, sizeof job->recording, "%s", recording);
     snprintf(job->pipeline, sizeof job->pipeline, "%s", pipeline);
-    job->limits = (msg_limits_t){.has_duration_ms = true, .duration_ms = LIMIT_NONE, .has_bytes = true, .bytes = LIMIT_NONE,
-                                 .has_count = true, .count = LIMIT_NONE};
+    job->limits = (msg_limits_t){
+        .has_duration_ms = true, .duration_ms = LIMIT_NONE, .has_bytes = true, .bytes = LIMIT_NONE, .has_count = true, .count = LIMIT_NONE};
     job_t **at = &jobs->first;
     while (*at && strcmp((*at)->job, job->job) < 0) at = &(*at)->next;
     job->next = *at;
     *at = job;
-    if (!job->next) jobs->last_id = number_of(job->job);
-    job->serial = (uint64_t)number_of(job->job);
+    int64_t number = number_of(job->job);
+    if (number > jobs->last_id) jobs->last_id = number;
+    job->serial = ++jobs->last_serial;
     return job;
 }
 
 job_t *jobs_add(jobs_t *jobs, const char *pipeline, int64_t now) {
     char id[16], recording[16];
-    jobs->last_id = now > jobs->last_id ? now : jobs->last_id + 1;
-    make_id('j', jobs->last_id, id);
-    make_id('r', jobs->last_id, recording);
+    int64_t number = now > jobs->last_id ? now : jobs->last_id + 1;
+    make_id('j', number, id);
+    make_id('r', number, recording);
     job_t *job = jobs_add_known(jobs, id, recording, pipeline);
     job->created = now;
+    return job;
+}
+
+job_t *jobs_of_request(const jobs_t *jobs, const char *pipeline, const char *request) {
+    job_t *job = jobs->first;
+    while (job && (strcmp(job->request, request) != 0 || strcmp(job->pipeline, pipeline) != 0)) job = job->next;
     return job;
 }
 

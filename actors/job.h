@@ -22,7 +22,7 @@ typedef struct waiter {
     ticket_t ticket;
     timer_id_t timer;
     waiter_kind_t kind;
-    bool started;       /* WAIT_START: what the decision was */
+    bool started; /* WAIT_START: what the decision was */
     const char *reason;
     struct waiter *next;
 } waiter_t;
@@ -33,22 +33,24 @@ typedef struct job_source {
 } job_source_t;
 
 typedef struct job {
-    char job[64], recording[64];
-    uint64_t serial; /* the number behind the ids: what questions and timers name it by */
+    char job[256], recording[256];
+    uint64_t serial; /* what questions and timers name it by: no other of this state has it */
     char pipeline[256];
     job_state_t state;
-    char stop_reason[32]; /* empty: none yet */
+    char request[64], reason[32]; /* what asked for it, and why it was started; empty: not known */
+    char stop_reason[32];         /* empty: none yet */
     char error[512];
     msg_limits_t limits;
-    msg_recording_create_t *plan; /* streams and limits, as given to the recorder; NULL: the job has ended */
-    job_source_t *sources;        /* one a stream */
+    msg_recording_create_t *plan;    /* streams and limits, as given to the recorder; NULL: the job has ended */
+    job_source_t *sources;           /* one a stream */
     int64_t created, started, ended; /* µs since the epoch; 0: not yet */
     int64_t elements, bytes;         /* as last heard */
     bool has_recording;              /* it exists on the disk */
     bool starting_clock;             /* the limiter was asked to start it */
     bool finishing;                  /* the recorder was asked to end it: `target` is what it becomes */
     job_state_t target;
-    timer_id_t timer; /* start time-out, or a retry */
+    timer_id_t timer;         /* start time-out, or a retry */
+    timer_id_t sources_timer; /* sources that could not be started are asked for again */
     waiter_t *waiters;
     struct job *next; /* the newer one */
 } job_t;
@@ -56,11 +58,13 @@ typedef struct job {
 typedef struct jobs {
     job_t *first; /* the oldest */
     int64_t last_id;
+    uint64_t last_serial;
 } jobs_t;
 
 /* Makes a job of that pipeline with ids made from the time, never used twice. */
 job_t *jobs_add(jobs_t *jobs, const char *pipeline, int64_t now);
 job_t *jobs_add_known(jobs_t *jobs, const char *id, const char *recording, const char *pipeline); /* from the disk; kept in order of age */
+job_t *jobs_of_request(const jobs_t *jobs, const char *pipeline, const char *request);
 job_t *jobs_find(const jobs_t *jobs, const char *id);
 job_t *jobs_of_serial(const jobs_t *jobs, uint64_t serial);
 job_t *jobs_of_recording(const jobs_t *jobs, const char *recording);

@@ -105,7 +105,8 @@ static int on_waited_enough(void *state, uint64_t ticket, fault_t *why) {
     return 0;
 }
 
-void job_add_waiter(job_supervisor_t *s, job_t *job, waiter_kind_t kind, ticket_t ticket, bool started, const char *reason, int64_t timeout_us) {
+void job_add_waiter(job_supervisor_t *s, job_t *job, waiter_kind_t kind, ticket_t ticket, bool started, const char *reason,
+                    int64_t timeout_us) {
     waiter_t *waiter = calloc(1, sizeof *waiter);
     must(waiter);
     *waiter = (waiter_t){.serial = job->serial, .ticket = ticket, .kind = kind, .started = started, .reason = reason, .next = job->waiters};
@@ -275,8 +276,10 @@ static int on_source_started(void *state, const answer_t *answer, uint64_t seria
     job_supervisor_t *s = state;
     job_t *job = jobs_of_serial(&s->jobs, serial);
     if (!job || !job_is_active(job) || job->finishing || !answer->refusal) return 0;
-    if (answer->refusal->code != ERROR_UNAVAILABLE) job_finish(s, job, JOB_FAILED, "error", answer->refusal->message);
-    else if (!job->sources_timer) job->sources_timer = actor_after(s->me, SOURCES_RETRY_US, on_retry_sources, serial);
+    if (answer->refusal->code != ERROR_UNAVAILABLE)
+        job_finish(s, job, JOB_FAILED, "error", answer->refusal->message);
+    else if (!job->sources_timer)
+        job->sources_timer = actor_after(s->me, SOURCES_RETRY_US, on_retry_sources, serial);
     return 0;
 }
 
@@ -287,7 +290,8 @@ static void start_source(job_supervisor_t *s, job_t *job, size_t index) {
     if (source->ended) return;
     if (!kind) {
         char text[700];
-        snprintf(text, sizeof text, "nobody can run the source of `%s`: no connector or worker serves `%s`", stream->tags.items[0], stream->urn);
+        snprintf(text, sizeof text, "nobody can run the source of `%s`: no connector or worker serves `%s`", stream->tags.items[0],
+                 stream->urn);
         job_finish(s, job, JOB_FAILED, "error", text);
         return;
     }
@@ -295,11 +299,12 @@ static void start_source(job_supervisor_t *s, job_t *job, size_t index) {
         source->joined = true; /* whoever attaches */
         return;
     }
-    msg_source_args_t args = {.job = job->job, .tag = stream->tags.items[0], .has_payload = stream->has_payload, .payload = stream->payload};
+    msg_source_args_t args = {
+        .job = job->job, .tag = stream->tags.items[0], .has_payload = stream->has_payload, .payload = stream->payload};
     msgpack_sbuffer out;
     msgpack_sbuffer_init(&out);
     message_encode(MSG_SOURCE_ARGS, &args, false, (bytes_t){0}, &out);
-    snprintf(source->child, sizeof source->child, "%.128s:%s:%zu", kind->class->name, job->job, index);
+    snprintf(source->child, sizeof source->child, "%.100s:%.100s:%zu", kind->class->name, job->job, index);
     msg_child_start_t start = {.name = source->child, .urn = stream->urn, .args = {(const uint8_t *)out.data, out.size}};
     actor_ask(s->me, "supervisor", MSG_CHILD_START, &start, on_source_started, job->serial);
     msgpack_sbuffer_destroy(&out);
@@ -345,11 +350,18 @@ void job_begin(job_supervisor_t *s, job_t *job, const msg_job_ensure_t *ensure, 
     must(streams);
     for (size_t i = 0; i < ensure->recordables.count; i++) {
         const msg_recordable_t *r = &ensure->recordables.items[i];
-        streams[i] = (msg_stream_t){.signature = r->signature, .urn = r->urn, .has_payload = r->has_payload, .payload = r->payload, .tags = r->tags};
+        streams[i] =
+            (msg_stream_t){.signature = r->signature, .urn = r->urn, .has_payload = r->has_payload, .payload = r->payload, .tags = r->tags};
     }
-    msg_recording_create_t plan = {.recording = job->recording, .job = job->job, .pipeline = job->pipeline, .limits = *limits,
-                                   .streams = {ensure->recordables.count, streams}, .has_request = ensure->has_request,
-                                   .request = ensure->request, .has_reason = true, .reason = reason};
+    msg_recording_create_t plan = {.recording = job->recording,
+                                   .job = job->job,
+                                   .pipeline = job->pipeline,
+                                   .limits = *limits,
+                                   .streams = {ensure->recordables.count, streams},
+                                   .has_request = ensure->has_request,
+                                   .request = ensure->request,
+                                   .has_reason = true,
+                                   .reason = reason};
     take_plan(job, &plan);
     free(streams);
     job->state = JOB_STARTING;
@@ -359,17 +371,22 @@ void job_begin(job_supervisor_t *s, job_t *job, const msg_job_ensure_t *ensure, 
 }
 
 void job_resume(job_supervisor_t *s, job_t *job, const msg_recording_job_t *recording) {
-    msg_recording_create_t plan = {.recording = recording->recording, .job = recording->job, .pipeline = recording->pipeline,
-                                   .limits = recording->limits, .has_request = recording->has_request, .request = recording->request,
-                                   .has_reason = recording->has_reason, .reason = recording->reason};
+    msg_recording_create_t plan = {.recording = recording->recording,
+                                   .job = recording->job,
+                                   .pipeline = recording->pipeline,
+                                   .limits = recording->limits,
+                                   .has_request = recording->has_request,
+                                   .request = recording->request,
+                                   .has_reason = recording->has_reason,
+                                   .reason = recording->reason};
     memcpy(&plan.streams, &recording->streams, sizeof plan.streams);
     take_plan(job, &plan);
     job->state = job->started ? JOB_RUNNING : JOB_STARTING;
     job->ended = 0; /* whatever the catalog says */
     job->stop_reason[0] = job->error[0] = '\0';
-    job_state_t ending = job_state_find(recording->state);
-    if (ending < JOB_STATES && job_state_is_terminal(ending)) {
-        job_finish(s, job, ending, recording->has_stop_reason ? recording->stop_reason : "error", recording->has_error ? recording->error : NULL);
+    job_state_t ending = recording->has_ending ? job_state_find(recording->ending) : JOB_STATES;
+    if (ending < JOB_STATES) {
+        job_finish(s, job, ending, recording->stop_reason, recording->has_error ? recording->error : NULL);
         return;
     }
     if (!job->started) job->timer = actor_after(s->me, START_TIMEOUT_US, on_start_timeout, job->serial);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "job_supervisor_state.h"
+#include "runtime/duration.h"
 
 static int on_options(void *state, const answer_t *answer, uint64_t context, fault_t *why);
 
@@ -45,7 +46,7 @@ static void load_job(job_supervisor_t *s, const msg_job_t *known) {
     job->elements = known->elements;
     job->bytes = known->bytes;
     job->started = known->has_started_at ? known->started_at : 0;
-    job->ended = job->started + known->elapsed_ms * 1000;
+    job->ended = job->started + us_of_ms(known->elapsed_ms);
 }
 
 /* The manifest is the truth about a job whose recording exists. */
@@ -67,6 +68,14 @@ static void load_recording(job_supervisor_t *s, const msg_recording_job_t *recor
     job->ended = recording->has_ended ? recording->ended : job->started;
     snprintf(job->stop_reason, sizeof job->stop_reason, "%s", recording->has_stop_reason ? recording->stop_reason : "");
     snprintf(job->error, sizeof job->error, "%s", recording->has_error ? recording->error : "");
+    snprintf(job->request, sizeof job->request, "%s", recording->has_request ? recording->request : "");
+    snprintf(job->reason, sizeof job->reason, "%s", recording->has_reason ? recording->reason : "");
+}
+
+/* A pipeline has one job at a time: of two that have not ended, the older one's end was lost. */
+static void end_older(job_supervisor_t *s) {
+    for (job_t *job = s->jobs.first; job; job = job->next)
+        if (job_is_active(job) && jobs_last_of(&s->jobs, job->pipeline) != job) job_finish(s, job, JOB_CANCELLED, "superseded", NULL);
 }
 
 static int on_recordings(void *state, const answer_t *answer, uint64_t context, fault_t *why) {
@@ -75,6 +84,7 @@ static int on_recordings(void *state, const answer_t *answer, uint64_t context, 
     if (!answer->message) return fault_set(why, "cannot read the recordings: %s", answer->refusal->message);
     const msg_recording_jobs_t *m = answer->message;
     for (size_t i = 0; i < m->recordings.count; i++) load_recording(s, &m->recordings.items[i]);
+    end_older(s);
     actor_loaded(s->me);
     return 0;
 }
@@ -91,8 +101,10 @@ static int on_documents(void *state, const answer_t *answer, uint64_t context, f
         msg_job_t known = {0};
         refusal_t no;
         result = record_decode(RECORD_CLASS(job), m->documents.items[i].key, m->documents.items[i].value, zone, &known, &no);
-        if (result == 0) load_job(s, &known);
-        else fault_set(why, "the catalog's job `%s` cannot be read: %s", m->documents.items[i].key, no.message);
+        if (result == 0)
+            load_job(s, &known);
+        else
+            fault_set(why, "the catalog's job `%s` cannot be read: %s", m->documents.items[i].key, no.message);
     }
     msgpack_zone_free(zone);
     if (result == 0) actor_ask(s->me, "recorder", MSG_RECORDING_JOBS_ASK, &(msg_recording_jobs_ask_t){0}, on_recordings, 0);
@@ -230,7 +242,8 @@ static int on_cancel(void *state, const envelope_t *in, fault_t *why) {
         job_add_waiter(s, job, WAIT_CANCEL, in->ticket, false, NULL, -1);
         job_finish(s, job, JOB_CANCELLED, "user", NULL);
     } else {
-        static const bool cancelled = false;
+        /* Asked before this actor failed, the cancel itself may have ended it. */
+        bool cancelled = in->request != in->ticket && strcmp(job->stop_reason, "user") == 0;
         job_answer(s, in->ticket, job, &cancelled);
     }
     return 0;
@@ -241,7 +254,7 @@ static int on_wait(void *state, const envelope_t *in, fault_t *why) {
     job_supervisor_t *s = state;
     const msg_job_wait_t *m = in->message;
     job_t *job = job_meant(s, in, m->job, m->pipeline);
-    if (job) job_add_waiter(s, job, WAIT_END, in->ticket, false, NULL, m->timeout_ms < INT64_MAX / 1000 ? m->timeout_ms * 1000 : -1);
+    if (job) job_add_waiter(s, job, WAIT_END, in->ticket, false, NULL, us_of_ms(m->timeout_ms));
     return 0;
 }
 
@@ -333,8 +346,10 @@ static int on_standing(void *state, const answer_t *answer, uint64_t context, fa
         job_t *job = jobs_find(&s->jobs, recording->job);
         job_state_t known = job_state_find(recording->state);
         if (!job || !job_is_active(job) || job->finishing) continue;
-        if (known == JOB_FAILED) job_finish(s, job, JOB_FAILED, "error", recording->has_error ? recording->error : "its recording is damaged");
-        else if (recording->has_spent) job_finish(s, job, JOB_CANCELLED, recording->spent, NULL);
+        if (known == JOB_FAILED)
+            job_finish(s, job, JOB_FAILED, "error", recording->has_error ? recording->error : "its recording is damaged");
+        else if (recording->has_spent)
+            job_finish(s, job, JOB_CANCELLED, recording->spent, NULL);
     }
     return 0;
 }

@@ -17,10 +17,10 @@ typedef struct task {
     const char *reason;       /* TASK_ENSURE: why a job is started */
     bool active;              /* has begun */
     bool waits_for_end;       /* of the pipeline's job */
-    char (*drops)[64];        /* recordings to delete, */
+    char (*drops)[256];       /* recordings to delete, */
     size_t drops_count, drop; /* and which is next */
     bool spares_kept;
-    char (*dropped)[64]; /* those that were */
+    char (*dropped)[256]; /* those that were */
     size_t dropped_count;
     struct task *next;
 } task_t;
@@ -34,15 +34,16 @@ typedef struct job_supervisor {
 } job_supervisor_t;
 
 /* ---- job_run.c ---- */
-/* Begins a job on what `plan` says: creates its recording, starts its sources. */
-void job_begin(job_supervisor_t *s, job_t *job, const msg_job_ensure_t *ensure, const msg_limits_t *limits);
-/* After a restart: goes on with a job whose recording has not ended. */
+/* Begins a job on what `ensure` says: creates its recording, starts its sources. */
+void job_begin(job_supervisor_t *s, job_t *job, const msg_job_ensure_t *ensure, const msg_limits_t *limits, const char *reason);
+/* After a restart: goes on with a job whose recording has not ended, or with its end where that was under way. */
 void job_resume(job_supervisor_t *s, job_t *job, const msg_recording_job_t *recording);
 /* Ends a job: `target` is CANCELLED, DONE or FAILED. One that is ending or has ended stays as it is. */
 void job_finish(job_supervisor_t *s, job_t *job, job_state_t target, const char *stop_reason, const char *error);
 void job_joined(job_supervisor_t *s, job_t *job, const char *signature);
 void job_source_ended(job_supervisor_t *s, job_t *job, const char *signature);
-void job_add_waiter(job_supervisor_t *s, job_t *job, waiter_kind_t kind, ticket_t ticket, bool started, const char *reason, int64_t timeout_us);
+void job_add_waiter(job_supervisor_t *s, job_t *job, waiter_kind_t kind, ticket_t ticket, bool started, const char *reason,
+                    int64_t timeout_us);
 /* The recorder has said how far the job is. */
 void job_counted(job_supervisor_t *s, job_t *job);
 void job_answer_decision(job_supervisor_t *s, ticket_t ticket, const job_t *job, bool started, bool needed, const char *reason);

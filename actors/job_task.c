@@ -62,8 +62,9 @@ static bool is_first(const job_supervisor_t *s, const task_t *task) {
 
 static task_t *task_that_can_go(job_supervisor_t *s) {
     for (task_t *task = s->tasks; task; task = task->next) {
-        const job_t *job = jobs_last_of(&s->jobs, task->pipeline);
-        if (task->waits_for_end ? !job || !job_is_active(job) : !task->active && is_first(s, task)) return task;
+        if (!task->waits_for_end && (task->active || !is_first(s, task))) continue;
+        const job_t *job = task->waits_for_end ? jobs_last_of(&s->jobs, task->pipeline) : NULL;
+        if (!job || !job_is_active(job)) return task;
     }
     return NULL;
 }
@@ -155,7 +156,7 @@ static bool end_and_drop(job_supervisor_t *s, task_t *task, bool spares_kept) {
         return false;
     }
     if (task->drops) return task->drop == task->drops_count;
-    if (job)
+    if (job || task->kind == TASK_FORGET)
         actor_tell(s->me, "test_stream_server", MSG_TEST_STREAM_INVALIDATE,
                    &(msg_test_stream_invalidate_t){.pipeline = task->pipeline, .forgotten = task->kind == TASK_FORGET});
     task->spares_kept = spares_kept;
@@ -172,9 +173,12 @@ static bool end_and_drop(job_supervisor_t *s, task_t *task, bool spares_kept) {
 static const char *decide(const job_supervisor_t *s, const msg_job_ensure_t *ensure, const job_t *job, const char **ret_reason) {
     bool stands = s->replay_enabled && !ensure->changed && job;
     *ret_reason = NULL;
-    if (ensure->recordables.count == 0) *ret_reason = "no_recordable_source";
-    else if (stands && (job->state == JOB_STARTING || job->state == JOB_RUNNING)) *ret_reason = "job_running";
-    else if (stands && job_is_done(job) && job->has_recording) *ret_reason = "recording_valid";
+    if (ensure->recordables.count == 0)
+        *ret_reason = "no_recordable_source";
+    else if (stands && (job->state == JOB_STARTING || job->state == JOB_RUNNING))
+        *ret_reason = "job_running";
+    else if (stands && job_is_done(job) && job->has_recording)
+        *ret_reason = "recording_valid";
     if (*ret_reason) return NULL;
     if (!s->replay_enabled) return "replay_disabled";
     if (!job) return "first_run";
@@ -194,13 +198,24 @@ static int on_limits(void *state, const answer_t *answer, uint64_t serial, fault
     }
     const msg_limits_resolved_t *m = answer->message;
     job_t *job = jobs_add(&s->jobs, task->pipeline, actor_now(s->me));
-    job_begin(s, job, task->ensure, &m->limits);
+    job_begin(s, job, task->ensure, &m->limits, task->reason);
     job_add_waiter(s, job, WAIT_START, task->ticket, true, task->reason, START_ANSWER_US);
     task_end(s, task);
     return 0;
 }
 
+/* The same request again, because the tracker or this actor failed on the way: what it started is its answer. */
+static bool was_started(job_supervisor_t *s, task_t *task) {
+    const msg_job_ensure_t *m = task->ensure;
+    job_t *job = m->has_request && !m->dry ? jobs_of_request(&s->jobs, task->pipeline, m->request) : NULL;
+    if (!job) return false;
+    job_add_waiter(s, job, WAIT_START, task->ticket, true, job->reason, START_ANSWER_US);
+    task_end(s, task);
+    return true;
+}
+
 static void ensure(job_supervisor_t *s, task_t *task) {
+    if (was_started(s, task)) return;
     job_t *job = jobs_last_of(&s->jobs, task->pipeline);
     const char *not_needed = NULL;
     if (job && job->finishing) {
@@ -212,7 +227,9 @@ static void ensure(job_supervisor_t *s, task_t *task) {
         if (not_needed && job && job->state == JOB_STARTING && !task->ensure->dry) {
             job_add_waiter(s, job, WAIT_START, task->ticket, false, not_needed, START_ANSWER_US);
         } else {
-            job_answer_decision(s, task->ticket, job, false, task->reason != NULL, task->reason ? task->reason : not_needed);
+            bool nothing = task->ensure->recordables.count == 0;
+            job_answer_decision(s, task->ticket, nothing ? NULL : job, false, task->reason != NULL,
+                                task->reason ? task->reason : not_needed);
         }
         task_end(s, task);
         return;
@@ -247,13 +264,20 @@ static void forget(job_supervisor_t *s, task_t *task) {
     must(documents);
     msg_catalog_write_t write = {.documents = {0, documents}};
     for (job_t *job = s->jobs.first; job; job = job->next)
-        if (strcmp(job->pipeline, task->pipeline) == 0) documents[write.documents.count++] = (msg_document_t){.kind = "job", .key = job->job};
+        if (strcmp(job->pipeline, task->pipeline) == 0)
+            documents[write.documents.count++] = (msg_document_t){.kind = "job", .key = job->job};
     actor_ask(s->me, "catalog", MSG_CATALOG_WRITE, &write, on_forgotten, task->serial);
     free(documents);
 }
 
 static void clear(job_supervisor_t *s, task_t *task) {
-    job_t *job = jobs_last_of(&s->jobs, task->pipeline);
+    job_t *job = task->kind == TASK_DELETE ? jobs_of_recording(&s->jobs, task->drops[0]) : jobs_last_of(&s->jobs, task->pipeline);
+    bool done = task->drops && task->drop == task->drops_count;
+    if (task->kind == TASK_DELETE && !done && (!job || !job->has_recording)) {
+        actor_refuse(s->me, task->ticket, ERROR_NOT_FOUND, "recording", "no recording `%s`", task->drops[0]);
+        task_end(s, task);
+        return;
+    }
     if (job && job_is_active(job)) {
         actor_refuse(s->me, task->ticket, ERROR_INVALID_STATE, NULL, "job `%s` of pipeline `%s` is %s", job->job, task->pipeline,
                      job_state_name(job->state));

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/duration.h"
 #include "store/folder.h"
 
 #define DISK_PERIOD_US INT64_C(1000000)
@@ -17,10 +18,10 @@ typedef struct limited {
     uint64_t id;
     char job[256], recording[256];
     msg_limits_t limits;
-    int64_t start;      /* µs since the epoch; 0: not yet */
-    ticket_t starter;   /* waits until the recorder has the budget */
+    int64_t start;    /* µs since the epoch; 0: not yet */
+    ticket_t starter; /* waits until the recorder has the budget */
     timer_id_t deadline;
-    bool reached;       /* its end was asked for */
+    bool reached; /* its end was asked for */
 } limited_t;
 
 typedef struct limiter {
@@ -137,7 +138,7 @@ static void send_budget(limiter_t *l, limited_t *job) {
     budget.total_bytes = l->size_limit;
     if (job->limits.duration_ms != LIMIT_NONE) {
         budget.has_until = true;
-        budget.until = job->start + job->limits.duration_ms * 1000;
+        budget.until = job->start + us_of_ms(job->limits.duration_ms);
         if (!job->deadline) job->deadline = actor_after(l->me, budget.until - actor_now(l->me), on_deadline, job->id);
     }
     actor_ask(l->me, "recorder", MSG_BUDGET_SET, &budget, on_budget_set, job->id);
@@ -184,7 +185,7 @@ static int on_recordings(void *state, const answer_t *answer, uint64_t context, 
     const msg_recording_jobs_t *jobs = answer->message;
     for (size_t i = 0; i < jobs->recordings.count; i++) {
         const msg_recording_job_t *recording = &jobs->recordings.items[i];
-        if (recording->has_ended || !recording->has_started) continue;
+        if (recording->has_stop_reason || !recording->has_started) continue; /* it has ended, or is about to */
         limited_t *job = add_job(l, recording->job, recording->recording, &recording->limits);
         job->start = recording->started;
         send_budget(l, job);
@@ -236,7 +237,7 @@ static int on_start(void *state, const envelope_t *in, fault_t *why) {
     if (!job) job = add_job(l, m->job, m->recording, &m->limits);
     actor_refuse(l->me, job->starter, ERROR_CONFLICT, NULL, "asked again");
     job->starter = in->ticket;
-    job->start = actor_now(l->me);
+    if (!job->start) job->start = actor_now(l->me); /* its budget may be there already */
     send_budget(l, job);
     return 0;
 }

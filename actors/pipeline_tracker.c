@@ -13,12 +13,24 @@
 
 static int on_pipelines(void *state, const answer_t *answer, uint64_t context, fault_t *why);
 
+/* A run whose end is being remembered. */
+struct finishing {
+    ticket_t ticket;
+    char run[64], before[256]; /* its state, if that cannot be remembered */
+    finishing_t *next;
+};
+
 /* ---- life ---- */
 
 static void pipeline_tracker_destroy(void **state) {
     pipeline_tracker_t *t = *state;
     if (!t) return;
     works_fini(t);
+    while (t->finishings) {
+        finishing_t *next = t->finishings->next;
+        free(t->finishings);
+        t->finishings = next;
+    }
     pipelines_fini(&t->pipelines);
     free(t);
     *state = NULL;
@@ -58,6 +70,9 @@ static int on_pipelines(void *state, const answer_t *answer, uint64_t context, f
 static int start_work(pipeline_tracker_t *t, const envelope_t *in, const char *name, const msg_pipeline_t *definition, bool updates,
                       const msg_limits_t *limits) {
     const pipeline_t *known = pipelines_find(&t->pipelines, name);
+    /* An earlier state had it, and forgot all but to say so. */
+    const msg_pipeline_t gone = {.name = name};
+    if (!known && in->id == MSG_PIPELINE_FORGET && in->request != in->ticket) definition = &gone;
     if (!definition && !known) {
         actor_refuse(t->me, in->ticket, ERROR_NOT_FOUND, "pipeline", "no pipeline `%s`", name);
         return 0;
@@ -154,18 +169,32 @@ static int on_list(void *state, const envelope_t *in, fault_t *why) {
     return 0;
 }
 
-static int on_run_written(void *state, const answer_t *answer, uint64_t ticket, fault_t *why) {
+static finishing_t *take_finishing(pipeline_tracker_t *t, ticket_t ticket) {
+    finishing_t **at = &t->finishings;
+    while (*at && (*at)->ticket != ticket) at = &(*at)->next;
+    finishing_t *finishing = *at;
+    must(finishing);
+    *at = finishing->next;
+    return finishing;
+}
+
+static int on_finish_written(void *state, const answer_t *answer, uint64_t ticket, fault_t *why) {
     (void)why;
     pipeline_tracker_t *t = state;
+    finishing_t *finishing = take_finishing(t, ticket);
+    run_t *run = NULL;
+    pipelines_find_run(&t->pipelines, finishing->run, &run);
     if (answer->refusal) {
+        if (run) memcpy(run->state, finishing->before, sizeof run->state);
         actor_refuse_as(t->me, ticket, answer->refusal);
-        return 0;
+    } else if (run) {
+        msg_run_finished_t finished = {0};
+        pipelines_describe_run(run, &finished.run);
+        actor_answer(t->me, ticket, &finished);
+    } else {
+        actor_refuse(t->me, ticket, ERROR_NOT_FOUND, "run", "run `%s` was forgotten meanwhile", finishing->run);
     }
-    const run_t *run = pipelines_run_of_ticket(&t->pipelines, ticket);
-    msg_run_finished_t finished = {0};
-    if (run) pipelines_describe_run(run, &finished.run);
-    if (run) actor_answer(t->me, ticket, &finished);
-    else actor_refuse(t->me, ticket, ERROR_NOT_FOUND, "run", "the run was forgotten meanwhile");
+    free(finishing);
     return 0;
 }
 
@@ -173,12 +202,21 @@ static int on_run_finish(void *state, const envelope_t *in, fault_t *why) {
     (void)why;
     pipeline_tracker_t *t = state;
     const msg_run_finish_t *m = in->message;
-    pipeline_t *pipeline = pipelines_finish_run(&t->pipelines, m->run, m->state, in->ticket);
+    run_t *run;
+    pipeline_t *pipeline = pipelines_find_run(&t->pipelines, m->run, &run);
     if (!pipeline) {
         actor_refuse(t->me, in->ticket, ERROR_NOT_FOUND, "run", "no run `%s`", m->run);
         return 0;
     }
-    pipelines_write_runs(pipeline, t->me, on_run_written, in->ticket);
+    finishing_t *finishing = calloc(1, sizeof *finishing);
+    must(finishing);
+    finishing->ticket = in->ticket;
+    memcpy(finishing->run, run->run, sizeof finishing->run);
+    memcpy(finishing->before, run->state, sizeof finishing->before);
+    finishing->next = t->finishings;
+    t->finishings = finishing;
+    snprintf(run->state, sizeof run->state, "%s", m->state);
+    pipelines_write_runs(pipeline, t->me, on_finish_written, in->ticket);
     return 0;
 }
 

@@ -54,8 +54,10 @@ int pipelines_load(pipelines_t *pipelines, const msg_documents_t *documents, fau
         msg_pipeline_t definition = {0};
         refusal_t no;
         result = record_decode(RECORD_CLASS(pipeline), document->key, document->value, zone, &definition, &no);
-        if (result == 0) pipelines_set(pipelines, &definition);
-        else fault_set(why, "the catalog's pipeline `%s` cannot be read: %s", document->key, no.message);
+        if (result == 0)
+            pipelines_set(pipelines, &definition);
+        else
+            fault_set(why, "the catalog's pipeline `%s` cannot be read: %s", document->key, no.message);
         msgpack_zone_clear(zone);
     }
     msgpack_zone_free(zone);
@@ -93,40 +95,49 @@ int pipelines_load_runs(pipelines_t *pipelines, const msg_documents_t *documents
     return result;
 }
 
-const run_t *pipelines_add_run(pipelines_t *pipelines, pipeline_t *pipeline, const msg_job_decision_t *decision, int64_t now) {
+static run_t *run_of(pipeline_t *pipeline, const char *name) {
+    for (size_t i = 0; i < pipeline->runs_count; i++)
+        if (strcmp(pipeline->runs[i].run, name) == 0) return &pipeline->runs[i];
+    return NULL;
+}
+
+void pipelines_add_run(pipelines_t *pipelines, pipeline_t *pipeline, const char *name, const msg_job_decision_t *decision, int64_t now) {
+    if (run_of(pipeline, name)) return;
     if (pipeline->runs_count == RUNS_MAX) memmove(&pipeline->runs[0], &pipeline->runs[1], --pipeline->runs_count * sizeof(run_t));
     pipelines->last_run = now > pipelines->last_run ? now : pipelines->last_run + 1;
     run_t *run = &pipeline->runs[pipeline->runs_count++];
     *run = (run_t){.started_at = pipelines->last_run};
-    snprintf(run->run, sizeof run->run, "run-%llx", (unsigned long long)pipelines->last_run);
+    snprintf(run->run, sizeof run->run, "%s", name);
     snprintf(run->reason, sizeof run->reason, "%s", decision->reason);
     if (decision->has_job) snprintf(run->job, sizeof run->job, "%s", decision->job);
-    return run;
 }
 
-pipeline_t *pipelines_finish_run(pipelines_t *pipelines, const char *name, const char *state, ticket_t finisher) {
+void pipelines_remove_run(pipeline_t *pipeline, const char *name) {
+    run_t *run = run_of(pipeline, name);
+    if (!run) return;
+    size_t after = (size_t)(&pipeline->runs[pipeline->runs_count] - run) - 1;
+    memmove(run, run + 1, after * sizeof *run);
+    pipeline->runs_count--;
+}
+
+pipeline_t *pipelines_find_run(const pipelines_t *pipelines, const char *name, run_t **ret_run) {
     for (pipeline_t *pipeline = zhashx_first(pipelines->table); pipeline; pipeline = zhashx_next(pipelines->table)) {
-        for (size_t i = 0; i < pipeline->runs_count; i++) {
-            run_t *run = &pipeline->runs[i];
-            if (strcmp(run->run, name) != 0) continue;
-            snprintf(run->state, sizeof run->state, "%s", state);
-            run->finisher = finisher;
-            return pipeline;
-        }
+        run_t *run = run_of(pipeline, name);
+        if (!run) continue;
+        *ret_run = run;
+        return pipeline;
     }
     return NULL;
 }
 
-const run_t *pipelines_run_of_ticket(const pipelines_t *pipelines, ticket_t finisher) {
-    for (pipeline_t *pipeline = zhashx_first(pipelines->table); pipeline; pipeline = zhashx_next(pipelines->table))
-        for (size_t i = 0; i < pipeline->runs_count; i++)
-            if (pipeline->runs[i].finisher == finisher) return &pipeline->runs[i];
-    return NULL;
-}
-
 void pipelines_describe_run(const run_t *run, msg_run_t *ret) {
-    *ret = (msg_run_t){.run = run->run, .started_at = run->started_at, .reason = run->reason, .has_job = run->job[0] != '\0', .job = run->job,
-                       .has_state = run->state[0] != '\0', .state = run->state};
+    *ret = (msg_run_t){.run = run->run,
+                       .started_at = run->started_at,
+                       .reason = run->reason,
+                       .has_job = run->job[0] != '\0',
+                       .job = run->job,
+                       .has_state = run->state[0] != '\0',
+                       .state = run->state};
 }
 
 void pipelines_write_runs(const pipeline_t *pipeline, actor_t *me, answer_fn *then, uint64_t context) {
@@ -135,8 +146,8 @@ void pipelines_write_runs(const pipeline_t *pipeline, actor_t *me, answer_fn *th
     msgpack_sbuffer out;
     msgpack_sbuffer_init(&out);
     record_encode(RECORD_CLASS(run_history), &(msg_run_history_t){.runs = {pipeline->runs_count, items}}, &out);
-    msg_document_t document = {.kind = "run", .key = pipeline->definition->name, .has_value = true,
-                               .value = {(const uint8_t *)out.data, out.size}};
+    msg_document_t document = {
+        .kind = "run", .key = pipeline->definition->name, .has_value = true, .value = {(const uint8_t *)out.data, out.size}};
     actor_ask(me, "catalog", MSG_CATALOG_WRITE, &(msg_catalog_write_t){.documents = {1, &document}}, then, context);
     msgpack_sbuffer_destroy(&out);
 }

@@ -9,9 +9,8 @@
 enum { RUNS_MAX = 20 }; /* remembered of one pipeline */
 
 typedef struct run {
-    char run[32], job[64], reason[32], state[256];
+    char run[64], job[256], reason[32], state[256];
     int64_t started_at;
-    ticket_t finisher; /* who waits until its end is remembered */
 } run_t;
 
 typedef struct pipeline {
@@ -35,11 +34,11 @@ pipeline_t *pipelines_find(const pipelines_t *pipelines, const char *name);
 bool pipelines_set(pipelines_t *pipelines, const msg_pipeline_t *definition);
 void pipelines_remove(pipelines_t *pipelines, const char *name);
 
-/* Adds a run and gives its id. The oldest is forgotten where there are too many. */
-const run_t *pipelines_add_run(pipelines_t *pipelines, pipeline_t *pipeline, const msg_job_decision_t *decision, int64_t now);
-/* Sets a run's end state; NULL where no pipeline has that run. */
-pipeline_t *pipelines_finish_run(pipelines_t *pipelines, const char *name, const char *state, ticket_t finisher);
-const run_t *pipelines_run_of_ticket(const pipelines_t *pipelines, ticket_t finisher);
+/* Adds a run, unless there is one of that id. The oldest is forgotten where there are too many. */
+void pipelines_add_run(pipelines_t *pipelines, pipeline_t *pipeline, const char *name, const msg_job_decision_t *decision, int64_t now);
+void pipelines_remove_run(pipeline_t *pipeline, const char *name);
+/* The pipeline that has that run, and the run; NULL where none has. */
+pipeline_t *pipelines_find_run(const pipelines_t *pipelines, const char *name, run_t **ret_run);
 void pipelines_describe_run(const run_t *run, msg_run_t *ret);
 /* Has the catalog remember a pipeline's runs. */
 void pipelines_write_runs(const pipeline_t *pipeline, actor_t *me, answer_fn *then, uint64_t context);

@@ -15,12 +15,24 @@ static void *zone_take(msgpack_zone *zone, size_t size) {
     return memory;
 }
 
-static int compare_names(const void *a, const void *b) {
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
+/* A source with the place of its transform. */
+typedef struct place {
+    const msg_source_t *source;
+    size_t index;
+} place_t;
+
+/* By signature, and those of one signature by tag. */
+static int compare_places(const void *a, const void *b) {
+    const place_t *x = a, *y = b;
+    int order = strcmp(x->source->signature, y->source->signature);
+    if (order == 0) order = strcmp(x->source->tag, y->source->tag);
+    return order != 0 ? order : (x->index > y->index) - (x->index < y->index);
 }
 
-static int compare_recordables(const void *a, const void *b) {
-    return strcmp(((const msg_recordable_t *)a)->signature, ((const msg_recordable_t *)b)->signature);
+static int compare_tags(const void *a, const void *b) {
+    const place_t *x = a, *y = b;
+    int order = strcmp(x->source->tag, y->source->tag);
+    return order != 0 ? order : (x->index > y->index) - (x->index < y->index);
 }
 
 /* The bytes of a msgpack bin; false for anything else. */
@@ -63,68 +75,66 @@ static bool is_recordable(const msg_transform_t *transform, const names_t *patte
     return false;
 }
 
-static int check_tags(const msg_comparison_t *c, size_t last, const char *field, refusal_t *no) {
-    const msg_source_t *source = &c->sources.items[last];
-    for (size_t i = 0; i < last; i++) {
-        const msg_source_t *other = &c->sources.items[i];
-        if (strcmp(other->tag, source->tag) == 0 && strcmp(other->signature, source->signature) != 0)
-            return refuse(no, ERROR_BAD_REQUEST, field, "tag `%s` names two different sources, `%s` and `%s`", source->tag, other->name,
-                          source->name);
+/* A tag that names two sources is refused; `places` is left sorted by tag. */
+static int check_tags(place_t *places, size_t count, refusal_t *no) {
+    if (count > 0) qsort(places, count, sizeof *places, compare_tags);
+    for (size_t i = 1; i < count; i++) {
+        const msg_source_t *a = places[i - 1].source, *b = places[i].source;
+        if (strcmp(a->tag, b->tag) != 0 || strcmp(a->signature, b->signature) == 0) continue;
+        char field[96];
+        snprintf(field, sizeof field, "pipeline.transforms[%zu].tag", places[i].index);
+        return refuse(no, ERROR_BAD_REQUEST, field, "tag `%.80s` names two different sources, `%.80s` and `%.80s`", a->tag, a->name,
+                      b->name);
     }
     return 0;
 }
 
-static void add_tag(msg_recordable_t *recordable, const char *tag, size_t tags_max, msgpack_zone *zone) {
-    if (!recordable->tags.items) recordable->tags.items = zone_take(zone, tags_max * sizeof(char *));
-    for (size_t i = 0; i < recordable->tags.count; i++)
-        if (strcmp(recordable->tags.items[i], tag) == 0) return;
-    recordable->tags.items[recordable->tags.count++] = tag;
-}
-
 /* One recordable for each distinct signature string, with every tag that names it. */
-static void group(const msg_pipeline_t *pipeline, const size_t *indexes, msgpack_zone *zone, msg_comparison_t *ret) {
-    size_t count = ret->sources.count;
+static void group(const msg_pipeline_t *pipeline, place_t *places, size_t count, msgpack_zone *zone, msg_comparison_t *ret) {
+    if (count > 0) qsort(places, count, sizeof *places, compare_places);
     ret->recordables.items = zone_take(zone, count * sizeof *ret->recordables.items);
     ret->recordables.count = 0;
+    ret->signature = (names_t){0, zone_take(zone, count * sizeof(char *))};
+    const char **tags = zone_take(zone, count * sizeof *tags);
+    msg_recordable_t *last = NULL;
     for (size_t i = 0; i < count; i++) {
-        const msg_source_t *source = &ret->sources.items[i];
-        const msg_transform_t *transform = &pipeline->transforms.items[indexes[i]];
-        size_t r = 0;
-        while (r < ret->recordables.count && strcmp(ret->recordables.items[r].signature, source->signature) != 0) r++;
-        if (r == ret->recordables.count)
-            ret->recordables.items[ret->recordables.count++] = (msg_recordable_t){.signature = source->signature, .urn = source->urn,
-                                                                                  .has_payload = transform->has_payload,
-                                                                                  .payload = transform->payload};
-        add_tag(&ret->recordables.items[r], source->tag, count - i + ret->recordables.items[r].tags.count, zone);
-    }
-    qsort(ret->recordables.items, ret->recordables.count, sizeof *ret->recordables.items, compare_recordables);
-    ret->signature = (names_t){ret->recordables.count, zone_take(zone, ret->recordables.count * sizeof(char *))};
-    for (size_t i = 0; i < ret->recordables.count; i++) {
-        names_t *tags = &ret->recordables.items[i].tags;
-        qsort(tags->items, tags->count, sizeof(char *), compare_names);
-        ret->signature.items[i] = ret->recordables.items[i].signature;
+        const msg_source_t *source = places[i].source;
+        const msg_transform_t *transform = &pipeline->transforms.items[places[i].index];
+        if (!last || strcmp(last->signature, source->signature) != 0) {
+            last = &ret->recordables.items[ret->recordables.count++];
+            *last = (msg_recordable_t){.signature = source->signature,
+                                       .urn = source->urn,
+                                       .has_payload = transform->has_payload,
+                                       .payload = transform->payload,
+                                       .tags = {0, tags + i}};
+            ret->signature.items[ret->signature.count++] = source->signature;
+        }
+        if (last->tags.count == 0 || strcmp(last->tags.items[last->tags.count - 1], source->tag) != 0)
+            last->tags.items[last->tags.count++] = source->tag;
     }
 }
 
 int signature_extract(const msg_pipeline_t *pipeline, const names_t *patterns, msgpack_zone *zone, msg_comparison_t *ret, refusal_t *no) {
-    size_t count = pipeline->transforms.count;
-    size_t *indexes = zone_take(zone, count * sizeof *indexes);
-    ret->sources.items = zone_take(zone, count * sizeof *ret->sources.items);
-    ret->sources.count = 0;
-    for (size_t i = 0; i < count; i++) {
+    size_t count = 0;
+    place_t *places = zone_take(zone, pipeline->transforms.count * sizeof *places);
+    ret->sources.items = zone_take(zone, pipeline->transforms.count * sizeof *ret->sources.items);
+    for (size_t i = 0; i < pipeline->transforms.count; i++) {
         const msg_transform_t *transform = &pipeline->transforms.items[i];
         if (!is_recordable(transform, patterns)) continue;
         char field[96];
         snprintf(field, sizeof field, "pipeline.transforms[%zu].payload", i);
         const char *signature = string_of(transform, field, zone, no);
         if (!signature) return -1;
-        indexes[ret->sources.count] = i;
-        ret->sources.items[ret->sources.count] = (msg_source_t){.name = transform->name, .urn = transform->urn, .signature = signature,
-                                                                .tag = transform->has_tag ? transform->tag : transform->name};
-        snprintf(field, sizeof field, "pipeline.transforms[%zu].tag", i);
-        if (check_tags(ret, ret->sources.count++, field, no) < 0) return -1;
+        ret->sources.items[count] = (msg_source_t){.name = transform->name,
+                                                   .urn = transform->urn,
+                                                   .signature = signature,
+                                                   .tag = transform->has_tag ? transform->tag : transform->name};
+        places[count] = (place_t){&ret->sources.items[count], i};
+        count++;
     }
-    group(pipeline, indexes, zone, ret);
+    ret->sources.count = count;
+    if (check_tags(places, count, no) < 0) return -1;
+    group(pipeline, places, count, zone, ret);
     return 0;
 }
 

@@ -6,14 +6,24 @@
 #include "signature_checker.h"
 
 #include <czmq.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "signature.h"
 
+/* What the catalog is writing: it counts when it is safe, so that a write that is refused changes nothing. */
+typedef struct writing {
+    ticket_t ticket;
+    char pipeline[256];
+    msg_signature_record_t *record; /* NULL: it is being forgotten */
+    struct writing *next;
+} writing_t;
+
 typedef struct signature_checker {
     actor_t *me;
     zhashx_t *recorded; /* pipeline → msg_signature_record_t */
+    writing_t *writings;
     msg_options_t *options;
     msgpack_zone *zone;
 } signature_checker_t;
@@ -24,9 +34,19 @@ static void free_recorded(void **item) {
     record_free(&message_class(MSG_SIGNATURE_RECORD)->record, item);
 }
 
+static void free_writing(writing_t *writing) {
+    free_recorded((void **)&writing->record);
+    free(writing);
+}
+
 static void signature_checker_destroy(void **state) {
     signature_checker_t *c = *state;
     if (!c) return;
+    while (c->writings) {
+        writing_t *next = c->writings->next;
+        free_writing(c->writings);
+        c->writings = next;
+    }
     zhashx_destroy(&c->recorded);
     record_free(&message_class(MSG_OPTIONS)->record, (void **)&c->options);
     msgpack_zone_free(c->zone);
@@ -36,6 +56,36 @@ static void signature_checker_destroy(void **state) {
 
 static void remember(signature_checker_t *c, const msg_signature_record_t *recorded) {
     zhashx_update(c->recorded, recorded->pipeline, record_copy(&message_class(MSG_SIGNATURE_RECORD)->record, recorded));
+}
+
+static int compare_names(const void *a, const void *b) {
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* The manifest is the truth about what a recording was made of: where the process died between a job's start and the writing of what it
+ * records, the catalog knows an older job. */
+static void take_manifest(signature_checker_t *c, const msg_recording_job_t *recording) {
+    const msg_signature_record_t *known = zhashx_lookup(c->recorded, recording->pipeline);
+    if (known && known->has_job && strcmp(known->job, recording->job) >= 0) return;
+    size_t count = recording->streams.count;
+    const char **names = calloc(count + 1, sizeof *names);
+    must(names);
+    for (size_t i = 0; i < count; i++) names[i] = recording->streams.items[i].signature;
+    qsort(names, count, sizeof *names, compare_names);
+    remember(
+        c, &(msg_signature_record_t){.pipeline = recording->pipeline, .signature = {count, names}, .has_job = true, .job = recording->job});
+    free(names);
+}
+
+static int on_recordings(void *state, const answer_t *answer, uint64_t context, fault_t *why) {
+    (void)context;
+    signature_checker_t *c = state;
+    if (!answer->message) return fault_set(why, "cannot read the recordings: %s", answer->refusal->message);
+    const msg_recording_jobs_t *m = answer->message;
+    for (size_t i = 0; i < m->recordings.count; i++)
+        if (m->recordings.items[i].streams.count > 0) take_manifest(c, &m->recordings.items[i]);
+    actor_loaded(c->me);
+    return 0;
 }
 
 static int on_documents(void *state, const answer_t *answer, uint64_t context, fault_t *why) {
@@ -52,7 +102,7 @@ static int on_documents(void *state, const answer_t *answer, uint64_t context, f
             return fault_set(why, "the catalog's signature of `%s` cannot be read: %s", document->key, no.message);
         remember(c, &recorded);
     }
-    actor_loaded(c->me);
+    actor_ask(c->me, "recorder", MSG_RECORDING_JOBS_ASK, &(msg_recording_jobs_ask_t){0}, on_recordings, 0);
     return 0;
 }
 
@@ -81,6 +131,11 @@ static void *signature_checker_create(actor_t *me, bytes_t args, fault_t *why) {
 
 /* ---- messages ---- */
 
+/* Was this recorded by the work that asks now? Then that work was begun anew, and what counts is what was recorded before it. */
+static bool is_of_request(const msg_signature_record_t *recorded, bool has_request, const char *request) {
+    return recorded && recorded->has_request && has_request && strcmp(recorded->request, request) == 0;
+}
+
 static int on_compare(void *state, const envelope_t *in, fault_t *why) {
     (void)why;
     signature_checker_t *c = state;
@@ -94,11 +149,12 @@ static int on_compare(void *state, const envelope_t *in, fault_t *why) {
     }
     static const names_t nothing;
     const msg_signature_record_t *recorded = zhashx_lookup(c->recorded, m->pipeline.name);
-    const names_t *before = recorded ? &recorded->signature : &nothing;
+    bool again = is_of_request(recorded, m->has_request, m->request);
+    const names_t *before = !recorded ? &nothing : again ? &recorded->before : &recorded->signature;
     answer.added = signature_minus(&answer.signature, before, c->zone);
     answer.removed = signature_minus(before, &answer.signature, c->zone);
     answer.changed = answer.added.count > 0;
-    answer.pending = recorded && recorded->pending;
+    answer.pending = recorded && (again ? recorded->was_pending : recorded->pending);
     actor_answer(c->me, in->ticket, &answer);
     return 0;
 }
@@ -106,31 +162,64 @@ static int on_compare(void *state, const envelope_t *in, fault_t *why) {
 static int on_written(void *state, const answer_t *answer, uint64_t ticket, fault_t *why) {
     (void)why;
     signature_checker_t *c = state;
+    writing_t **at = &c->writings;
+    while (*at && (*at)->ticket != ticket) at = &(*at)->next;
+    writing_t *writing = *at;
+    must(writing);
+    *at = writing->next;
     if (answer->refusal) {
         actor_refuse_as(c->me, ticket, answer->refusal);
     } else {
+        if (writing->record)
+            remember(c, writing->record);
+        else
+            zhashx_delete(c->recorded, writing->pipeline);
         actor_answer(c->me, ticket, NULL);
     }
+    free_writing(writing);
     return 0;
+}
+
+static void write_down(signature_checker_t *c, ticket_t ticket, const char *pipeline, const msg_signature_record_t *record) {
+    writing_t *writing = calloc(1, sizeof *writing);
+    must(writing);
+    writing->ticket = ticket;
+    snprintf(writing->pipeline, sizeof writing->pipeline, "%s", pipeline);
+    writing->next = c->writings;
+    c->writings = writing;
+    msgpack_sbuffer out;
+    msgpack_sbuffer_init(&out);
+    if (record) {
+        writing->record = record_copy(&message_class(MSG_SIGNATURE_RECORD)->record, record);
+        message_encode(MSG_SIGNATURE_RECORD, record, false, (bytes_t){0}, &out);
+    }
+    msg_document_t document = {
+        .kind = "signature", .key = pipeline, .has_value = record != NULL, .value = {(const uint8_t *)out.data, out.size}};
+    actor_ask(c->me, "catalog", MSG_CATALOG_WRITE, &(msg_catalog_write_t){.documents = {1, &document}}, on_written, ticket);
+    msgpack_sbuffer_destroy(&out);
 }
 
 static int on_record(void *state, const envelope_t *in, fault_t *why) {
     (void)why;
     signature_checker_t *c = state;
-    const msg_signature_record_t *m = in->message;
-    remember(c, m);
-    msg_document_t document = {.kind = "signature", .key = m->pipeline, .has_value = true, .value = in->raw};
-    actor_ask(c->me, "catalog", MSG_CATALOG_WRITE, &(msg_catalog_write_t){.documents = {1, &document}}, on_written, in->ticket);
+    msg_signature_record_t record = *(const msg_signature_record_t *)in->message;
+    const msg_signature_record_t *recorded = zhashx_lookup(c->recorded, record.pipeline);
+    if (recorded && !record.has_job) {
+        record.has_job = recorded->has_job;
+        record.job = recorded->job;
+    }
+    bool again = is_of_request(recorded, record.has_request, record.request);
+    record.has_before = record.has_was_pending = true;
+    if (recorded) record.before = again ? recorded->before : recorded->signature;
+    if (recorded) record.was_pending = again ? recorded->was_pending : recorded->pending;
+    write_down(c, in->ticket, record.pipeline, &record);
     return 0;
 }
 
 static int on_forget(void *state, const envelope_t *in, fault_t *why) {
     (void)why;
-    signature_checker_t *c = state;
     const msg_signature_forget_t *m = in->message;
-    zhashx_delete(c->recorded, m->pipeline);
-    msg_document_t document = {.kind = "signature", .key = m->pipeline};
-    actor_ask(c->me, "catalog", MSG_CATALOG_WRITE, &(msg_catalog_write_t){.documents = {1, &document}}, on_written, in->ticket);
+    write_down(state, in->ticket, m->pipeline, NULL);
     return 0;
 }
 
@@ -154,5 +243,5 @@ const actor_class_t signature_checker_class = {
             [MSG_SIGNATURE_FORGET] = on_forget,
             [MSG_OPTIONS_CHANGED] = on_options_changed,
         },
-    .sends = {MSG_OPTIONS_GET, MSG_CATALOG_READ, MSG_CATALOG_WRITE},
+    .sends = {MSG_OPTIONS_GET, MSG_CATALOG_READ, MSG_CATALOG_WRITE, MSG_RECORDING_JOBS_ASK},
 };

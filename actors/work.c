@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define FORGOTTEN "pipeline `%s` was forgotten meanwhile"
+
 /* Does its part: true when it is done, false when it waits for an answer. */
 typedef bool step_fn(pipeline_tracker_t *t, work_t *work);
 
@@ -29,11 +31,15 @@ static void work_free(work_t *work) {
     free(work);
 }
 
-static void work_end(pipeline_tracker_t *t, work_t *work) {
+static void work_remove(pipeline_tracker_t *t, work_t *work) {
     work_t **at = &t->works;
     while (*at != work) at = &(*at)->next;
     *at = work->next;
     work_free(work);
+}
+
+static void work_end(pipeline_tracker_t *t, work_t *work) {
+    work_remove(t, work);
     works_run(t);
 }
 
@@ -52,6 +58,8 @@ work_t *work_add(pipeline_tracker_t *t, const envelope_t *in, const msg_pipeline
     work->op = in->id;
     work->ticket = in->ticket;
     work->definition = record_copy(RECORD_CLASS(pipeline), definition);
+    snprintf(work->request, sizeof work->request, "%llx-%llx", (unsigned long long)actor_config(t->me)->started,
+             (unsigned long long)in->request);
     work_t **at = &t->works;
     while (*at) at = &(*at)->next;
     *at = work;
@@ -71,8 +79,10 @@ static int on_done(void *state, const answer_t *answer, uint64_t serial, fault_t
     pipeline_tracker_t *t = state;
     work_t *work = work_of_serial(t, serial);
     if (!work) return 0;
-    if (answer->refusal) refuse_work(t, work, answer->refusal);
-    else proceed(t, work);
+    if (answer->refusal)
+        refuse_work(t, work, answer->refusal);
+    else
+        proceed(t, work);
     return 0;
 }
 
@@ -89,8 +99,8 @@ static int on_compared(void *state, const answer_t *answer, uint64_t serial, fau
 }
 
 static bool compare(pipeline_tracker_t *t, work_t *work) {
-    actor_ask(t->me, "signature_checker", MSG_SIGNATURE_COMPARE, &(msg_signature_compare_t){.pipeline = *work->definition}, on_compared,
-              work->serial);
+    msg_signature_compare_t ask = {.pipeline = *work->definition, .has_request = true, .request = work->request};
+    actor_ask(t->me, "signature_checker", MSG_SIGNATURE_COMPARE, &ask, on_compared, work->serial);
     return false;
 }
 
@@ -107,12 +117,13 @@ static bool same(const msgpack_sbuffer *a, const msgpack_sbuffer *b) {
     return a->size == b->size && memcmp(a->data, b->data, a->size) == 0;
 }
 
-/* The definition becomes the stored one; one that is stored already costs no write. */
+/* The definition becomes the stored one; one that is stored already costs no write. A new pipeline has no runs, whatever an older one of
+ * that name left behind. */
 static bool store(pipeline_tracker_t *t, work_t *work) {
     const pipeline_t *known = pipelines_find(&t->pipelines, work->definition->name);
     if (work->by_name && !known) {
         refusal_t no;
-        refuse(&no, ERROR_NOT_FOUND, "pipeline", "pipeline `%s` was forgotten meanwhile", work->definition->name);
+        refuse(&no, ERROR_NOT_FOUND, "pipeline", FORGOTTEN, work->definition->name);
         refuse_work(t, work, &no);
         return false;
     }
@@ -124,9 +135,11 @@ static bool store(pipeline_tracker_t *t, work_t *work) {
     if (known) record_encode(RECORD_CLASS(pipeline), known->definition, &before);
     bool stored = known && same(&now, &before);
     if (!stored) {
-        msg_document_t document = {.kind = "pipeline", .key = work->definition->name, .has_value = true,
-                                   .value = {(const uint8_t *)now.data, now.size}};
-        actor_ask(t->me, "catalog", MSG_CATALOG_WRITE, &(msg_catalog_write_t){.documents = {1, &document}}, on_stored, work->serial);
+        const char *name = work->definition->name;
+        msg_document_t documents[] = {{.kind = "pipeline", .key = name, .has_value = true, .value = {(const uint8_t *)now.data, now.size}},
+                                      {.kind = "run", .key = name}};
+        msg_catalog_write_t write = {.documents = {known ? 1 : 2, documents}};
+        actor_ask(t->me, "catalog", MSG_CATALOG_WRITE, &write, on_stored, work->serial);
     }
     msgpack_sbuffer_destroy(&now);
     msgpack_sbuffer_destroy(&before);
@@ -141,15 +154,28 @@ static int on_decided(void *state, const answer_t *answer, uint64_t serial, faul
 
 static bool decide(pipeline_tracker_t *t, work_t *work) {
     const msg_comparison_t *c = work->comparison;
-    msg_job_ensure_t ensure = {.pipeline = work->definition->name, .changed = c->changed || c->pending, .dry = work->op == MSG_JOB_NEEDED,
-                               .has_limits = work->has_limits, .limits = work->limits};
+    msg_job_ensure_t ensure = {.pipeline = work->definition->name,
+                               .changed = c->changed || c->pending,
+                               .dry = work->op == MSG_JOB_NEEDED,
+                               .has_limits = work->has_limits,
+                               .limits = work->limits,
+                               .has_request = true,
+                               .request = work->request};
     memcpy(&ensure.recordables, &c->recordables, sizeof ensure.recordables);
     actor_ask(t->me, "job_supervisor", MSG_JOB_ENSURE, &ensure, on_decided, work->serial);
     return false;
 }
 
 static void record_signature(pipeline_tracker_t *t, const work_t *work, bool pending) {
-    msg_signature_record_t record = {.pipeline = work->definition->name, .signature = work->comparison->signature, .pending = pending};
+    msg_signature_record_t record = {.pipeline = work->definition->name,
+                                     .signature = work->comparison->signature,
+                                     .pending = pending,
+                                     .has_request = true,
+                                     .request = work->request};
+    if (!pending) {
+        record.has_job = work->decision->has_job;
+        record.job = work->decision->job;
+    }
     actor_ask(t->me, "signature_checker", MSG_SIGNATURE_RECORD, &record, on_done, work->serial);
 }
 
@@ -168,7 +194,8 @@ static bool record_change(pipeline_tracker_t *t, work_t *work) {
 
 static bool invalidate(pipeline_tracker_t *t, work_t *work) {
     if (!work->updates || !work->comparison->changed) return true;
-    actor_ask(t->me, "job_supervisor", MSG_JOB_INVALIDATE, &(msg_job_invalidate_t){.pipeline = work->definition->name}, on_done, work->serial);
+    actor_ask(t->me, "job_supervisor", MSG_JOB_INVALIDATE, &(msg_job_invalidate_t){.pipeline = work->definition->name}, on_done,
+              work->serial);
     return false;
 }
 
@@ -179,19 +206,30 @@ static bool serve(pipeline_tracker_t *t, work_t *work) {
     return false;
 }
 
+static int on_run_written(void *state, const answer_t *answer, uint64_t serial, fault_t *why) {
+    pipeline_tracker_t *t = state;
+    const work_t *work = work_of_serial(t, serial);
+    pipeline_t *pipeline = work ? pipelines_find(&t->pipelines, work->definition->name) : NULL;
+    if (pipeline && answer->refusal) pipelines_remove_run(pipeline, work->run);
+    return on_done(state, answer, serial, why);
+}
+
 static bool write_run(pipeline_tracker_t *t, work_t *work) {
     pipeline_t *pipeline = pipelines_find(&t->pipelines, work->definition->name);
     must(pipeline); /* stored before, and only a work that goes alone forgets it */
-    work->run = pipelines_add_run(&t->pipelines, pipeline, work->decision, actor_now(t->me));
-    pipelines_write_runs(pipeline, t->me, on_done, work->serial);
+    snprintf(work->run, sizeof work->run, "run-%s", work->request);
+    pipelines_add_run(&t->pipelines, pipeline, work->run, work->decision, actor_now(t->me));
+    pipelines_write_runs(pipeline, t->me, on_run_written, work->serial);
     return false;
 }
 
 static int on_job(void *state, const answer_t *answer, uint64_t serial, fault_t *why) {
     work_t *work = work_of_serial(state, serial);
     if (!work) return 0;
-    if (answer->message) work->job = keep(MSG_JOB, answer);
-    else if (answer->refusal->code != ERROR_NOT_FOUND) return on_done(state, answer, serial, why);
+    if (answer->message)
+        work->job = keep(MSG_JOB, answer);
+    else if (answer->refusal->code != ERROR_NOT_FOUND)
+        return on_done(state, answer, serial, why);
     proceed(state, work);
     return 0;
 }
@@ -205,8 +243,10 @@ static bool find_job(pipeline_tracker_t *t, work_t *work) {
 static int on_recording(void *state, const answer_t *answer, uint64_t serial, fault_t *why) {
     work_t *work = work_of_serial(state, serial);
     if (!work) return 0;
-    if (answer->message) work->recording = keep(MSG_RECORDING, answer);
-    else if (answer->refusal->code != ERROR_NOT_FOUND) return on_done(state, answer, serial, why);
+    if (answer->message)
+        work->recording = keep(MSG_RECORDING, answer);
+    else if (answer->refusal->code != ERROR_NOT_FOUND)
+        return on_done(state, answer, serial, why);
     proceed(state, work);
     return 0;
 }
@@ -250,7 +290,8 @@ static bool forget_documents(pipeline_tracker_t *t, work_t *work) {
 static bool forget_pipeline(pipeline_tracker_t *t, work_t *work) {
     const char *name = work->definition->name;
     pipelines_remove(&t->pipelines, name);
-    actor_tell(t->me, "notifier", MSG_NOTIFY, &(msg_notify_t){.topic = "pipeline.forgotten", .key = "pipeline", .name = name, .state = "forgotten"});
+    actor_tell(t->me, "notifier", MSG_NOTIFY,
+               &(msg_notify_t){.topic = "pipeline.forgotten", .key = "pipeline", .name = name, .state = "forgotten"});
     return true;
 }
 
@@ -295,8 +336,8 @@ static bool answer_run(pipeline_tracker_t *t, work_t *work) {
     for (size_t i = 0; i < count; i++) names[i] = tags[i].tag;
     const msg_job_decision_t *d = work->decision;
     actor_answer(t->me, work->ticket,
-                 &(msg_pipeline_run_answer_t){.has_run = work->run != NULL,
-                                              .run = work->run ? work->run->run : NULL,
+                 &(msg_pipeline_run_answer_t){.has_run = work->run[0] != '\0',
+                                              .run = work->run,
                                               .started = d->started,
                                               .reason = d->reason,
                                               .added = c->added,
@@ -411,6 +452,17 @@ static bool can_begin(const pipeline_tracker_t *t, const work_t *work) {
     return true;
 }
 
+/* A work by name is about the definition that the pipeline has when its turn comes; false: it has none any more. */
+static bool begin(pipeline_tracker_t *t, work_t *work) {
+    work->active = true;
+    if (!work->by_name) return true;
+    const pipeline_t *known = pipelines_find(&t->pipelines, work->definition->name);
+    if (!known) return false;
+    record_free(RECORD_CLASS(pipeline), (void **)&work->definition);
+    work->definition = record_copy(RECORD_CLASS(pipeline), known->definition);
+    return true;
+}
+
 void works_run(pipeline_tracker_t *t) {
     work_t *work = t->works;
     while (work) {
@@ -418,8 +470,12 @@ void works_run(pipeline_tracker_t *t) {
             work = work->next;
             continue;
         }
-        work->active = true;
-        proceed(t, work);
+        if (begin(t, work)) {
+            proceed(t, work);
+        } else {
+            actor_refuse(t->me, work->ticket, ERROR_NOT_FOUND, "pipeline", FORGOTTEN, work->definition->name);
+            work_remove(t, work);
+        }
         work = t->works; /* it may be gone, and others with it */
     }
 }

@@ -8,10 +8,10 @@ typedef struct work {
     uint64_t serial;
     message_id_t op;
     ticket_t ticket;
-    size_t step;   /* the next one, in the op's list */
-    bool active;   /* has begun */
-    bool updates;  /* may change what is stored and recorded */
-    bool by_name;  /* the definition is the stored one; otherwise it becomes that, if it updates */
+    size_t step;  /* the next one, in the op's list */
+    bool active;  /* has begun */
+    bool updates; /* may change what is stored and recorded */
+    bool by_name; /* the definition is the stored one; otherwise it becomes that, if it updates */
     msg_pipeline_t *definition;
     bool has_limits;
     msg_limits_t limits;
@@ -20,15 +20,19 @@ typedef struct work {
     msg_job_t *job;
     msg_recording_t *recording;
     msg_test_stream_t *test_stream;
-    const run_t *run;
+    char request[48]; /* names it, also when it is begun anew after this actor failed */
+    char run[64];     /* empty: none */
     struct work *next;
 } work_t;
+
+typedef struct finishing finishing_t;
 
 typedef struct pipeline_tracker {
     actor_t *me;
     pipelines_t pipelines;
     work_t *works; /* the oldest first */
     uint64_t last_work;
+    finishing_t *finishings; /* runs whose end is being remembered */
 } pipeline_tracker_t;
 
 /* Queues the op of `in`; it begins with works_run. Copies the definition. */

@@ -35,6 +35,7 @@ typedef struct envelope {
     const char *from;    /* the actor that sent it; NULL: a peer did */
     const peer_t *peer;  /* NULL: an actor sent it */
     ticket_t ticket;     /* 0: no answer is waited for */
+    uint64_t request;    /* its first ticket: another number than `ticket` where an earlier state was given it and did not answer */
 } envelope_t;
 
 /* An answer to something asked: either `message` (of the class that answers the request) or `refusal` is set. */

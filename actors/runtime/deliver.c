@@ -80,7 +80,10 @@ void actor_receive(actor_t *me, const char *from, frame_t *head_frame, frame_t *
 
 void actor_deliver(actor_t *me, parcel_t *parcel) {
     envelope_t in = {.id = parcel->head.id, .from = parcel->from[0] ? parcel->from : NULL, .peer = parcel->from[0] ? NULL : &parcel->peer};
-    if (parcel->head.kind == HEAD_REQUEST) in.ticket = tickets_add(&me->tickets, parcel);
+    if (parcel->head.kind == HEAD_REQUEST) {
+        in.ticket = tickets_add(&me->tickets, parcel);
+        in.request = parcel->request ? parcel->request : in.ticket;
+    }
     in.raw = frame_bytes(&parcel->message);
     if (parcel->has_body) in.body = &parcel->body;
     refusal_t no;

@@ -44,6 +44,7 @@ ticket_t tickets_add(tickets_t *tickets, const parcel_t *parcel) {
     entry->ticket = ++tickets->last << SLOT_BITS | slot;
     entry->forwarded = false;
     parcel_share(&entry->parcel, parcel);
+    if (!parcel->request) entry->parcel.request = entry->ticket;
     tickets->free_hint = slot + 1;
     return entry->ticket;
 }

@@ -13,6 +13,7 @@ typedef struct parcel {
     head_t head;
     frame_t message, body;
     bool has_body;
+    uint64_t request; /* the first ticket that it had; 0: none yet */
 } parcel_t;
 
 void parcel_fini(parcel_t *parcel);
