@@ -64,7 +64,7 @@ static int on_liveness(void *state, uint64_t context, fault_t *why) {
     }
     tape_t *tape;
     LIST_FOREACH(tape, &server->tapes, link) {
-        /* A recorder that was restarted does not know who follows: asking again makes it so. */
+        /* What it is told of may be lost with a message to an actor that just failed: asking again makes it good. */
         if (tape->growing && ticks - tape->heard >= LIVENESS_US) server_locate(server, tape);
     }
     actor_after(server->me, LIVENESS_US, on_liveness, 0);
@@ -238,6 +238,16 @@ static int on_dropped(void *state, const envelope_t *in, fault_t *why) {
     return 0;
 }
 
+/* Nobody follows any recording any more. Those that have ended are asked about too: they may be dropped. */
+static int on_recovered(void *state, const envelope_t *in, fault_t *why) {
+    (void)in;
+    (void)why;
+    server_t *server = state;
+    tape_t *tape;
+    LIST_FOREACH(tape, &server->tapes, link) server_locate(server, tape);
+    return 0;
+}
+
 /* ---- services ---- */
 
 static int on_service(void *state, const envelope_t *in, fault_t *why) {
@@ -280,6 +290,7 @@ const actor_class_t test_stream_server_class = {
             [MSG_PONG] = on_pong,
             [MSG_RECORDING_GREW] = on_grew,
             [MSG_RECORDING_DROPPED] = on_dropped,
+            [MSG_RECORDER_RECOVERED] = on_recovered,
             [MSG_TEST_STREAM_START] = on_service,
             [MSG_TEST_STREAM_STOP] = on_service,
             [MSG_TEST_STREAM_STATUS] = on_service,

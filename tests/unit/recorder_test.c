@@ -179,6 +179,7 @@ static void a_definition_is_stored_before_its_recording_is_described(void **stat
     (void)state;
     studio_open(&studio, DURABILITY_ASYNC);
     studio_create(&studio, "1", "p");
+    studio_take(&studio, "gateway", MSG_RECORDER_RECOVERED);
     msg_pipeline_t definition = {.name = "p"};
     msg_recording_describe_t ask = {.has_pipeline = true, .pipeline = "p", .pipeline_definition = &definition};
     stage_ask(studio.stage, "gateway", "recorder", MSG_RECORDING_DESCRIBE, &ask);
@@ -206,6 +207,7 @@ static void a_restarted_process_goes_on_and_says_what_is_missing(void **state) {
     studio_restart(&studio, START + 5000000);
     studio_take(&studio, "limiter", MSG_RECORDER_RECOVERED);
     studio_take(&studio, "job_supervisor", MSG_RECORDER_RECOVERED);
+    studio_take(&studio, "test_stream_server", MSG_RECORDER_RECOVERED);
     const msg_recording_t *description = studio_describe(&studio, "r1");
     assert_int_equal(description->elements, 3);
     assert_int_equal(description->gaps.count, 1);

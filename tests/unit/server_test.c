@@ -68,6 +68,34 @@ static void a_recorder_that_was_restarted_is_asked_again(void **state) {
     assert_string_equal(read_all(f, ANN), "ping\n1: b 1@1\n");
 }
 
+static void a_recorder_that_has_recovered_is_asked_at_once(void **state) {
+    fixture_t *f = *state;
+    taped_elements(&f->taped, 1, 0, 1);
+    msg_replay_open_t ask = by_recording(PLENTY);
+    open_replay(f, ANN, &ask);
+    read_all(f, ANN);
+    taped_elements(&f->taped, 1, 0, 1); /* nobody tells of it */
+    stage_tell(f->stage, "recorder", SERVER, MSG_RECORDER_RECOVERED, &(msg_recorder_recovered_t){0});
+    stage_run(f->stage);
+    serve_place(f);
+    assert_string_equal(read_all(f, ANN), "1: b 1@1\n");
+}
+
+static void a_recorder_that_has_recovered_is_asked_about_ended_recordings_too(void **state) {
+    fixture_t *f = *state;
+    taped_elements(&f->taped, 1, 0, 1);
+    taped_elements(&f->taped, 1, 0, 1);
+    taped_ended(&f->taped, 0);
+    msg_replay_open_t ask = by_recording(1);
+    open_replay(f, ANN, &ask);
+    assert_string_equal(read_all(f, ANN), "ok\n1: b 1@0\n");
+    stage_tell(f->stage, "recorder", SERVER, MSG_RECORDER_RECOVERED, &(msg_recorder_recovered_t){0});
+    stage_run(f->stage);
+    stage_refuse(f->stage, stage_take(f->stage, "recorder", MSG_RECORDING_LOCATE), ERROR_NOT_FOUND, "no recording `r1`");
+    stage_run(f->stage);
+    assert_string_equal(read_all(f, ANN), "1: end invalidated 1\n");
+}
+
 static void a_recording_that_the_recorder_does_not_know_any_more_is_invalid(void **state) {
     fixture_t *f = *state;
     taped_elements(&f->taped, 1, 0, 1);
@@ -118,6 +146,8 @@ int main(void) {
         TEST(what_is_appended_is_sent_at_once),
         TEST(a_recording_that_has_not_begun_is_asked_about_when_it_has),
         TEST(a_recorder_that_was_restarted_is_asked_again),
+        TEST(a_recorder_that_has_recovered_is_asked_at_once),
+        TEST(a_recorder_that_has_recovered_is_asked_about_ended_recordings_too),
         TEST(a_recording_that_the_recorder_does_not_know_any_more_is_invalid),
         TEST(a_dropped_recording_ends_its_replays),
         TEST(a_damaged_recording_ends_with_the_place),
