@@ -9,7 +9,6 @@
 
 const void *actor_decode(actor_t *me, message_id_t id, bytes_t in, refusal_t *no) {
     msgpack_zone_clear(me->zone);
-    memset(me->decoded, 0, message_class(id)->record.size);
     return message_decode(id, in, me->zone, me->decoded, no) == 0 ? me->decoded : NULL;
 }
 
@@ -199,6 +198,20 @@ static bool take_door_answer(actor_t *me, frame_t *message) {
     return true;
 }
 
+/* A parcel has room for more than most messages need: only what is used of it is written. */
+static void deliver_from_peer(actor_t *me, const arrival_t *in, message_id_t id) {
+    parcel_t parcel;
+    parcel.from[0] = '\0';
+    memcpy(&parcel.peer, in->from, offsetof(peer_t, id) + in->from->size);
+    parcel.prefix = *in->prefix;
+    parcel.head = (head_t){message_class(id)->kind == KIND_REQUEST ? HEAD_REQUEST : HEAD_TELL, id, 0};
+    parcel.message = *in->message;
+    parcel.has_body = in->body != NULL;
+    if (in->body) parcel.body = *in->body;
+    parcel.request = 0;
+    actor_deliver(me, &parcel);
+}
+
 void actor_receive_peer(actor_t *me, const peer_t *from, const prefix_t *prefix, frame_t *message, frame_t *body, bool frames_lost,
                         bool stranger) {
     arrival_t in = {from, prefix, message, body, frames_lost};
@@ -208,11 +221,7 @@ void actor_receive_peer(actor_t *me, const peer_t *from, const prefix_t *prefix,
     if (!dealer || !take_door_answer(me, message)) {
         message_id_t id = understand(me, &in, &no);
         if (id != MSG_NONE) {
-            parcel_t parcel = {.peer = *from, .prefix = *prefix, .has_body = body != NULL};
-            parcel.head = (head_t){message_class(id)->kind == KIND_REQUEST ? HEAD_REQUEST : HEAD_TELL, id, 0};
-            parcel.message = *message;
-            if (body) parcel.body = *body;
-            actor_deliver(me, &parcel);
+            deliver_from_peer(me, &in, id);
             return;
         }
         if (stranger || dealer) {
