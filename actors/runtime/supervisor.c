@@ -25,17 +25,17 @@ typedef enum child_state { CHILD_STARTING, CHILD_RUNNING, CHILD_FAILED, CHILD_ST
 static const char *const child_state_names[] = {"starting", "running", "failed", "stopping", "stopped"};
 
 typedef struct child {
-    uint64_t id;          /* never used twice: what timers and questions name it by */
+    uint64_t id; /* never used twice: what timers and questions name it by */
     char name[256];
-    bool source;          /* started for a job: its end is not the engine's */
+    bool source; /* started for a job: its end is not the engine's */
     child_state_t state;
     int64_t restarts;
-    int64_t since;        /* when it became ready, in ticks */
+    int64_t since;                /* when it became ready, in ticks */
     int64_t recent[RESTARTS_MAX]; /* ticks of its last restarts; 0: none */
-    int64_t mailbox;      /* as it last said */
+    int64_t mailbox;              /* as it last said */
     char last_error[512];
-    ticket_t starter;     /* who waits for it to be ready */
-    timer_id_t timer;     /* start time-out, or back-off */
+    ticket_t starter;         /* who waits for it to be ready */
+    timer_id_t timer;         /* start time-out, or back-off */
     int64_t start_timeout_us; /* 0: none */
 } child_t;
 
@@ -53,8 +53,8 @@ typedef struct supervisor {
     child_t *children[CHILDREN_MAX]; /* in the order of their start */
     size_t count;
     uint64_t last_id;
-    size_t started;   /* of the tree */
-    bool serving;     /* all of the tree were ready once */
+    size_t started; /* of the tree */
+    bool serving;   /* all of the tree were ready once */
     bool stopping;
     timer_id_t stop_timer;
     counting_t countings[16];
@@ -222,8 +222,7 @@ static void source_gone(supervisor_t *s, child_t *child) {
     bool told = child->starter != 0;
     child->starter = 0;
     child->state = CHILD_STOPPING;
-    if (!told)
-        actor_tell(s->me, "job_supervisor", MSG_CHILD_GONE, &(msg_child_gone_t){.name = child->name, .why = child->last_error});
+    if (!told) actor_tell(s->me, "job_supervisor", MSG_CHILD_GONE, &(msg_child_gone_t){.name = child->name, .why = child->last_error});
     tell_child(s, child, MSG_ACTOR_STOP);
 }
 
@@ -377,10 +376,14 @@ static void answer_actors(supervisor_t *s, ticket_t ticket) {
     int64_t now = actor_ticks(s->me);
     for (size_t i = 0; i < s->count; i++) {
         child_t *child = s->children[i];
-        answer.actors.items[answer.actors.count++] = (msg_actor_state_t){
-            .name = child->name, .state = child_state_names[child->state], .restarts = child->restarts, .mailbox = child->mailbox,
-            .uptime_ms = child->state == CHILD_RUNNING ? (now - child->since) / 1000 : 0,
-            .has_last_error = child->last_error[0] != '\0', .last_error = child->last_error};
+        answer.actors.items[answer.actors.count++] =
+            (msg_actor_state_t){.name = child->name,
+                                .state = child_state_names[child->state],
+                                .restarts = child->restarts,
+                                .mailbox = child->mailbox,
+                                .uptime_ms = child->state == CHILD_RUNNING ? (now - child->since) / 1000 : 0,
+                                .has_last_error = child->last_error[0] != '\0',
+                                .last_error = child->last_error};
     }
     actor_answer(s->me, ticket, &answer);
     free(answer.actors.items);

@@ -152,13 +152,23 @@ static void name_known(generator_t *g, const record_class_t *record, uint8_t *ou
     const struct {
         const char *field, *name;
         bool always; /* one of a few words that actors have among themselves */
-    } known[] = {{"pipeline", "clicks"}, {"job", run->job}, {"recording", run->recording}, {"tag", "Read"}, {"run", run->run},
-                 {"name", "clicks"},     {"actor", "catalog"}, {"signature", "reprise:source:push:v1|"}, {"kind", "pipeline"},   {"state", "CANCELLED"}, {"limit", "count", true}};
+    } known[] = {{"pipeline", "clicks", false},
+                 {"job", run->job, false},
+                 {"recording", run->recording, false},
+                 {"tag", "Read", false},
+                 {"run", run->run, false},
+                 {"name", "clicks", false},
+                 {"actor", "catalog", false},
+                 {"signature", "reprise:source:push:v1|", false},
+                 {"kind", "pipeline", false},
+                 {"state", "CANCELLED", false},
+                 {"limit", "count", true}};
     for (const field_t *field = record->fields; field->name; field++) {
         bool text = field->kind == TYPE_NAME || field->kind == TYPE_TEXT, unknown = generate_below(g, 4) == 0;
         if (!text || !*(bool *)(out + field->has_offset)) continue;
         for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
-            if (strcmp(known[i].field, field->name) == 0 && (known[i].always || !unknown)) *(const char **)(void *)(out + field->offset) = known[i].name;
+            if (strcmp(known[i].field, field->name) == 0 && (known[i].always || !unknown))
+                *(const char **)(void *)(out + field->offset) = known[i].name;
     }
 }
 
@@ -264,7 +274,8 @@ static void it_survives_anything_at_its_door(void **test) {
         for (int i = 0; i < MESSAGE_COUNT * 3; i++) {
             message_id_t id = (message_id_t)(1 + generate_below(&g, MESSAGE_COUNT - 1));
             message_kind_t kind = message_class(id)->kind;
-            if (kind == KIND_ANSWER || id == MSG_ENGINE_STOP || id == MSG_JOB_WAIT || (class->doors[0].scope & message_class(id)->scope) == 0)
+            if (kind == KIND_ANSWER || id == MSG_ENGINE_STOP || id == MSG_JOB_WAIT ||
+                (class->doors[0].scope & message_class(id)->scope) == 0)
                 continue;
             uint8_t *fields = made(&g, id);
             name_known(&g, &message_class(id)->record, fields, run);
@@ -377,7 +388,7 @@ int main(void) {
         for (size_t n = 0; n < BATTERY; n++) {
             must(count < CLASSES_MAX * BATTERY);
             snprintf(names[count], sizeof names[0], "%s: %s", class->name, battery[n].name);
-            tests[count] = (struct CMUnitTest){names[count], battery[n].run, NULL, NULL, (void *)(uintptr_t)class};
+            tests[count] = (struct CMUnitTest){names[count], battery[n].run, NULL, NULL, (void *)(uintptr_t) class};
             count++;
         }
     return _cmocka_run_group_tests("contract", tests, count, NULL, NULL);

@@ -72,7 +72,8 @@ static void a_finite_source_ends_its_job_by_itself(void **test) {
 static void changed_sources_start_a_job_and_removed_ones_do_not(void **test) {
     (void)test;
     stage_t *stage = world_create(1, NULL);
-    msg_transform_t two[] = {generator(stage, "A", 50), generator(stage, "B", 60)}, other[] = {generator(stage, "A", 50), generator(stage, "B", 70)};
+    msg_transform_t two[] = {generator(stage, "A", 50), generator(stage, "B", 60)},
+                    other[] = {generator(stage, "A", 50), generator(stage, "B", 70)};
     msg_pipeline_run_t run = run_of(stage, "clicks", 2, two, 0);
     world_ask(stage, MSG_PIPELINE_RUN_ASK, &run);
     assert_int_equal(world_wait(stage, "clicks")->elements, 110);

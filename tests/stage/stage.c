@@ -19,7 +19,8 @@ enum { TIMERS_MAX = 200000, WATCHES_RUN_MAX = 10000 }; /* at one moment: more is
 static stage_t *living;
 
 static void seeds_print(void) {
-    for (stage_t *stage = living; stage; stage = stage->next) fprintf(stderr, "[  STAGE   ] failed with seed %llu\n", (unsigned long long)stage->seed);
+    for (stage_t *stage = living; stage; stage = stage->next)
+        fprintf(stderr, "[  STAGE   ] failed with seed %llu\n", (unsigned long long)stage->seed);
     living = NULL;
 }
 

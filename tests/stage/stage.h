@@ -44,16 +44,16 @@ size_t stage_failures(const stage_t *stage, const char *name);
 /* Runs until nobody has anything left to do at this moment; and for a while, timers included. Messages from peers count. */
 void stage_run(stage_t *stage);
 void stage_advance(stage_t *stage, int64_t us);
-int64_t stage_now(const stage_t *stage);  /* µs since the epoch */
+int64_t stage_now(const stage_t *stage);         /* µs since the epoch */
 void stage_set_now(stage_t *stage, int64_t now); /* before any actor is added: the process starts then */
 
 /* ---- as an actor: what others send to `name`, which need not be on the stage, waits here for the test ---- */
 typedef struct stage_message {
     char from[256], to[256];
     head_t head;
-    bytes_t raw;      /* the msgpack map */
+    bytes_t raw;         /* the msgpack map */
     const void *message; /* decoded; NULL for an answer that is an error, and for a peer's answer */
-    bool refused;     /* an answer that is an error */
+    bool refused;        /* an answer that is an error */
     bytes_t body;
     bool has_body;
     const char *topic; /* of a notification; NULL otherwise */

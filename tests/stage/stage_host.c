@@ -177,7 +177,8 @@ static player_t *behind(const stage_t *stage, endpoint_id_t endpoint, unsigned *
 static connection_t *dealer_connection(player_t *player, unsigned door, const player_t *router, unsigned router_door) {
     stage_t *stage = player->stage;
     for (connection_t *at = stage->connections; at; at = at->next)
-        if (strcmp(at->router, router->name) == 0 && strcmp(at->dealer, player->name) == 0 && at->dealer_door == door && !at->gone) return at;
+        if (strcmp(at->router, router->name) == 0 && strcmp(at->dealer, player->name) == 0 && at->dealer_door == door && !at->gone)
+            return at;
     char id[32];
     int size = snprintf(id, sizeof id, "%c dealer %u", 0, ++stage->dealers);
     connection_t *made = stage_connection(stage, router->name, router_door, id, (size_t)size, true);

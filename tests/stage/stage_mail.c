@@ -40,8 +40,8 @@ void stage_letter_read(stage_t *stage, letter_t *letter, unsigned scope) {
     stage_message_t *m = &letter->message;
     refusal_t no;
     bytes_t value;
-    const char *text;
-    size_t size;
+    const char *text = "";
+    size_t size = 0;
     if (wire_walk(m->raw, &no) < 0) fail_msg("%s sends no msgpack: %s", m->from, no.message);
     if (wire_map_get(m->raw, "ok", &value)) {
         m->refused = value.data[0] != 0xc3;
@@ -60,7 +60,8 @@ const void *stage_decode_as(stage_t *stage, message_id_t id, bytes_t raw, const 
     refusal_t no;
     void *message = stage_keep(stage, NULL, message_class(id)->record.size);
     if (wire_walk(raw, &no) < 0 || message_decode(id, raw, stage->zone, message, &no) < 0)
-        fail_msg("seed %llu: %s sends %s that its list refuses: %s", (unsigned long long)stage->seed, from, message_class(id)->id, no.message);
+        fail_msg("seed %llu: %s sends %s that its list refuses: %s", (unsigned long long)stage->seed, from, message_class(id)->id,
+                 no.message);
     return message;
 }
 

@@ -20,7 +20,8 @@ static inline stage_t *world_create(uint64_t seed, const char *data) {
 
 /* A transform that reads a generator: `count` elements of 20 bytes, 1000 a second; 0: without end. */
 static inline msg_transform_t generator(stage_t *stage, const char *name, int64_t count) {
-    bytes_t made = count ? pack("{sisisi}", "rate", 1000LL, "size", 20LL, "count", (long long)count) : pack("{sisi}", "rate", 1000LL, "size", 20LL);
+    bytes_t made =
+        count ? pack("{sisisi}", "rate", 1000LL, "size", 20LL, "count", (long long)count) : pack("{sisi}", "rate", 1000LL, "size", 20LL);
     bytes_t payload = {stage_keep(stage, made.data, made.size), made.size};
     return (msg_transform_t){.name = name, .urn = "reprise:source:generator:v1", .has_payload = true, .payload = payload};
 }

@@ -104,15 +104,44 @@ static void assert_echoes(stage_t *stage, bytes_t message, bytes_t id) {
 static void any_value_is_echoed_as_id_in_answers_and_refusals(void **test) {
     (void)test;
     stage_t *stage = stage_with(&echo_class);
-    const bytes_t ids[] = {BYTES("\x00"), BYTES("\xc0"), BYTES("\xc3"), BYTES("\xcb\x7f\xf8\0\0\0\0\0\0"), BYTES("\xa3" "abc"),
-                           BYTES("\xc4\x02\xff\x00"), BYTES("\x92\x01\x91\xc2"), BYTES("\x81\xa1" "a\x80"), BYTES("\xd4\x05\x06"),
+    const bytes_t ids[] = {BYTES("\x00"),
+                           BYTES("\xc0"),
+                           BYTES("\xc3"),
+                           BYTES("\xcb\x7f\xf8\0\0\0\0\0\0"),
+                           BYTES("\xa3"
+                                 "abc"),
+                           BYTES("\xc4\x02\xff\x00"),
+                           BYTES("\x92\x01\x91\xc2"),
+                           BYTES("\x81\xa1"
+                                 "a\x80"),
+                           BYTES("\xd4\x05\x06"),
                            BYTES("\xcf\xff\xff\xff\xff\xff\xff\xff\xff")};
     for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++) {
-        assert_echoes(stage, pack("{ssssr" "r}", "op", "test_stream.status", "pipeline", "p", &BYTES("\xa2id"), &ids[i]), ids[i]);
-        assert_echoes(stage, pack("{ssr" "r}", "op", "no.such", &BYTES("\xa2id"), &ids[i]), ids[i]);
-        assert_echoes(stage, pack("{sir" "r}", "op", 1LL, &BYTES("\xa2id"), &ids[i]), ids[i]);
-        assert_echoes(stage, pack("{ssr" "r}", "op", "test_stream.status", &BYTES("\xa2id"), &ids[i]), ids[i]);
-        assert_echoes(stage, pack("{ssssr" "r}", "op", "test_stream.status", "pipeline", "fail", &BYTES("\xa2id"), &ids[i]), ids[i]);
+        assert_echoes(stage,
+                      pack("{ssssr"
+                           "r}",
+                           "op", "test_stream.status", "pipeline", "p", &BYTES("\xa2id"), &ids[i]),
+                      ids[i]);
+        assert_echoes(stage,
+                      pack("{ssr"
+                           "r}",
+                           "op", "no.such", &BYTES("\xa2id"), &ids[i]),
+                      ids[i]);
+        assert_echoes(stage,
+                      pack("{sir"
+                           "r}",
+                           "op", 1LL, &BYTES("\xa2id"), &ids[i]),
+                      ids[i]);
+        assert_echoes(stage,
+                      pack("{ssr"
+                           "r}",
+                           "op", "test_stream.status", &BYTES("\xa2id"), &ids[i]),
+                      ids[i]);
+        assert_echoes(stage,
+                      pack("{ssssr"
+                           "r}",
+                           "op", "test_stream.status", "pipeline", "fail", &BYTES("\xa2id"), &ids[i]),
+                      ids[i]);
     }
     stage_destroy(&stage);
 }

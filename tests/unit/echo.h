@@ -134,11 +134,11 @@ static inline void *echo_create_loading(actor_t *me, bytes_t args, fault_t *why)
     return echo;
 }
 
-#define ECHO_CLASS(create_function) \
-    { \
-        .name = "echo", .doc = "Answers.", .create = (create_function), .destroy = echo_destroy, .settle = echo_settle, \
-        .takes = {[MSG_TEST_STREAM_STATUS] = echo_on_status, [MSG_CHILD_STOP] = echo_on_told}, .sends = {MSG_TEST_STREAM_STATUS}, \
-        .doors = {{DOOR_ROUTER, ENDPOINT_COMMANDS, SCOPE_COMMANDS}}, \
+#define ECHO_CLASS(create_function)                                                                                                        \
+    {                                                                                                                                      \
+        .name = "echo", .doc = "Answers.", .create = (create_function), .destroy = echo_destroy, .settle = echo_settle,                    \
+        .takes = {[MSG_TEST_STREAM_STATUS] = echo_on_status, [MSG_CHILD_STOP] = echo_on_told}, .sends = {MSG_TEST_STREAM_STATUS},          \
+        .doors = {{DOOR_ROUTER, ENDPOINT_COMMANDS, SCOPE_COMMANDS}},                                                                       \
     }
 static const actor_class_t echo_class __attribute__((unused)) = ECHO_CLASS(echo_create);
 static const actor_class_t echo_loading_class __attribute__((unused)) = ECHO_CLASS(echo_create_loading);

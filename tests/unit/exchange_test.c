@@ -138,7 +138,9 @@ static void held_messages_come_out_in_order_through_growth_and_wrap(void **test)
 
 static void a_head_is_read_back_as_it_was_written(void **test) {
     (void)test;
-    const head_t heads[] = {{HEAD_TELL, MSG_OK, 0}, {HEAD_REQUEST, MSG_JOB_WAIT, 1}, {HEAD_ANSWER, (message_id_t)(MESSAGE_COUNT - 1), UINT64_MAX},
+    const head_t heads[] = {{HEAD_TELL, MSG_OK, 0},
+                            {HEAD_REQUEST, MSG_JOB_WAIT, 1},
+                            {HEAD_ANSWER, (message_id_t)(MESSAGE_COUNT - 1), UINT64_MAX},
                             {HEAD_REFUSAL, MSG_PUSH, UINT32_MAX}};
     for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++) {
         frame_t frame;
@@ -154,7 +156,8 @@ static void a_head_is_read_back_as_it_was_written(void **test) {
 
 static void what_is_no_head_is_not_read(void **test) {
     (void)test;
-    static const char *const wrong[] = {"", "\x93\x01\x02", "\x92\x01\x02", "\x93\x04\x01\x01", "\x93\x01\xcd\xff\xff\x01", "\x93\x01\x01\xff", "\x81\x01\x02"};
+    static const char *const wrong[] = {
+        "", "\x93\x01\x02", "\x92\x01\x02", "\x93\x04\x01\x01", "\x93\x01\xcd\xff\xff\x01", "\x93\x01\x01\xff", "\x81\x01\x02"};
     static const size_t sizes[] = {0, 3, 3, 4, 6, 4, 3};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         head_t head;

@@ -45,7 +45,8 @@ static inline bool socket_readable(void *socket, long patience_ms) {
 
 static inline void socket_send(void *socket, size_t count, const bytes_t *frames) {
     for (size_t i = 0; i < count; i++)
-        if (zmq_send(socket, frames[i].data, frames[i].size, i + 1 < count ? ZMQ_SNDMORE : 0) < 0) fail_msg("cannot send: %s", zmq_strerror(errno));
+        if (zmq_send(socket, frames[i].data, frames[i].size, i + 1 < count ? ZMQ_SNDMORE : 0) < 0)
+            fail_msg("cannot send: %s", zmq_strerror(errno));
 }
 #define SEND(socket, ...) socket_send(socket, sizeof((bytes_t[]){__VA_ARGS__}) / sizeof(bytes_t), (bytes_t[]){__VA_ARGS__})
 #define TEXT_BYTES(text) ((bytes_t){(const uint8_t *)(text), strlen(text)})

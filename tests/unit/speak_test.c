@@ -43,8 +43,17 @@ static int on_pong(void *state, const envelope_t *in, fault_t *why) {
 static int on_describe(void *state, const envelope_t *in, fault_t *why) {
     (void)why;
     const char *tags[] = {"t"};
-    msg_job_t job = {.job = "j", .pipeline = "p", .recording = "r", .state = "RUNNING", .has_stop_reason = true, .stop_reason = "user",
-                     .has_started_at = true, .has_waiting_for = true, .waiting_for = {1, tags}, .has_error = true, .error = "e"};
+    msg_job_t job = {.job = "j",
+                     .pipeline = "p",
+                     .recording = "r",
+                     .state = "RUNNING",
+                     .has_stop_reason = true,
+                     .stop_reason = "user",
+                     .has_started_at = true,
+                     .has_waiting_for = true,
+                     .waiting_for = {1, tags},
+                     .has_error = true,
+                     .error = "e"};
     job.limits = (msg_limits_t){.duration_ms = LIMIT_NONE, .bytes = LIMIT_NONE, .count = LIMIT_NONE};
     actor_answer(((echo_t *)state)->me, in->ticket, &job);
     return 0;
@@ -164,8 +173,8 @@ static void a_refusal_names_its_field_and_is_utf_8_however_long_it_is(void **tes
     stage_run(stage);
     const stage_message_t *m = stage_peer_take(stage, client);
     bytes_t error, message;
-    const char *text;
-    size_t size;
+    const char *text = "";
+    size_t size = 0;
     assert_true(wire_map_get(m->raw, "error", &error) && wire_map_get(error, "message", &message) && wire_text(message, &text, &size));
     assert_true(size > 300);
     assert_true(text_valid(text, size));

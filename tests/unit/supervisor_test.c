@@ -53,13 +53,16 @@ static int three_on_stop(void *state, const envelope_t *in, fault_t *why) {
     return 0;
 }
 
-#define TAKES {[MSG_TEST_STREAM_STATUS] = echo_on_status, [MSG_CHILD_STOP] = echo_on_told}
+#define TAKES                                                                                                                              \
+    { [MSG_TEST_STREAM_STATUS] = echo_on_status, [MSG_CHILD_STOP] = echo_on_told }
 static const actor_class_t one_class = {.name = "one", .create = named_create, .destroy = named_destroy, .takes = TAKES};
 static const actor_class_t two_class = {
     .name = "two", .create = two_create, .destroy = named_destroy, .takes = TAKES, .sends = {MSG_TEST_STREAM_STATUS}};
-static const actor_class_t three_class = {
-    .name = "three", .create = three_create, .destroy = named_destroy, .takes = {[MSG_ACTOR_STOP] = three_on_stop},
-    .sends = {MSG_TEST_STREAM_STATUS}};
+static const actor_class_t three_class = {.name = "three",
+                                          .create = three_create,
+                                          .destroy = named_destroy,
+                                          .takes = {[MSG_ACTOR_STOP] = three_on_stop},
+                                          .sends = {MSG_TEST_STREAM_STATUS}};
 static const actor_class_t source_class = {.name = "source", .create = source_create, .destroy = named_destroy, .takes = TAKES};
 
 const child_spec_t tree[] = {{&one_class, 1000}, {&two_class, 2000}, {&three_class, 1000}};

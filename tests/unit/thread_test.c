@@ -140,8 +140,8 @@ static void an_endpoint_that_is_taken_is_a_failed_start(void **test) {
     pthread_t second = start(&echo_class, "second");
     received_t in = expect("second", MSG_ACTOR_FAILED);
     bytes_t raw = received_bytes(&in, 2), value;
-    const char *text;
-    size_t size;
+    const char *text = "";
+    size_t size = 0;
     assert_true(wire_map_get(raw, "starting", &value));
     assert_int_equal(value.data[0], 0xc3);
     assert_true(wire_map_get(raw, "why", &value) && wire_text(value, &text, &size));
@@ -341,7 +341,8 @@ static void a_source_inside_speaks_through_its_door_whoever_starts_first(void **
         while (!attached) {
             received_t in = socket_receive(supervisor);
             bytes_t raw = received_bytes(&in, 2), value;
-            attached = wire_map_get(raw, "why", &value) && bytes_are(value, "\xa8" "attached");
+            attached = wire_map_get(raw, "why", &value) && bytes_are(value, "\xa8"
+                                                                            "attached");
         }
         stop(second, classes[i][1]->name);
         stop(first, classes[i][0]->name);
