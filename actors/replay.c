@@ -408,6 +408,7 @@ static bool step_watermarks(replay_t *replay, replay_state_t *ret) {
 static bool record_take(replay_t *replay) {
     const record_view_t *record = &replay->record;
     if (record->kind != RECORD_ELEMENTS && record->kind != RECORD_WATERMARK && record->kind != RECORD_GAP) return false;
+    if (record->kind == RECORD_ELEMENTS && record->count == 0) return false;
     if (record->kind == RECORD_GAP && record->stream == RECORD_STREAM_ALL) {
         replay->whole = true;
     } else {

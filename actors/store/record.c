@@ -141,6 +141,7 @@ size_t record_seal(const record_view_t *record, const bytes_t *body, size_t body
 
 void digest_fold(digest_t *digest, int kind, const char *signature, int64_t at, uint32_t count, const bytes_t *parts, size_t parts_count) {
     if (kind != RECORD_ELEMENTS && kind != RECORD_WATERMARK && kind != RECORD_GAP) return;
+    if (kind == RECORD_ELEMENTS && count == 0) return;
 
     XXH3_state_t state;
     XXH128_canonical_t canonical;

@@ -254,6 +254,59 @@ static void the_digest_of_all_is_the_recordings_own(void **state) {
     replay_destroy(&replay);
 }
 
+/* Producers use one to say how far they have come. */
+static void a_batch_without_elements_is_neither_sent_nor_proven(void **state) {
+    fixture_t *f = *state;
+    taped_elements(&f->taped, 0, 0, 0);
+    taped_elements(&f->taped, 0, 5, 2);
+    char own[33], found[33];
+    digest_t without = journal_totals(f->taped.journal)->digest;
+    taped_elements(&f->taped, 0, 9, 0);
+    taped_elements(&f->taped, 1, 9, 0);
+    taped_ended(&f->taped, 10);
+    digest_text(&without, own);
+    digest_text(&journal_totals(f->taped.journal)->digest, found);
+    assert_string_equal(found, own);
+    tape_load(f);
+    assert_replay(f, &ALL, (msg_tag_t[]){TAG_A, TAG_B}, 2,
+                  "time +5\nelements a 2@0 [0 1]\nwatermark a max\nwatermark b max\nend end 2 proven\n");
+    replay_t *replay = open_as(f, &ALL, (msg_tag_t[]){TAG_A, TAG_B}, 2);
+    digest_at_end(replay, found);
+    assert_string_equal(found, own);
+    replay_destroy(&replay);
+}
+
+static void a_batch_without_elements_changes_no_digest_that_is_checked_later(void **state) {
+    fixture_t *f = *state;
+    fault_t why;
+    taped_elements(&f->taped, 0, 5, 2);
+    taped_elements(&f->taped, 0, 9, 0);
+    taped_ended(&f->taped, 10);
+    char digest[33];
+    digest_t expected = {{0}};
+    msg_recording_place_t place = taped_place(&f->taped);
+    reader_t *reader = reader_open(place.folder, 0, (uint64_t)place.length, 2, 1 << 20, &why);
+    position_t position = {0};
+    record_view_t record;
+    assert_int_equal(reader_next(reader, &position, &record, &why), 1);
+    digest_fold(&expected, RECORD_ELEMENTS, "A", TAPED_START + 5, 2, &record.body, 1);
+    reader_close(&reader);
+    digest_text(&expected, digest);
+    msg_manifest_t manifest = *journal_manifest(f->taped.journal);
+    manifest.has_digest = true;
+    manifest.digest = digest;
+    taped_check(journal_save(f->taped.journal, &manifest, &why), &why);
+    verify_t *verify = verify_open(place.folder, 0, (uint64_t)place.length, &why);
+    assert_non_null(verify);
+    assert_int_equal(verify_step(verify, 1 << 20, &why), 0);
+    assert_true(verify_result(verify)->intact);
+    verify_close(&verify);
+    journal_close(&f->taped.journal);
+    uint64_t torn;
+    f->taped.journal = journal_open(f->taped.folder, 1 << 20, &torn, &why);
+    if (!f->taped.journal) fail_msg("%s", why.text);
+}
+
 static void the_digest_is_of_what_was_taken_and_no_more(void **state) {
     fixture_t *f = *state;
     record_some(f);
@@ -385,6 +438,8 @@ int main(void) {
         TEST(from_beyond_the_end_of_a_finished_recording_gives_its_watermarks_and_the_end),
         TEST(a_seek_gives_what_a_replay_opened_there_gives),
         TEST(the_digest_of_all_is_the_recordings_own),
+        TEST(a_batch_without_elements_is_neither_sent_nor_proven),
+        TEST(a_batch_without_elements_changes_no_digest_that_is_checked_later),
         TEST(the_digest_is_of_what_was_taken_and_no_more),
         TEST(a_cut_body_is_proven_as_it_was_sent),
         TEST(an_end_that_is_told_comes_alone),
