@@ -20,8 +20,9 @@ enum {
     BATCH = 100,
 };
 
-/* A message that arrived, and the elements in its second frame, if there is one. */
+/* A message that arrived, and the elements in its second frame, if there is one. What is unpacked points into the frames: they stay. */
 typedef struct message {
+    zmq_msg_t frames[2];
     msgpack_unpacked map, elements;
     bool has_elements;
     int64_t size; /* bytes of its frames: credit counts them */
@@ -103,20 +104,21 @@ static char *text_of(const msgpack_object *map, const char *key) {
     return strndup(find(map, key)->via.str.ptr, find(map, key)->via.str.size);
 }
 
-static int64_t receive_frame(void *socket, msgpack_unpacked *ret) {
-    zmq_msg_t frame;
-    zmq_msg_init(&frame);
-    int size = zmq_msg_recv(&frame, socket, 0);
+static int64_t receive_frame(void *socket, zmq_msg_t *frame, msgpack_unpacked *ret) {
+    zmq_msg_init(frame);
+    int size = zmq_msg_recv(frame, socket, 0);
     if (size < 0) fail("the engine is silent", zmq_strerror(zmq_errno()));
     msgpack_unpacked_init(ret);
-    if (msgpack_unpack_next(ret, zmq_msg_data(&frame), (size_t)size, NULL) != MSGPACK_UNPACK_SUCCESS) fail("the engine", "this is no msgpack");
-    zmq_msg_close(&frame);
+    if (msgpack_unpack_next(ret, zmq_msg_data(frame), (size_t)size, NULL) != MSGPACK_UNPACK_SUCCESS) fail("the engine", "no msgpack");
     return size;
 }
 
 static void message_free(message_t *message) {
     msgpack_unpacked_destroy(&message->map);
-    if (message->has_elements) msgpack_unpacked_destroy(&message->elements);
+    zmq_msg_close(&message->frames[0]);
+    if (!message->has_elements) return;
+    msgpack_unpacked_destroy(&message->elements);
+    zmq_msg_close(&message->frames[1]);
 }
 
 /* The next message that is no ping. */
@@ -124,10 +126,10 @@ static const msgpack_object *receive(void *socket, message_t *ret) {
     for (;;) {
         int more = 0;
         size_t size = sizeof more;
-        ret->size = receive_frame(socket, &ret->map);
+        ret->size = receive_frame(socket, &ret->frames[0], &ret->map);
         zmq_getsockopt(socket, ZMQ_RCVMORE, &more, &size);
         ret->has_elements = more != 0;
-        if (more) ret->size += receive_frame(socket, &ret->elements);
+        if (more) ret->size += receive_frame(socket, &ret->frames[1], &ret->elements);
         if (!is(&ret->map.data, "op", "ping")) return &ret->map.data;
         message_free(ret);
         begin("pong", 0);
@@ -151,9 +153,10 @@ static const msgpack_object *ask(void *socket, message_t *ret) {
 typedef struct feed {
     void *ingest;
     const char *pipeline;
-    int64_t source, credit;          /* of the attachment */
+    int64_t source, credit;           /* of the attachment */
     int64_t next, acked, last, count; /* batches, from 1; elements in all */
-    int64_t unacked, *sizes;         /* bytes: of all batches under way, and of each */
+    int64_t unacked, *sizes;          /* bytes: of all batches under way, and of each */
+    bool done;                        /* its end was told */
     msgpack_sbuffer body;
 } feed_t;
 
@@ -170,6 +173,7 @@ static void feed_attach(feed_t *feed) {
     feed->next = int_of(attached, "next_seq");
     feed->acked = feed->next - 1;
     feed->unacked = 0;
+    feed->done = false;
     message_free(&message);
 }
 
@@ -193,37 +197,34 @@ static void feed_send(feed_t *feed, int64_t now) {
     feed->unacked += feed->sizes[feed->next++] = send_it(feed->ingest, &feed->body);
 }
 
-/* False when the job takes no more: a limit, for example. */
+/* True when it is over: the engine knows that the source has ended, or the job takes no more, because of a limit for example. */
 static bool feed_listen(feed_t *feed) {
     message_t message;
     const msgpack_object *said = receive(feed->ingest, &message), *error = find(said, "error");
-    bool stop = is(said, "op", "source.stop"), lost = error && find(error, "retry");
-    if (error && !lost) fail(text_of(error, "code"), text_of(error, "message"));
-    while (is(said, "op", "source.ack") && feed->acked < int_of(said, "seq")) feed->unacked -= feed->sizes[++feed->acked];
+    bool mine = !find(said, "source") || int_of(said, "source") == feed->source; /* not about an earlier attachment */
+    bool over = mine && (is_true(said, "ok") || is(said, "op", "source.stop")), lost = mine && error && find(error, "retry");
+    if (mine && error && !lost) fail(text_of(error, "code"), text_of(error, "message"));
+    while (mine && is(said, "op", "source.ack") && feed->acked < int_of(said, "seq")) feed->unacked -= feed->sizes[++feed->acked];
     message_free(&message);
     if (lost) feed_attach(feed); /* the engine was restarted */
-    return !stop;
+    return over;
 }
 
 static void feed_all(void *ingest, const char *pipeline, int64_t count) {
-    message_t message;
     struct timespec clock;
     clock_gettime(CLOCK_REALTIME, &clock);
     feed_t feed = {.ingest = ingest, .pipeline = pipeline, .count = count, .last = (count + BATCH - 1) / BATCH};
     feed.sizes = calloc((size_t)feed.last + 1, sizeof *feed.sizes);
-    bool taken = true;
     feed_attach(&feed);
-    while (taken && feed.acked < feed.last) {
+    do {
         while (feed.next <= feed.last && feed.unacked < feed.credit) feed_send(&feed, (int64_t)clock.tv_sec * 1000000);
-        taken = feed_listen(&feed);
-    }
-    if (taken) {
+        if (feed.acked < feed.last || feed.done) continue;
+        feed.done = true;
         begin("source.done", 2);
         field_int("source", feed.source);
         field_text("tag", "Numbers");
-        ask(ingest, &message);
-        message_free(&message);
-    }
+        send_it(ingest, NULL);
+    } while (!feed_listen(&feed));
     msgpack_sbuffer_destroy(&feed.body);
     free(feed.sizes);
 }

@@ -72,25 +72,28 @@ class Connection {
 // Records batches, lists of [event time in µs, bytes]. The engine knows how far a producer has come: after an interruption, next_seq
 // tells where to go on, and a batch that arrives twice is stored once. Returns why the job took no more, or nothing.
 async function feed(ingest, pipeline, tag, batches, producer = 'client') {
-  let attached, seq
   const unacked = new Map() // bytes by batch number
+  const underWay = () => [...unacked.values()].reduce((a, b) => a + b, 0)
+  let attached, seq, done
   for (;;) {
     if (!attached) {
       attached = await ingest.ask('source.attach', {pipeline, tag, producer})
       seq = attached.next_seq
+      done = false
       unacked.clear()
     }
     const {source, credit} = attached
-    while (seq <= batches.length && [...unacked.values()].reduce((a, b) => a + b, 0) < credit) {
+    while (seq <= batches.length && underWay() < credit) {
       unacked.set(seq, await ingest.send('source.batch', {source, tag, seq}, encode(batches[seq - 1])))
       seq++
     }
-    if (unacked.size === 0 && seq > batches.length) {
-      await ingest.ask('source.done', {source, tag})
-      return
+    if (unacked.size === 0 && !done) {
+      await ingest.send('source.done', {source, tag})
+      done = true
     }
     const {message} = await ingest.receive()
-    if (message.source !== source) continue
+    if (message.source !== undefined && message.source !== source) continue // about an earlier attachment
+    if (message.ok) return // the answer to source.done
     if (message.op === 'source.ack') {
       for (const number of unacked.keys()) if (number <= message.seq) unacked.delete(number)
     } else if (message.op === 'source.stop') {

@@ -76,29 +76,30 @@ def feed(endpoint, pipeline, tag, batches, producer="client"):
     """Records `batches`, lists of [event time in µs, bytes]. The engine knows how far a producer has come: after an interruption,
     `next_seq` tells where to go on, and a batch that arrives twice is stored once. Returns why the job took no more, or None."""
     with Connection(endpoint) as ingest:
-        attached, seq, unacked = None, 1, {}  # unacked: bytes by batch number
+        attached = None
         while True:
             if attached is None:
                 attached = ingest.ask("source.attach", pipeline=pipeline, tag=tag, producer=producer)
-                seq, unacked = attached["next_seq"], {}
+                source, seq, unacked, done = attached["source"], attached["next_seq"], {}, False  # unacked: bytes by batch number
             while seq <= len(batches) and sum(unacked.values()) < attached["credit"]:
-                body = msgpack.packb(batches[seq - 1])
-                unacked[seq] = ingest.send("source.batch", body, source=attached["source"], tag=tag, seq=seq)
+                unacked[seq] = ingest.send("source.batch", msgpack.packb(batches[seq - 1]), source=source, tag=tag, seq=seq)
                 seq += 1
-            if not unacked and seq > len(batches):
-                ingest.ask("source.done", source=attached["source"], tag=tag)
-                return None
+            if not unacked and not done:
+                ingest.send("source.done", source=source, tag=tag)
+                done = True
             message, _, _ = ingest.receive()
-            if message.get("source") != attached["source"]:
-                continue
-            if message["op"] == "source.ack":
+            if message.get("source", source) != source:
+                continue  # about an earlier attachment
+            if message.get("ok"):
+                return None  # the answer to source.done
+            if message.get("op") == "source.ack":
                 unacked = {number: size for number, size in unacked.items() if number > message["seq"]}
-            elif message["op"] == "source.stop":
+            elif message.get("op") == "source.stop":
                 return message["reason"]
-            elif not message["error"].get("retry"):
-                raise Refused(message["error"])
-            else:
+            elif message["error"].get("retry"):
                 attached = None  # the engine was restarted: attach again
+            else:
+                raise Refused(message["error"])
 
 
 def replay(endpoint, **what):
