@@ -89,29 +89,29 @@ static void credit_return(reader_t *reader, int64_t replay, int64_t *owed) {
 /* Reads one replay to its end. With `sizes`, notes those of its frames. */
 static int replay_read(reader_t *reader, bool sizes, seen_t *seen, fault_t *why) {
     reply_t reply = {0};
-    parcel_t parcel;
+    letter_t letter;
     int64_t started = clock_ns(), owed = 0, count;
     msg_replay_open_t ask = {.has_recording = true, .recording = reader->recording, .has_credit = true, .credit = reader->credit};
     if (client_ask_on(&reader->client, &reader->channel, MSG_REPLAY_OPEN, &ask, reader->client.timeout_ms, &reply) != STATUS_OK)
         return engine_refused(&reader->client, why);
     int64_t replay = ((const msg_replay_t *)reply.message)->replay;
     int result = 0;
-    parcel_init(&parcel);
+    letter_init(&letter);
     for (bool more = true; more && result == 0;) {
         bytes_t value;
-        if (channel_receive(&reader->channel, channel_clock() + REPLY_MS, &parcel) != RECEIVED) {
+        if (channel_receive(&reader->channel, channel_clock() + REPLY_MS, &letter) != RECEIVED) {
             result = fault_set(why, "the engine has fallen silent in a replay");
             break;
         }
-        if (!wire_map_get(parcel.head, "event", &value)) continue;
-        if (sizes) seen_add(seen, parcel.head.size, parcel.body.size);
+        if (!wire_map_get(letter.head, "event", &value)) continue;
+        if (sizes) seen_add(seen, letter.head.size, letter.body.size);
         more = value.size != 4 || memcmp(value.data + 1, "end", 3) != 0;
-        if (parcel.body.data && wire_map_get(parcel.head, "count", &value) && wire_int(value, &count)) seen->elements += count;
-        owed += (int64_t)(parcel.head.size + parcel.body.size);
+        if (letter.body.data && wire_map_get(letter.head, "count", &value) && wire_int(value, &count)) seen->elements += count;
+        owed += (int64_t)(letter.head.size + letter.body.size);
         credit_return(reader, replay, &owed);
     }
     seen->seconds += (double)(clock_ns() - started) / 1e9;
-    parcel_fini(&parcel);
+    letter_fini(&letter);
     reply_fini(&reply);
     return result;
 }

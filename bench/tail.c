@@ -17,7 +17,7 @@ typedef struct tail {
     feed_t feed;
     client_t client;
     channel_t channel; /* of the replay */
-    parcel_t parcel;
+    letter_t letter;
     peer_process_t peer;
     feed_t raw_feed;
     void *raw_replay;
@@ -39,7 +39,7 @@ static int follow(tail_t *tail, const bench_t *bench, const char *pipeline, faul
 }
 
 static int tail_open(tail_t *tail, bench_t *bench, const char *pipeline, fault_t *why) {
-    parcel_init(&tail->parcel);
+    letter_init(&tail->letter);
     tail->samples = malloc(SAMPLES_MAX * sizeof(double));
     tail->peers = malloc(SAMPLES_MAX * sizeof(double));
     must(tail->samples && tail->peers);
@@ -57,7 +57,7 @@ static void tail_close(tail_t *tail) {
     channel_close(&tail->channel);
     if (tail->client.engine) client_fini(&tail->client);
     feed_close(&tail->feed);
-    parcel_fini(&tail->parcel);
+    letter_fini(&tail->letter);
     free(tail->samples);
     free(tail->peers);
 }
@@ -67,11 +67,11 @@ static double engine_once(tail_t *tail, fault_t *why) {
     int64_t started = clock_ns();
     if (feed_send(&tail->feed, why) < 0) return -1;
     do {
-        if (channel_receive(&tail->channel, channel_clock() + REPLY_MS, &tail->parcel) != RECEIVED) {
+        if (channel_receive(&tail->channel, channel_clock() + REPLY_MS, &tail->letter) != RECEIVED) {
             fault_set(why, "an element that was pushed is not replayed");
             return -1;
         }
-    } while (!tail->parcel.body.data);
+    } while (!tail->letter.body.data);
     int64_t ended = clock_ns();
     return feed_drain(&tail->feed, why) < 0 ? -1 : (double)(ended - started) / 1e3;
 }

@@ -81,15 +81,15 @@ bool channel_send(channel_t *channel, message_id_t id, const void *message, byte
     return !body || zmq_send(channel->socket, body->data, body->size, ZMQ_DONTWAIT) != -1;
 }
 
-void parcel_init(parcel_t *parcel) {
-    zmq_msg_init(&parcel->frames[0]);
-    zmq_msg_init(&parcel->frames[1]);
-    parcel->head = parcel->body = (bytes_t){0};
+void letter_init(letter_t *letter) {
+    zmq_msg_init(&letter->frames[0]);
+    zmq_msg_init(&letter->frames[1]);
+    letter->head = letter->body = (bytes_t){0};
 }
 
-void parcel_fini(parcel_t *parcel) {
-    zmq_msg_close(&parcel->frames[0]);
-    zmq_msg_close(&parcel->frames[1]);
+void letter_fini(letter_t *letter) {
+    zmq_msg_close(&letter->frames[0]);
+    zmq_msg_close(&letter->frames[1]);
 }
 
 static bytes_t frame_content(zmq_msg_t *frame) {
@@ -97,16 +97,16 @@ static bytes_t frame_content(zmq_msg_t *frame) {
 }
 
 /* One message whole, frames beyond the second left out. */
-static bool parcel_take(channel_t *channel, parcel_t *parcel) {
-    parcel->head = parcel->body = (bytes_t){0};
-    if (zmq_msg_recv(&parcel->frames[0], channel->socket, ZMQ_DONTWAIT) == -1) {
+static bool letter_take(channel_t *channel, letter_t *letter) {
+    letter->head = letter->body = (bytes_t){0};
+    if (zmq_msg_recv(&letter->frames[0], channel->socket, ZMQ_DONTWAIT) == -1) {
         return false;
     }
-    bool more = zmq_msg_more(&parcel->frames[0]);
+    bool more = zmq_msg_more(&letter->frames[0]);
     if (more) {
-        zmq_msg_recv(&parcel->frames[1], channel->socket, 0);
-        parcel->body = frame_content(&parcel->frames[1]);
-        more = zmq_msg_more(&parcel->frames[1]);
+        zmq_msg_recv(&letter->frames[1], channel->socket, 0);
+        letter->body = frame_content(&letter->frames[1]);
+        more = zmq_msg_more(&letter->frames[1]);
     }
     while (more) {
         zmq_msg_t rest;
@@ -115,7 +115,7 @@ static bool parcel_take(channel_t *channel, parcel_t *parcel) {
         more = zmq_msg_more(&rest);
         zmq_msg_close(&rest);
     }
-    parcel->head = frame_content(&parcel->frames[0]);
+    letter->head = frame_content(&letter->frames[0]);
     channel->heard = channel_clock();
     return true;
 }
@@ -127,14 +127,14 @@ static bool is_ping(bytes_t head) {
     return wire_map_get(head, "op", &op) && wire_text(op, &text, &size) && size == 4 && memcmp(text, "ping", 4) == 0;
 }
 
-received_t channel_receive(channel_t *channel, int64_t deadline, parcel_t *parcel) {
+received_t channel_receive(channel_t *channel, int64_t deadline, letter_t *letter) {
     for (;;) {
-        while (parcel_take(channel, parcel)) {
+        while (letter_take(channel, letter)) {
             refusal_t no;
-            if (wire_walk(parcel->head, &no) == -1) {
+            if (wire_walk(letter->head, &no) == -1) {
                 continue;
             }
-            if (!is_ping(parcel->head)) {
+            if (!is_ping(letter->head)) {
                 return RECEIVED;
             }
             msg_pong_t pong = {0};

@@ -17,11 +17,11 @@ typedef struct channel {
 } channel_t;
 
 /* What has come in: valid until the next one. */
-typedef struct parcel {
+typedef struct letter {
     zmq_msg_t frames[2];
     bytes_t head; /* a msgpack map, walked */
     bytes_t body; /* the second frame; data is NULL where there is none */
-} parcel_t;
+} letter_t;
 
 typedef enum received { RECEIVED, RECEIVED_NOTHING, RECEIVED_INTERRUPT } received_t;
 
@@ -39,8 +39,8 @@ received_t channel_reach(channel_t *channel, int64_t deadline);
 bool channel_send(channel_t *channel, message_id_t id, const void *message, bytes_t echo, const bytes_t *body);
 
 /* The next message but pings, which are answered here. Frames that are not msgpack, which no engine sends, are dropped. */
-received_t channel_receive(channel_t *channel, int64_t deadline, parcel_t *parcel);
-void parcel_init(parcel_t *parcel);
-void parcel_fini(parcel_t *parcel);
+received_t channel_receive(channel_t *channel, int64_t deadline, letter_t *letter);
+void letter_init(letter_t *letter);
+void letter_fini(letter_t *letter);
 
 #endif

@@ -33,7 +33,7 @@ void client_fini(client_t *client) {
 
 void reply_fini(reply_t *reply) {
     if (reply->held) {
-        parcel_fini(&reply->parcel);
+        letter_fini(&reply->letter);
         msgpack_zone_destroy(&reply->zone);
     }
     *reply = (reply_t){0};
@@ -116,7 +116,7 @@ static bool answers(bytes_t head, uint64_t id) {
 }
 
 static status_t reply_decode(client_t *client, message_id_t id, reply_t *reply) {
-    reply->raw = reply->parcel.head;
+    reply->raw = reply->letter.head;
     bytes_t ok;
     if (wire_map_get(reply->raw, "ok", &ok) && ok.size == 1 && ok.data[0] == 0xc2) {
         if (refusal_decode(reply->raw, &client->no) == -1) {
@@ -141,8 +141,8 @@ static status_t answer_await(client_t *client, channel_t *channel, message_id_t 
     uint64_t number = client->asked;
     int64_t deadline = channel_clock() + timeout_ms;
     for (;;) {
-        received_t received = channel_receive(channel, deadline, &reply->parcel);
-        if (received == RECEIVED && answers(reply->parcel.head, number)) {
+        received_t received = channel_receive(channel, deadline, &reply->letter);
+        if (received == RECEIVED && answers(reply->letter.head, number)) {
             return reply_decode(client, id, reply);
         }
         if (received == RECEIVED_INTERRUPT) {
@@ -157,7 +157,7 @@ static status_t answer_await(client_t *client, channel_t *channel, message_id_t 
 
 status_t client_ask_on(client_t *client, channel_t *channel, message_id_t id, const void *message, int64_t timeout_ms, reply_t *reply) {
     reply_fini(reply);
-    parcel_init(&reply->parcel);
+    letter_init(&reply->letter);
     must(msgpack_zone_init(&reply->zone, MSGPACK_ZONE_CHUNK_SIZE));
     reply->held = true;
     client->no = (refusal_t){0};
@@ -200,7 +200,7 @@ status_t client_ask_again(client_t *client, message_id_t id, const void *message
             return status;
         }
         if (client->commands.socket &&
-            channel_receive(&client->commands, channel_clock() + BREATH_MS, &reply->parcel) == RECEIVED_INTERRUPT) {
+            channel_receive(&client->commands, channel_clock() + BREATH_MS, &reply->letter) == RECEIVED_INTERRUPT) {
             return STATUS_INTERRUPTED;
         }
     }

@@ -31,7 +31,7 @@ typedef struct client {
 
 /* An answer; zero before its first use, and may be used again. */
 typedef struct reply {
-    parcel_t parcel;
+    letter_t letter;
     bytes_t raw; /* the whole map */
     msgpack_zone zone;
     bool held;

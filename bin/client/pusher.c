@@ -93,7 +93,7 @@ static status_t attach(pusher_t *pusher) {
         if (!again || channel_clock() >= deadline) {
             break;
         }
-        if (channel_receive(&pusher->channel, channel_clock() + BREATH_MS, &pusher->parcel) == RECEIVED_INTERRUPT) {
+        if (channel_receive(&pusher->channel, channel_clock() + BREATH_MS, &pusher->letter) == RECEIVED_INTERRUPT) {
             status = STATUS_INTERRUPTED;
             break;
         }
@@ -119,7 +119,7 @@ status_t pusher_open(pusher_t *pusher, client_t *client, const char *pipeline, c
     if (status != STATUS_OK) {
         return status;
     }
-    parcel_init(&pusher->parcel);
+    letter_init(&pusher->letter);
     must(msgpack_zone_init(&pusher->zone, MSGPACK_ZONE_CHUNK_SIZE));
     pusher->held = true;
     return attach(pusher);
@@ -132,7 +132,7 @@ void pusher_close(pusher_t *pusher) {
         batch_free(batch);
     }
     if (pusher->held) {
-        parcel_fini(&pusher->parcel);
+        letter_fini(&pusher->letter);
         msgpack_zone_destroy(&pusher->zone);
     }
     channel_close(&pusher->channel);
@@ -215,7 +215,7 @@ static status_t message_take(pusher_t *pusher) {
     bytes_t value;
     const char *name;
     size_t size;
-    if (!wire_map_get(pusher->parcel.head, "op", &value) || !wire_text(value, &name, &size)) {
+    if (!wire_map_get(pusher->letter.head, "op", &value) || !wire_text(value, &name, &size)) {
         return STATUS_OK;
     }
     message_id_t id = message_find(SCOPE_INGEST, name, size);
@@ -223,7 +223,7 @@ static status_t message_take(pusher_t *pusher) {
         return STATUS_OK;
     }
     msgpack_zone_clear(&pusher->zone);
-    if (message_decode(id, pusher->parcel.head, &pusher->zone, &as, &pusher->client->no) == -1) {
+    if (message_decode(id, pusher->letter.head, &pusher->zone, &as, &pusher->client->no) == -1) {
         return STATUS_FAILED;
     }
     if (id == MSG_SOURCE_ACK && as.ack.source == pusher->source) {
@@ -249,7 +249,7 @@ status_t pusher_pump(pusher_t *pusher, int64_t deadline) {
             }
             silent = pusher->channel.heard + SILENCE_MS;
         }
-        received_t received = channel_receive(&pusher->channel, deadline < silent ? deadline : silent, &pusher->parcel);
+        received_t received = channel_receive(&pusher->channel, deadline < silent ? deadline : silent, &pusher->letter);
         if (received == RECEIVED_INTERRUPT) {
             return STATUS_INTERRUPTED;
         }

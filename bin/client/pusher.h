@@ -19,7 +19,7 @@ typedef struct pusher {
     const char *pipeline, *tag; /* borrowed */
     char producer[64];
     channel_t channel;
-    parcel_t parcel;
+    letter_t letter;
     msgpack_zone zone;
     bool held;
     int64_t source, credit, next_seq;

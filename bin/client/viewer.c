@@ -16,7 +16,7 @@ status_t viewer_open(viewer_t *viewer, client_t *client, msg_replay_open_t *ask)
     if (status != STATUS_OK) {
         return status;
     }
-    parcel_init(&viewer->parcel);
+    letter_init(&viewer->letter);
     must(msgpack_zone_init(&viewer->zone, MSGPACK_ZONE_CHUNK_SIZE));
     viewer->held = true;
     ask->has_credit = true;
@@ -35,7 +35,7 @@ void viewer_close(viewer_t *viewer) {
         channel_send(&viewer->channel, MSG_REPLAY_CLOSE, &ask, (bytes_t){id, sizeof id}, NULL);
     }
     if (viewer->held) {
-        parcel_fini(&viewer->parcel);
+        letter_fini(&viewer->letter);
         msgpack_zone_destroy(&viewer->zone);
     }
     reply_fini(&viewer->opened);
@@ -44,7 +44,7 @@ void viewer_close(viewer_t *viewer) {
 }
 
 static void credit_return(viewer_t *viewer) {
-    viewer->owed += (int64_t)(viewer->parcel.head.size + viewer->parcel.body.size);
+    viewer->owed += (int64_t)(viewer->letter.head.size + viewer->letter.body.size);
     if (viewer->owed < CREDIT / 4) {
         return;
     }
@@ -57,7 +57,7 @@ static void credit_return(viewer_t *viewer) {
 /* An event of this replay: 1; something else: 0; what cannot be: -1 and client->no. */
 static int event_decode(viewer_t *viewer) {
     refusal_t *no = &viewer->client->no;
-    bytes_t head = viewer->parcel.head, value;
+    bytes_t head = viewer->letter.head, value;
     const char *name;
     size_t size;
     if (!wire_map_get(head, "event", &value) || !wire_text(value, &name, &size)) {
@@ -75,7 +75,7 @@ static int event_decode(viewer_t *viewer) {
         return -1;
     }
     uint32_t count = 0;
-    if (id == MSG_ELEMENTS && wire_body_check(viewer->parcel.body, &count, no) == -1) {
+    if (id == MSG_ELEMENTS && wire_body_check(viewer->letter.body, &count, no) == -1) {
         return -1;
     }
     if (id == MSG_ELEMENTS && count != viewer->event.as.elements.count) {
@@ -84,7 +84,7 @@ static int event_decode(viewer_t *viewer) {
         return -1;
     }
     viewer->event.id = id;
-    viewer->event.body = viewer->parcel.body;
+    viewer->event.body = viewer->letter.body;
     return 1;
 }
 
@@ -92,7 +92,7 @@ status_t viewer_next(viewer_t *viewer) {
     client_t *client = viewer->client;
     for (;;) {
         int64_t patience = client->timeout_ms > SILENCE_MS ? client->timeout_ms : SILENCE_MS;
-        received_t received = channel_receive(&viewer->channel, viewer->channel.heard + patience, &viewer->parcel);
+        received_t received = channel_receive(&viewer->channel, viewer->channel.heard + patience, &viewer->letter);
         if (received == RECEIVED_INTERRUPT) {
             return STATUS_INTERRUPTED;
         }

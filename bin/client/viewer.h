@@ -10,7 +10,7 @@ typedef struct viewer {
     reply_t opened;    /* the msg_replay_t */
     int64_t replay;    /* its number */
     int64_t owed;      /* bytes taken that were not given back as credit */
-    parcel_t parcel;   /* the event at hand */
+    letter_t letter;   /* the event at hand */
     msgpack_zone zone; /* and what was decoded from it */
     bool held;
     struct {
