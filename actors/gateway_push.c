@@ -218,8 +218,10 @@ static int on_attached(void *state, const answer_t *answer, uint64_t serial, fau
         resume(g, feed, answer->message);
         return 0;
     }
-    if (feed->waiting && feed->waiting->acked)
-        answer_first(g, feed, feed->waiting->count, NULL); /* its source takes no more: it has ended */
+    /* Its source takes no more: that is what it was to bring about. */
+    const pushed_t *first = feed->waiting;
+    bool has_ended = first && first->again && first->done && first->count == 0 && answer->refusal->code == ERROR_INVALID_STATE;
+    if (first && (first->acked || has_ended)) answer_first(g, feed, first->count, NULL);
     while (feed->waiting) refuse_first(g, feed, answer->refusal);
     feed_remove(g, feed);
     return 0;

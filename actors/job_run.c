@@ -283,6 +283,20 @@ static int on_source_started(void *state, const answer_t *answer, uint64_t seria
     return 0;
 }
 
+static void name_child(const char *job, const source_kind_t *kind, size_t index, char ret_name[256]) {
+    snprintf(ret_name, 256, "%.100s:%.100s:%zu", kind->class->name, job, index);
+}
+
+void job_stop_sources(job_supervisor_t *s, const msg_recording_job_t *recording) {
+    for (size_t i = 0; i < recording->streams.count; i++) {
+        const source_kind_t *kind = source_kind_find(recording->streams.items[i].urn);
+        char name[256];
+        if (!kind || !kind->class) continue;
+        name_child(recording->job, kind, i, name);
+        actor_tell(s->me, "supervisor", MSG_CHILD_STOP, &(msg_child_stop_t){.name = name});
+    }
+}
+
 static void start_source(job_supervisor_t *s, job_t *job, size_t index) {
     const msg_stream_t *stream = &job->plan->streams.items[index];
     job_source_t *source = &job->sources[index];
@@ -304,7 +318,7 @@ static void start_source(job_supervisor_t *s, job_t *job, size_t index) {
     msgpack_sbuffer out;
     msgpack_sbuffer_init(&out);
     message_encode(MSG_SOURCE_ARGS, &args, false, (bytes_t){0}, &out);
-    snprintf(source->child, sizeof source->child, "%.100s:%.100s:%zu", kind->class->name, job->job, index);
+    name_child(job->job, kind, index, source->child);
     msg_child_start_t start = {.name = source->child, .urn = stream->urn, .args = {(const uint8_t *)out.data, out.size}};
     actor_ask(s->me, "supervisor", MSG_CHILD_START, &start, on_source_started, job->serial);
     msgpack_sbuffer_destroy(&out);
@@ -386,6 +400,7 @@ void job_resume(job_supervisor_t *s, job_t *job, const msg_recording_job_t *reco
     job->stop_reason[0] = job->error[0] = '\0';
     job_state_t ending = recording->has_ending ? job_state_find(recording->ending) : JOB_STATES;
     if (ending < JOB_STATES) {
+        job_stop_sources(s, recording);
         job_finish(s, job, ending, recording->stop_reason, recording->has_error ? recording->error : NULL);
         return;
     }
@@ -395,6 +410,7 @@ void job_resume(job_supervisor_t *s, job_t *job, const msg_recording_job_t *reco
         job->sources[i].ended = recording->streams.items[i].ended;
     }
     if (recording->has_spent) {
+        job_stop_sources(s, recording);
         job_finish(s, job, JOB_CANCELLED, recording->spent, NULL);
         return;
     }

@@ -64,6 +64,7 @@ static void load_recording(job_supervisor_t *s, const msg_recording_job_t *recor
         job_resume(s, job, recording);
         return;
     }
+    job_stop_sources(s, recording);
     job->state = state;
     job->ended = recording->has_ended ? recording->ended : job->started;
     snprintf(job->stop_reason, sizeof job->stop_reason, "%s", recording->has_stop_reason ? recording->stop_reason : "");
@@ -238,13 +239,13 @@ static int on_cancel(void *state, const envelope_t *in, fault_t *why) {
     }
     job_t *job = job_meant(s, in, m->job, m->pipeline);
     if (!job) return 0;
-    if (job_is_active(job) && !job->finishing) {
+    /* Asked before this actor failed, the cancel itself may have ended it. */
+    bool mine = in->request != in->ticket && strcmp(job->stop_reason, "user") == 0;
+    if (job_is_active(job) && (mine || !job->finishing)) {
         job_add_waiter(s, job, WAIT_CANCEL, in->ticket, false, NULL, -1);
         job_finish(s, job, JOB_CANCELLED, "user", NULL);
     } else {
-        /* Asked before this actor failed, the cancel itself may have ended it. */
-        bool cancelled = in->request != in->ticket && strcmp(job->stop_reason, "user") == 0;
-        job_answer(s, in->ticket, job, &cancelled);
+        job_answer(s, in->ticket, job, &mine);
     }
     return 0;
 }

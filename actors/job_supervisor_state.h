@@ -38,6 +38,8 @@ typedef struct job_supervisor {
 void job_begin(job_supervisor_t *s, job_t *job, const msg_job_ensure_t *ensure, const msg_limits_t *limits, const char *reason);
 /* After a restart: goes on with a job whose recording has not ended, or with its end where that was under way. */
 void job_resume(job_supervisor_t *s, job_t *job, const msg_recording_job_t *recording);
+/* After a restart: its job has ended, and what fed it may still be there. */
+void job_stop_sources(job_supervisor_t *s, const msg_recording_job_t *recording);
 /* Ends a job: `target` is CANCELLED, DONE or FAILED. One that is ending or has ended stays as it is. */
 void job_finish(job_supervisor_t *s, job_t *job, job_state_t target, const char *stop_reason, const char *error);
 void job_joined(job_supervisor_t *s, job_t *job, const char *signature);

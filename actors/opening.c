@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct opening {
     LIST_ENTRY(opening) link;
@@ -120,7 +121,10 @@ static int opening_play(opening_t *opening, const msg_recording_place_t *place, 
     if (selection_check(selection, place, no) < 0) return -1;
     fault_t fault;
     tape_t *tape = server_tape_get(server, place, &fault);
-    if (!tape) return refuse(no, ERROR_INTERNAL, NULL, "`replay.open`: %.280s", fault.text);
+    if (!tape) {
+        bool gone = access(place->folder, F_OK) < 0; /* it was deleted since the recorder named it */
+        return refuse(no, gone ? ERROR_NOT_FOUND : ERROR_INTERNAL, NULL, "`replay.open`: %.280s", fault.text);
+    }
     service_t *service = ask->has_pipeline ? server_service_get(server, ask->pipeline) : NULL;
     client_t *client = server_client_get(server, &opening->peer);
     player_t *player = server_player_add(server, client, tape, service, ask, selection->tags, selection->count);
