@@ -112,7 +112,10 @@ reel_t *reel_create(const char *folder, const msg_manifest_t *manifest, int64_t 
 reel_t *reel_open(const char *folder, int64_t now, int64_t ticks, int64_t segment_bytes, reel_ledger_t *ledger, uint64_t *ret_torn,
                   fault_t *why) {
     journal_t *journal = journal_open(folder, segment_bytes, ret_torn, why);
-    return journal ? reel_new(journal, now, ticks, ledger) : NULL;
+    if (!journal) return NULL;
+    reel_t *reel = reel_new(journal, now, ticks, ledger);
+    if (journal_manifest(journal)->recording.has_spent) reel->spent = "bytes";
+    return reel;
 }
 
 void reel_close(reel_t **reel) {
@@ -325,14 +328,30 @@ static bool reel_fits(const reel_t *reel, const journal_meta_t *meta, size_t siz
     return (int64_t)journal_bytes_after(reel->journal, size, meta, 1) + growth <= room;
 }
 
-/* How many of the first elements fit, where not all do. */
-static uint32_t reel_fitting(const reel_t *reel, const journal_meta_t *meta, bytes_t elements, uint32_t count) {
-    size_t size = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        size += wire_element_at((bytes_t){elements.data + size, elements.size - size}).size;
-        if (!reel_fits(reel, meta, size)) return i;
+/* How many of the first elements fit, where not all do. What a record costs grows with its size. */
+static uint32_t reel_fitting(const reel_t *reel, const journal_meta_t *meta, bytes_t elements) {
+    size_t fits = 0, over = elements.size, size = 0;
+    while (over - fits > 1) {
+        size_t middle = fits + (over - fits) / 2;
+        if (reel_fits(reel, meta, middle))
+            fits = middle;
+        else
+            over = middle;
     }
-    return count;
+    for (uint32_t count = 0;; count++) {
+        size += wire_element_at((bytes_t){elements.data + size, elements.size - size}).size;
+        if (size > fits) return count;
+    }
+}
+
+/* A batch that was cut at the bytes leaves no other trace: without this one, the rest of it would seem to fit after a failure. */
+static int reel_save_spent(reel_t *reel, fault_t *why) {
+    msg_manifest_t manifest = *journal_manifest(reel->journal);
+    manifest.recording.has_spent = true;
+    manifest.recording.spent = reel->spent;
+    if (journal_save(reel->journal, &manifest, why) == 0) return 0;
+    reel->broken = true;
+    return -1;
 }
 
 static void producer_promise(reel_t *reel, reel_producer_t *producer, const reel_batch_t *batch) {
@@ -359,9 +378,10 @@ static int reel_put_alone(reel_t *reel, reel_producer_t *producer, const reel_ba
     if (!reel_fits(reel, cut ? &before : &meta, elements.size)) {
         cut = true;
         reel->spent = "bytes";
-        count = reel_fitting(reel, &before, elements, count);
+        count = reel_fitting(reel, &before, elements);
         elements = wire_body_elements(batch->body, count);
         if (count == 0) return 0;
+        if (reel_save_spent(reel, why) < 0) return -1;
     }
     int result = journal_elements(reel->journal, producer->stream, at, count, &elements, elements.size > 0, cut ? &before : &meta, 1, why);
     if (reel_appended(reel, result) < 0) return -1;

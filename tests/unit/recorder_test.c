@@ -249,6 +249,33 @@ static void a_failed_recorder_loses_nothing_acknowledged_and_has_no_gap(void **s
     studio_close(&studio);
 }
 
+/* The rest of a batch that was cut must not come after it under another number. */
+static void a_recording_whose_last_batch_was_cut_takes_no_more_after_a_failure(void **state) {
+    studio_t studio;
+    (void)state;
+    studio_open(&studio, DURABILITY_ASYNC);
+    studio_create(&studio, "1", "p");
+    msg_budget_set_t budget = {.job = "j1", .has_bytes = true, .bytes = 5000, .start = START};
+    stage_get(studio.stage, "recorder", MSG_BUDGET_SET, &budget);
+    source_attach(&studio, "s", "j1", "a", "w");
+    msg_source_batch_t batch = {.tag = "a", .seq = 1};
+    stage_peer_send(studio.stage, source_named("s"), MSG_SOURCE_BATCH, &batch, stage_body(studio.stage, 100, 0, 600));
+    stage_run(studio.stage);
+    assert_string_equal(((const msg_budget_spent_t *)studio_take(&studio, "limiter", MSG_BUDGET_SPENT))->limit, "bytes");
+    int64_t elements = studio_describe(&studio, "r1")->elements;
+    assert_in_range(elements, 1, 99);
+    studio_restart(&studio, START + 1000);
+    stage_get(studio.stage, "recorder", MSG_BUDGET_SET, &budget);
+    assert_string_equal(((const msg_budget_spent_t *)studio_take(&studio, "limiter", MSG_BUDGET_SPENT))->limit, "bytes");
+    source_ask(&studio, "s", "j1", "a", "w");
+    const refusal_t *no = stage_peer_refusal(studio.stage, source_named("s"));
+    assert_int_equal(no->code, ERROR_INVALID_STATE);
+    const msg_recording_job_t *job = studio_finish(&studio, "r1", "CANCELLED", "bytes");
+    assert_int_equal(job->elements, elements);
+    assert_false(job->has_spent);
+    studio_close(&studio);
+}
+
 static void what_waits_to_be_let_in_outlives_a_failure(void **state) {
     studio_t studio;
     (void)state;
@@ -312,6 +339,7 @@ int main(void) {
         cmocka_unit_test(a_definition_is_stored_before_its_recording_is_described),
         cmocka_unit_test(a_restarted_process_goes_on_and_says_what_is_missing),
         cmocka_unit_test(a_failed_recorder_loses_nothing_acknowledged_and_has_no_gap),
+        cmocka_unit_test(a_recording_whose_last_batch_was_cut_takes_no_more_after_a_failure),
         cmocka_unit_test(what_waits_to_be_let_in_outlives_a_failure),
         cmocka_unit_test(a_gap_is_no_later_than_the_end),
         cmocka_unit_test(creating_twice_is_once),
