@@ -44,6 +44,8 @@ static int on_loaded(void *state, const answer_t *answer, uint64_t context, faul
     if (answer->refusal) return fault_set(why, "cannot read the options: %s", answer->refusal->message);
     self->worker_timeout_us = us_of_ms(options->worker_timeout_ms);
     actor_loaded(self->me);
+    recording_t *recording;
+    LIST_FOREACH(recording, &self->writing, writing) sync_schedule(self, recording); /* what an earlier state may not have brought there */
     static const char *const users[] = {"limiter", "job_supervisor", "test_stream_server", "gateway"};
     for (size_t i = 0; i < sizeof users / sizeof users[0]; i++) actor_tell(self->me, users[i], MSG_RECORDER_RECOVERED, &recovered);
     return 0;

@@ -34,6 +34,11 @@ static bool acks_wait(const recorder_t *self, const recording_t *recording) {
     return unsynced > 0;
 }
 
+/* Must this acknowledgement wait: for the disk, or for the append of what was gathered? */
+static bool ack_waits(const recorder_t *self, const attachment_t *attachment) {
+    return attachment->producer->gathered || acks_wait(self, attachment->recording);
+}
+
 /* A batch that was cut is not acknowledged: the stop that follows says what was taken of it. */
 static uint64_t ack_seq(const attachment_t *attachment) {
     return attachment->producer->seq - (attachment->producer->cut ? 1 : 0);
@@ -84,10 +89,9 @@ void acks_send(recorder_t *self) {
     self->acks_full = false;
     attachment_t *attachment;
     while ((attachment = LIST_FIRST(&now))) {
-        recording_t *recording = attachment->recording;
-        if (recording->reel->broken) {
+        if (attachment->recording->reel->broken) {
             acks_undue(attachment);
-        } else if (acks_wait(self, recording)) {
+        } else if (ack_waits(self, attachment)) {
             acks_undue(attachment);
             acks_due(self, attachment);
         } else {
@@ -127,6 +131,7 @@ static void round_done(recorder_t *self, recording_t *recording) {
     if (reel->finished_count > 0)
         memmove(reel->finished_paths, reel->finished_paths + recording->syncing_finished, reel->finished_count * sizeof(char *));
     while ((attachment = LIST_FIRST(&recording->round))) ack_send(self, attachment, attachment->round_seq);
+    if (recording->open && !reel_is_sealed(reel)) joins_let_in(self, recording);
     if (recording->synced < recording->bytes && (recording->finish || recording->closing))
         sync_begin(self, recording);
     else if (recording->finish || recording->closing)
@@ -175,7 +180,7 @@ void sync_begin(recorder_t *self, recording_t *recording) {
     attachment_t *attachment, *next;
     for (attachment = LIST_FIRST(&self->dues); attachment; attachment = next) {
         next = LIST_NEXT(attachment, due_link);
-        if (attachment->recording != recording) continue;
+        if (attachment->recording != recording || attachment->producer->gathered) continue;
         LIST_REMOVE(attachment, due_link);
         LIST_INSERT_HEAD(&recording->round, attachment, due_link);
         attachment->round_seq = ack_seq(attachment);

@@ -81,7 +81,7 @@ void connection_remove(recorder_t *self, connection_t **connection) {
 
 void attachment_stop(recorder_t *self, attachment_t *attachment, const char *reason) {
     const reel_producer_t *producer = attachment->producer;
-    bool known = producer->seq > 0 && producer->accepted >= 0;
+    bool known = producer->seq > 0 && producer->accepted >= 0 && !attachment->recording->reel->broken;
     msg_source_stop_t stop = {.has_source = true,
                               .source = attachment->source,
                               .has_job = true,

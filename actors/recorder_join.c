@@ -59,13 +59,13 @@ static void join_answer(recorder_t *self, attachment_t *attachment, ticket_t tic
     actor_answer(self->me, ticket, &attached);
 }
 
-static void join_supersede(recorder_t *self, recording_t *recording, const reel_producer_t *producer) {
+/* Who has fed under that name until now feeds no more. */
+static void join_supersede(recorder_t *self, recording_t *recording, uint32_t stream, const char *name) {
     attachment_t *attachment;
     LIST_FOREACH(attachment, &recording->attachments, of_recording) {
-        if (attachment->producer == producer) break;
+        if (attachment->producer->stream == stream && strcmp(attachment->producer->name, name) == 0) break;
     }
-    if (!attachment) return;
-    attachment_stop(self, attachment, "superseded");
+    if (attachment) attachment_stop(self, attachment, "superseded");
 }
 
 /* Lets a source in: it goes on from what is in the journal. */
@@ -74,18 +74,15 @@ static void join_attach(recorder_t *self, recording_t *recording, uint32_t strea
     char own[64];
     int64_t source = ++self->last_source;
     snprintf(own, sizeof own, "~%lld-%lld", (long long)actor_config(self->me)->started, (long long)source);
+    if (name) join_supersede(self, recording, stream, name);
     reel_producer_t *producer = reel_producer(recording->reel, stream, name ? name : own);
     if (!producer) {
         actor_refuse(self->me, ticket, ERROR_LIMIT, NULL, "job %s has had %d producers: no more are let in", recording_job(recording)->job,
                      REEL_PRODUCERS_MAX);
         return;
     }
-    if (producer->attached) {
-        join_supersede(self, recording, producer);
-        producer = reel_producer(recording->reel, stream, name);
-    }
     attachment_t *attachment = calloc(1, sizeof *attachment);
-    must(attachment && producer);
+    must(attachment && !producer->attached);
     attachment->connection = connection_of(self, peer);
     attachment->connection->heard = actor_ticks(self->me);
     attachment->recording = recording;
@@ -100,10 +97,11 @@ static void join_attach(recorder_t *self, recording_t *recording, uint32_t strea
 }
 
 void joins_let_in(recorder_t *self, recording_t *recording) {
+    bool safe = actor_config(self->me)->durability == DURABILITY_SYNC; /* to say where to go on from acknowledges all before it */
     join_t *join, *next;
     for (join = TAILQ_FIRST(&self->joins); join; join = next) {
         next = TAILQ_NEXT(join, link);
-        if (join->recording != recording || !join->resolved) continue;
+        if (join->recording != recording || !join->resolved || (safe && recording->synced < join->after)) continue;
         join_attach(self, recording, join->stream, join->tag, join->producer, &join->peer, join->ticket);
         join_free(self, &join);
     }
@@ -158,6 +156,8 @@ static void join_resolve(recorder_t *self, join_t *join, uint32_t stream) {
     }
     join->stream = stream;
     join->resolved = true;
+    if (join->producer) join_supersede(self, recording, stream, join->producer);
+    if (join->producer && journal_producer(recording->reel->journal, stream, join->producer)) join->after = recording->bytes;
     actor_tell(self->me, "job_supervisor", MSG_SOURCE_JOINED,
                &(msg_source_joined_t){.job = recording_job(recording)->job,
                                       .signature = recording_job(recording)->streams.items[stream].signature});

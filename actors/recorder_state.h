@@ -78,6 +78,7 @@ typedef struct join {
     char *tag, *producer; /* `producer`: NULL where it has no name */
     bool resolved;
     uint32_t stream;
+    uint64_t after; /* with `sync`: let in once so many bytes of the recording are on the disk */
 } join_t;
 
 typedef struct recorder {
@@ -112,7 +113,7 @@ recording_t *shelf_newest(const recorder_t *self, const char *pipeline, bool unf
 
 const msg_manifest_t *recording_manifest(const recording_t *recording);
 const msg_recording_job_t *recording_job(const recording_t *recording); /* as its manifest says */
-bool state_is_end(const char *state); /* of a job */
+bool state_is_end(const char *state);                                   /* of a job */
 bool recording_has_ended(const recording_t *recording);
 /* With the numbers as they are now. What it makes lives in `zone`. */
 msg_recording_job_t recording_report(const recording_t *recording, msgpack_zone *zone);

@@ -160,7 +160,67 @@ static void a_disk_that_fails_fails_the_job_and_acknowledges_nothing(void **stat
     source_batch(&studio, "s", "a", 2, 3);
     assert_true(source_is_quiet(&studio, "s"));
     studio_finish(&studio, "r1", "FAILED", "error");
-    source_is_stopped(&studio, "s", "error");
+    const msg_source_stop_t *stop = source_is_stopped(&studio, "s", "error");
+    assert_false(stop->has_seq || stop->has_accepted); /* nobody knows */
+    studio_close(&studio);
+}
+
+/* A large batch has its recording written out at once, and acknowledged: what others have gathered meanwhile must wait. */
+static void what_is_only_gathered_is_not_acknowledged(void **state) {
+    studio_t studio;
+    (void)state;
+    open_attached(&studio, DURABILITY_ASYNC);
+    int64_t first = source_attach(&studio, "t", "j1", "b", "w")->source;
+    studio_create(&studio, "2", "q");
+    studio_budget(&studio, "j2", LIMIT_NONE);
+    int64_t second = source_attach(&studio, "t", "j2", "b", "w")->source;
+    msg_source_batch_t small = {.has_source = true, .source = second, .tag = "b", .seq = 1}, large = small;
+    large.source = first;
+    stage_peer_send(studio.stage, source_named("t"), MSG_SOURCE_BATCH, &small, stage_body(studio.stage, 1, 0, 20));
+    stage_peer_send(studio.stage, source_named("t"), MSG_SOURCE_BATCH, &large, stage_body(studio.stage, 4, 0, 300000));
+    stage_fail_after(studio.stage, "recorder", 2);
+    studio_load(&studio);
+    const msg_source_ack_t *ack = source_take(&studio, "t", MSG_SOURCE_ACK);
+    assert_int_equal(ack->source, first);
+    assert_true(source_is_quiet(&studio, "t"));
+    studio_budget(&studio, "j2", LIMIT_NONE);
+    assert_int_equal(source_attach(&studio, "t", "j2", "b", "w")->next_seq, 1);
+    studio_close(&studio);
+}
+
+static void what_an_earlier_state_appended_is_brought_to_the_disk(void **state) {
+    studio_t studio;
+    (void)state;
+    open_attached(&studio, DURABILITY_SYNC);
+    source_batch(&studio, "s", "a", 1, 3);
+    assert_non_null(stage_take(studio.stage, "syncer", MSG_SYNC)); /* its answer would come too late */
+    stage_fail(studio.stage, "recorder");
+    studio_load(&studio);
+    studio_budget(&studio, "j1", LIMIT_NONE);
+    source_ask(&studio, "s", "j1", "a", "w");
+    assert_true(source_is_quiet(&studio, "s")); /* to be let in at 2 would acknowledge 1 */
+    assert_int_equal(studio_sync(&studio), 1);
+    assert_int_equal(((const msg_source_attached_t *)stage_peer_answer(studio.stage, source_named("s"), MSG_SOURCE_ATTACHED))->next_seq, 2);
+    source_batch(&studio, "s", "a", 1, 3); /* it does not heed that */
+    source_is_acked(&studio, "s", 1);
+    studio_close(&studio);
+}
+
+static void sync_lets_a_successor_in_once_what_came_before_is_on_the_disk(void **state) {
+    studio_t studio;
+    (void)state;
+    open_attached(&studio, DURABILITY_SYNC);
+    source_batch(&studio, "s", "a", 1, 3);
+    const stage_message_t *first = stage_take(studio.stage, "syncer", MSG_SYNC);
+    source_batch(&studio, "s", "a", 2, 3);
+    source_ask(&studio, "t", "j1", "a", "w");
+    source_is_stopped(&studio, "s", "superseded"); /* so that nothing more comes before */
+    assert_true(source_is_quiet(&studio, "t"));
+    stage_answer(studio.stage, first, &(msg_synced_t){.token = 1});
+    stage_run(studio.stage);
+    assert_true(source_is_quiet(&studio, "t")); /* 2 is not there yet */
+    studio_sync(&studio);
+    assert_int_equal(((const msg_source_attached_t *)stage_peer_answer(studio.stage, source_named("t"), MSG_SOURCE_ATTACHED))->next_seq, 3);
     studio_close(&studio);
 }
 
@@ -173,6 +233,9 @@ int main(void) {
         cmocka_unit_test(sync_covers_the_segments_left_behind),
         cmocka_unit_test(sync_answers_an_end_once_it_is_on_the_disk),
         cmocka_unit_test(a_syncer_that_is_restarted_is_asked_again),
+        cmocka_unit_test(what_is_only_gathered_is_not_acknowledged),
+        cmocka_unit_test(what_an_earlier_state_appended_is_brought_to_the_disk),
+        cmocka_unit_test(sync_lets_a_successor_in_once_what_came_before_is_on_the_disk),
         cmocka_unit_test(a_disk_that_fails_fails_the_job_and_acknowledges_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
