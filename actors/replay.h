@@ -6,9 +6,9 @@
  *  1. The records come in the log's order.
  *  2. Before a record that sends something and is later than the replay's clock comes one `processing_time` with the difference. The clock
  *     begins at the recording's start, so that what left-out records took is added up.
- *  3. An elements record is one `elements` event, its body as recorded, and none where it has no element; a watermark record is one `watermark`; a gap record one `gap`,
- *     without a tag where the hole is in every stream. Where several tags name the stream, each gets its event, in the order of the tags.
- *     A stream's end is no event.
+ *  3. An elements record is one `elements` event, its body as recorded, and none where it has no element; a watermark record is one
+ *     `watermark`; a gap record one `gap`, without a tag where the hole is in every stream. Where several tags name the stream, each gets
+ *     its event, in the order of the tags. A stream's end is no event.
  *  4. `from`, and a seek: first each tag's watermark at that place, where it has one, in the order of the tags; then as above from the
  *     record found, the clock at the recording's start again. Of a record that holds the element sought, those before it are cut off. A
  *     place that a growing recording has not reached yet is waited for.

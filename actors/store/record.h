@@ -59,7 +59,7 @@ size_t record_seal(const record_view_t *record, const bytes_t *body, size_t body
 
 /* The digest of what a replay sends: d = XXH3-128(d ‖ kind ‖ signature ‖ at ‖ count ‖ body), integers big-endian in 1, 8, 4 bytes, the
  * signature preceded by its length in 4 (the empty one for all streams), the body as in the record, an array's header (0xdd) included.
- * Kinds elements, watermark and gap are folded; others change nothing, nor does a batch without elements: it is not sent. */
+ * Kinds elements, watermark and gap are folded; others change nothing, nor does a record of no elements, which is not sent. */
 typedef struct digest {
     uint8_t bytes[16];
 } digest_t;
