@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { TIMERS_MAX = 200000, WATCHES_RUN_MAX = 10000 }; /* at one moment: more is a loop that never ends */
+enum { TIMERS_MAX = 200000, WATCHES_RUN_MAX = 10000, STEPS_MAX = 3000000 }; /* at one moment: more is a loop that never ends */
 
 /* ---- life ---- */
 
@@ -334,6 +334,8 @@ static bool stage_step(stage_t *stage) {
         if (count > 0 && chosen-- == 0) break;
     }
     player_deeds(stage->players[i], stage_choose(stage, count), &deed, &lane);
+    if (++stage->steps > STEPS_MAX)
+        fail_msg("seed %llu: it goes on for ever, %s among others", (unsigned long long)stage->seed, stage->players[i]->name);
     player_act(stage->players[i], deed, lane);
     return true;
 }
@@ -359,7 +361,7 @@ static bool watches_run(stage_t *stage) {
 /* ---- time ---- */
 
 void stage_run(stage_t *stage) {
-    stage->watches_run = 0;
+    stage->watches_run = stage->steps = 0;
     do {
         while (stage_step(stage)) continue;
     } while (watches_run(stage));

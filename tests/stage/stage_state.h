@@ -70,7 +70,7 @@ struct stage {
     bool own_data, tree;
     int64_t ticks, offset; /* now = ticks + offset */
     size_t timers_run;     /* at this moment */
-    size_t watches_run;
+    size_t watches_run, steps;
     player_t **players;
     size_t player_count;
     connection_t *connections;
