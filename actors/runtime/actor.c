@@ -147,7 +147,15 @@ void actor_fail(actor_t *me, const fault_t *why, ticket_t killer) {
     actor_tell(me, superior(me), MSG_ACTOR_FAILED, &(msg_actor_failed_t){.why = why->text, .starting = starting});
 }
 
+/* Whoever still waits for an answer gets one: it will not come from here any more. */
 void actor_leave(actor_t *me) {
+    parcel_t parcel;
+    while (held_take(&me->held, &parcel)) {
+        if (parcel.head.kind == HEAD_REQUEST) tickets_add(&me->tickets, &parcel);
+        parcel_fini(&parcel);
+    }
+    for (size_t i = 0; i < me->tickets.capacity; i++)
+        actor_refuse(me, me->tickets.entries[i].ticket, ERROR_UNAVAILABLE, NULL, "the engine is stopping");
     me->leaving = true;
 }
 

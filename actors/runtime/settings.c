@@ -131,7 +131,7 @@ typedef struct setting {
 } setting_t;
 
 static const setting_t settings[] = {
-    {"config", "FILE", false, take_config, "Read settings from this file (ZPL); flags win over it."},
+    {"config", "FILE", false, take_config, "Read settings from this file (ZPL). Flags win."},
     {"data", "DIR", true, take_data, "The data folder. Default: $XDG_STATE_HOME/reprise."},
     {"port", "N", true, take_port, "Listen on 127.0.0.1, ports N to N+3. Default: 5570."},
     {"commands", "ENDPOINT", true, take_commands, "Where clients ask (ROUTER)."},
