@@ -33,8 +33,8 @@ bool head_decode(bytes_t in, head_t *ret_head) {
         for (uint32_t i = 0; good && i < 3; i++) good = o->via.array.ptr[i].type == MSGPACK_OBJECT_POSITIVE_INTEGER;
         good = good && o->via.array.ptr[0].via.u64 <= HEAD_REFUSAL && o->via.array.ptr[1].via.u64 < MESSAGE_COUNT;
         if (good)
-            *ret_head = (head_t){(head_kind_t)o->via.array.ptr[0].via.u64, (message_id_t)o->via.array.ptr[1].via.u64,
-                                 o->via.array.ptr[2].via.u64};
+            *ret_head =
+                (head_t){(head_kind_t)o->via.array.ptr[0].via.u64, (message_id_t)o->via.array.ptr[1].via.u64, o->via.array.ptr[2].via.u64};
     }
     msgpack_unpacked_destroy(&unpacked);
     return good;

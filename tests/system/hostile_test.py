@@ -64,7 +64,9 @@ class Hostile(EngineTest):
         """What the engine says to it, without pings."""
         while True:
             self.assertTrue(dealer.poll(PATIENCE * 1000), "no answer")
-            message = msgpack.unpackb(dealer.recv_multipart()[-1], strict_map_key=False)  # before it is what REQ wants mirrored
+            frames = dealer.recv_multipart()
+            mirrored = frames.index(b"") + 1 if b"" in frames[:2] else 0  # what REQ wants to have before the answer
+            message = msgpack.unpackb(frames[mirrored], strict_map_key=False)
             if message.get("op") != "ping":
                 return message
 

@@ -234,9 +234,22 @@ static void counters_are_answered_in_every_phase(void **test) {
     stage_fail(stage, "echo");
     stage_run(stage);
     counted = stage_get(stage, "echo", MSG_ACTOR_COUNT, &(msg_actor_count_t){0});
-    assert_int_equal(counted->counters.count, 1);
-    assert_string_equal(counted->counters.items[0].name, "actor_failures");
+    assert_int_equal(counted->counters.count, 0);
+    stage_destroy(&stage);
+}
+
+static void counters_outlive_a_failure(void **test) {
+    (void)test;
+    stage_t *stage = stage_with(&echo_class);
+    refusal_to(stage, BYTES("\xc1"));
+    stage_fail(stage, "echo");
+    stage_run(stage);
+    const msg_actor_counted_t *counted = stage_get(stage, "echo", MSG_ACTOR_COUNT, &(msg_actor_count_t){0});
+    assert_int_equal(counted->counters.count, 2);
+    assert_string_equal(counted->counters.items[0].name, "commands");
     assert_int_equal(counted->counters.items[0].value, 1);
+    assert_string_equal(counted->counters.items[1].name, "refusals");
+    assert_int_equal(counted->counters.items[1].value, 1);
     stage_destroy(&stage);
 }
 
@@ -408,6 +421,7 @@ int main(void) {
         cmocka_unit_test(a_tell_that_is_not_taken_hurts_nobody),
         cmocka_unit_test(a_bad_answer_of_another_actor_is_a_refusal),
         cmocka_unit_test(counters_are_answered_in_every_phase),
+        cmocka_unit_test(counters_outlive_a_failure),
         cmocka_unit_test(requests_and_refusals_at_a_door_are_counted),
         cmocka_unit_test(what_an_actor_passes_is_checked_and_handed_over_as_it_came),
         cmocka_unit_test(a_question_at_a_door_is_answered_there),
