@@ -13,7 +13,7 @@ typedef enum phase {
     PHASE_LEFT,
 } phase_t;
 
-enum { HELD_MAX = 10000, WATCHES_MAX = 8 };
+enum { HELD_MAX = 10000 };
 
 struct actor {
     const actor_class_t *class;

@@ -7,7 +7,10 @@
 
 typedef struct host host_t;
 
-enum { FRAMES_MAX = 8 }; /* of one message from outside */
+enum {
+    FRAMES_MAX = 8,  /* of one message from outside */
+    WATCHES_MAX = 8, /* descriptors that an actor watches */
+};
 
 /* What stands between the routing id and the message, mirrored in an answer: REQ's delimiter, and its correlation before that. */
 typedef struct prefix {
@@ -59,7 +62,7 @@ void actor_readable(actor_t *me, int descriptor);
 
 int64_t actor_due(const actor_t *me); /* when, in ticks, the next timer is due; INT64_MAX: none */
 void actor_run_timers(actor_t *me);
-void actor_settle(actor_t *me); /* nothing more waits */
+void actor_settle(actor_t *me);            /* nothing more waits */
 bool actor_takes_peers(const actor_t *me); /* ready: its doors may be read */
 bool actor_has_left(const actor_t *me);
 const actor_class_t *actor_class_of(const actor_t *me);

@@ -1,8 +1,14 @@
 /* The thread that carries an actor: it owns the sockets, waits for messages and timers, and hands them to the actor. It never gives the
- * sockets up while the actor fails and comes back, so clients keep their connections. */
+ * sockets up while the actor fails and comes back, so clients keep their connections.
+ *
+ * Waiting is what a request costs most, so a socket is looked at only where something may be in it. Its descriptor becomes readable when
+ * there is news for it; but both reading and sending may take that news in without a word, and only a read that finds nothing proves that
+ * there is none. Hence `unread`: set by the descriptor and by each send, cleared by such a read. */
 #include "thread.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +16,15 @@
 
 #include "doors.h"
 
-enum { ROUND_MAX = 512, CHILDREN_MAX = 1024 }; /* messages of one socket before the others get their turn */
+enum {
+    ROUND_MESSAGES = 128,      /* of one socket before the others get their turn */
+    ROUND_BYTES = 1024 * 1024, /* or as many bytes, whichever comes first: large batches take long */
+    ROUNDS = 4,                /* before an actor that is always busy may settle all the same */
+    CHILDREN_MAX = 1024,
+};
+
+/* What is read from: the doors, and last the switchboard, so that what was sent there is made sure of in the same turn. */
+enum { SWITCHBOARD = DOORS_MAX, INLETS };
 
 typedef struct child {
     char name[256];
@@ -26,7 +40,9 @@ typedef struct carrier {
     const actor_class_t *class;
     void *switchboard;
     door_t doors[DOORS_MAX];
-    child_t *children; /* the supervisor's */
+    int descriptors[INLETS]; /* the sockets'; -1: none to read from */
+    bool unread[INLETS];     /* something may be in it */
+    child_t *children;       /* the supervisor's */
     size_t children_count;
 } carrier_t;
 
@@ -56,10 +72,13 @@ static void host_route(host_t *host, const char *to, frame_t *head, frame_t *mes
         if (!frame_send(frames[i], me->switchboard, i + 1 < count ? ZMQ_SNDMORE : 0)) must(errno == ETERM);
         frame_fini(frames[i]);
     }
+    me->unread[SWITCHBOARD] = true;
 }
 
 static sent_t host_send(host_t *host, unsigned door, const peer_t *to, const prefix_t *prefix, frame_t *message, frame_t *body) {
-    return door_send(&((carrier_t *)host)->doors[door], to, prefix, message, body);
+    carrier_t *me = (carrier_t *)host;
+    me->unread[door] = true;
+    return door_send(&me->doors[door], to, prefix, message, body);
 }
 
 static int host_spawn(host_t *host, const actor_class_t *class, const char *name, bytes_t args, fault_t *why) {
@@ -109,10 +128,10 @@ static bool receive_message(carrier_t *me) {
     return true;
 }
 
-static bool receive_door(carrier_t *me, unsigned number) {
-    door_t *door = &me->doors[number];
+static bool receive_door(carrier_t *me, unsigned number, size_t *bytes) {
     door_message_t in;
-    if (!door->socket || door->kind == DOOR_PUBLISH || !actor_takes_peers(me->actor) || !door_receive(door, number, &in)) return false;
+    if (!door_receive(&me->doors[number], number, &in)) return false;
+    if (in.has_body) *bytes += frame_bytes(&in.body).size;
     if (in.unaddressed) {
         actor_count(me->actor, COUNTER_DROPPED, 1);
         return true;
@@ -121,47 +140,74 @@ static bool receive_door(carrier_t *me, unsigned number) {
     return true;
 }
 
-/* One turn: what is there now, a bounded number from each socket. Was there anything? */
-static bool turn(carrier_t *me) {
-    bool worked = false;
-    for (size_t n = 0; n < ROUND_MAX && !actor_has_left(me->actor) && receive_message(me); n++) worked = true;
-    for (unsigned i = 0; i < DOORS_MAX; i++)
-        for (size_t n = 0; n < ROUND_MAX && !actor_has_left(me->actor) && receive_door(me, i); n++) worked = true;
-    if (actor_due(me->actor) <= clock_us(CLOCK_MONOTONIC)) {
-        actor_run_timers(me->actor);
-        worked = true;
-    }
-    return worked;
+/* May it be read from now? */
+static bool is_open(const carrier_t *me, unsigned inlet) {
+    return me->descriptors[inlet] >= 0 && (inlet == SWITCHBOARD || actor_takes_peers(me->actor));
 }
 
-static void wait_for_more(carrier_t *me) {
-    zmq_pollitem_t items[1 + DOORS_MAX + 16] = {{me->switchboard, 0, ZMQ_POLLIN, 0}};
-    int count = 1;
-    for (unsigned i = 0; i < DOORS_MAX; i++)
-        if (me->doors[i].socket && me->doors[i].kind != DOOR_PUBLISH && actor_takes_peers(me->actor))
-            items[count++] = (zmq_pollitem_t){me->doors[i].socket, 0, ZMQ_POLLIN, 0};
+/* What is there now, but of no socket so much that the others would wait for long. */
+static void turn(carrier_t *me) {
+    for (unsigned i = 0; i < INLETS; i++) {
+        size_t bytes = 0;
+        for (size_t n = 0; n < ROUND_MESSAGES && bytes < ROUND_BYTES && me->unread[i] && is_open(me, i) && !actor_has_left(me->actor);
+             n++) {
+            me->unread[i] = false; /* beforehand: what handles the message may send */
+            if (i == SWITCHBOARD ? receive_message(me) : receive_door(me, i, &bytes)) me->unread[i] = true;
+        }
+    }
+    if (actor_due(me->actor) <= clock_us(CLOCK_MONOTONIC)) actor_run_timers(me->actor);
+}
+
+static bool has_unread(const carrier_t *me) {
+    for (unsigned i = 0; i < INLETS; i++)
+        if (me->unread[i] && is_open(me, i)) return true;
+    return false;
+}
+
+/* How long there is nothing to do, in the milliseconds of poll. */
+static int patience(const carrier_t *me) {
+    if (has_unread(me)) return 0;
+    int64_t due = actor_due(me->actor);
+    if (due == INT64_MAX) return -1;
+    int64_t left = (due - clock_us(CLOCK_MONOTONIC) + 999) / 1000;
+    return left <= 0 ? 0 : left < INT_MAX ? (int)left : INT_MAX;
+}
+
+/* Waits until there is something to do, and finds out where. */
+static void look_around(carrier_t *me) {
+    struct pollfd items[INLETS + WATCHES_MAX];
+    unsigned inlets[INLETS];
+    nfds_t opened = 0;
+    for (unsigned i = 0; i < INLETS; i++) {
+        if (!is_open(me, i)) continue;
+        inlets[opened] = i;
+        items[opened++] = (struct pollfd){me->descriptors[i], POLLIN, 0};
+    }
     size_t watched;
     const int *descriptors = actor_watched(me->actor, &watched);
-    int first_watched = count;
-    for (size_t i = 0; i < watched; i++) items[count++] = (zmq_pollitem_t){NULL, descriptors[i], ZMQ_POLLIN, 0};
-    int64_t due = actor_due(me->actor);
-    long timeout = -1;
-    if (due != INT64_MAX) {
-        int64_t left = due - clock_us(CLOCK_MONOTONIC);
-        timeout = left <= 0 ? 0 : (long)((left + 999) / 1000);
-    }
-    if (zmq_poll(items, count, timeout) <= 0) return;
-    for (int i = first_watched; i < count; i++)
+    for (size_t i = 0; i < watched; i++) items[opened + i] = (struct pollfd){descriptors[i], POLLIN, 0};
+    if (poll(items, opened + watched, patience(me)) <= 0) return;
+    for (nfds_t i = 0; i < opened; i++)
+        if (items[i].revents) me->unread[inlets[i]] = true;
+    for (nfds_t i = opened; i < opened + watched; i++)
         if (items[i].revents) actor_readable(me->actor, items[i].fd);
+}
+
+static void inlet_open(carrier_t *me, unsigned inlet, void *socket) {
+    size_t size = sizeof me->descriptors[inlet];
+    must(zmq_getsockopt(socket, ZMQ_FD, &me->descriptors[inlet], &size) == 0);
+    me->unread[inlet] = true;
 }
 
 static void open_doors(carrier_t *me) {
     fault_t why;
     for (unsigned i = 0; i < DOORS_MAX; i++) {
         if (me->class->doors[i].kind == DOOR_NONE) continue;
-        if (door_open(&me->doors[i], me->threads.network, me->threads.config, &me->class->doors[i], &why) == 0) continue;
-        actor_start_failed(me->actor, &why);
-        return;
+        if (door_open(&me->doors[i], me->threads.network, me->threads.config, &me->class->doors[i], &why) < 0) {
+            actor_start_failed(me->actor, &why);
+            return;
+        }
+        if (me->doors[i].kind != DOOR_PUBLISH) inlet_open(me, i, me->doors[i].socket);
     }
     actor_start(me->actor);
 }
@@ -172,11 +218,15 @@ static void *run(void *argument) {
     snprintf(thread_name, sizeof thread_name, "%.15s", me->name);
     pthread_setname_np(pthread_self(), thread_name);
     me->actor = actor_new(me->class, me->name, frame_bytes(&me->args), &me->host, me->threads.config);
+    for (unsigned i = 0; i < INLETS; i++) me->descriptors[i] = -1;
+    inlet_open(me, SWITCHBOARD, me->switchboard);
     open_doors(me);
-    while (!actor_has_left(me->actor)) {
-        bool worked = turn(me);
+    for (unsigned rounds = 1; !actor_has_left(me->actor); rounds++) {
+        look_around(me);
+        turn(me);
+        if (has_unread(me) && rounds < ROUNDS) continue;
         actor_settle(me->actor);
-        if (!worked) wait_for_more(me);
+        rounds = 0;
     }
     actor_free(&me->actor);
     for (unsigned i = 0; i < DOORS_MAX; i++) door_close(&me->doors[i]);
@@ -197,7 +247,8 @@ static void *run(void *argument) {
     return NULL;
 }
 
-int thread_start(const threads_t *threads, const actor_class_t *class, const char *name, bytes_t args, pthread_t *ret_thread, fault_t *why) {
+int thread_start(const threads_t *threads, const actor_class_t *class, const char *name, bytes_t args, pthread_t *ret_thread,
+                 fault_t *why) {
     carrier_t *me = calloc(1, sizeof *me);
     must(me);
     me->host.class = &host_class;
