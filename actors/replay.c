@@ -11,7 +11,7 @@
 #include "../messages/wire.h"
 #include "runtime/duration.h"
 
-enum { PASSED_MAX = 1024 }; /* records passed over in one go */
+enum { PASSED_MAX = 1024, PASSED_BYTES_MAX = 1024 * 1024 }; /* records passed over in one go */
 
 typedef struct replay_tag {
     char *tag;
@@ -140,7 +140,7 @@ replay_t *replay_create(tape_t *tape, int64_t number, const msg_replay_open_t *a
     replay->tape = tape;
     replay->number = number;
     replay->follow = !ask->has_follow || ask->follow;
-    replay->records_end = tape->records;
+    replay->records_end = tape->growing ? tape->records : UINT64_MAX;
     replay->elements_max = ask->max_elements;
     replay->duration_max = ask->max_duration_ms > INT64_MAX / 2000 ? 0 : ask->max_duration_ms * 1000;
     frame_init(&replay->body);
@@ -329,7 +329,8 @@ static void record_event(replay_t *replay) {
 /* ---- steps: false where the replay must wait or let others go first, and `ret` says which ---- */
 
 static bool step_damage(replay_t *replay, const fault_t *why) {
-    replay_end(replay, "corrupt", why->text);
+    bool gone = tape_is_gone(replay->tape);
+    replay_end(replay, gone ? "invalidated" : "corrupt", gone ? NULL : why->text);
     return true;
 }
 
@@ -444,7 +445,8 @@ static bool record_fits(const replay_t *replay, fault_t *why) {
 /* Reads records until one is to be sent, or the replay ends. */
 static bool records_read(replay_t *replay, replay_state_t *ret) {
     fault_t why;
-    for (int passed = 0; passed < PASSED_MAX; passed++) {
+    size_t bytes = 0;
+    for (int passed = 0; passed < PASSED_MAX && bytes < PASSED_BYTES_MAX; passed++) {
         replay->first = replay->position.element;
         int got = reader_next(replay->tape->reader, &replay->position, &replay->record, &why);
         if (got < 0) return step_damage(replay, &why);
@@ -461,6 +463,7 @@ static bool records_read(replay_t *replay, replay_state_t *ret) {
         }
         if (!record_fits(replay, &why)) return step_damage(replay, &why);
         if (record_take(replay)) return true;
+        bytes += record->size;
     }
     *ret = REPLAY_BUSY;
     return false;

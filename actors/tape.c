@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const record_class_t *place_class(void) {
     return &message_class(MSG_RECORDING_PLACE)->record;
@@ -32,15 +33,19 @@ void tape_destroy(tape_t **tape) {
 
 /* True where this is no step back. */
 static bool publish(tape_t *tape, int64_t segment, int64_t length, int64_t records, int64_t elements) {
-    if ((uint64_t)records < tape->records) return false;
+    if (segment < tape->segment || (segment == tape->segment && length < tape->length)) return false;
+    tape->segment = segment;
+    tape->length = length;
     tape->records = (uint64_t)records;
     tape->elements = (uint64_t)elements;
-    reader_publish(tape->reader, (uint64_t)segment, (uint64_t)length, (uint64_t)elements);
+    reader_publish(tape->reader, (uint64_t)segment, (uint64_t)length, tape->elements);
     return true;
 }
 
 void tape_place(tape_t *tape, const msg_recording_place_t *place) {
-    if (!publish(tape, place->segment, place->length, place->records, place->elements)) return;
+    /* Nobody knows how much there is in one that was found damaged: whoever reads it finds out. */
+    bool counted = place->growing || place->records > 0;
+    if (!publish(tape, place->segment, place->length, counted ? place->records : INT64_MAX, counted ? place->elements : INT64_MAX)) return;
     tape->growing = place->growing;
     if (tape->begun) return;
     tape->start = place->start;
@@ -49,6 +54,10 @@ void tape_place(tape_t *tape, const msg_recording_place_t *place) {
 
 void tape_grow(tape_t *tape, const msg_recording_grew_t *grew) {
     if (publish(tape, grew->segment, grew->length, grew->records, grew->elements) && tape->begun) tape->growing = grew->growing;
+}
+
+bool tape_is_gone(const tape_t *tape) {
+    return access(tape->place->folder, F_OK) < 0;
 }
 
 int tape_stream(const tape_t *tape, const char *signature) {

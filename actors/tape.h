@@ -16,7 +16,8 @@ typedef struct tape {
     msg_recording_place_t *place; /* what it is; how far it goes is below */
     reader_t *reader;
     int64_t start;              /* where its clock starts, µs since the epoch */
-    uint64_t records, elements; /* how far it may be read */
+    int64_t segment, length;    /* how far it may be read: valid bytes of the last segment, */
+    uint64_t records, elements; /* and all that is in it; INT64_MAX: nobody knows */
     bool growing;               /* more may come */
     bool begun;                 /* `start` is known: a recording has none before its sources have attached */
     bool asked;                 /* the recorder was asked where it stands, and has not answered yet */
@@ -31,6 +32,9 @@ void tape_destroy(tape_t **tape);
 /* What the recorder says of it now: where it stands, and how far it has grown. News older than what is known changes nothing. */
 void tape_place(tape_t *tape, const msg_recording_place_t *place);
 void tape_grow(tape_t *tape, const msg_recording_grew_t *grew);
+
+/* Its folder is not there: the recorder has deleted it, and its word of that is on the way. */
+bool tape_is_gone(const tape_t *tape);
 
 /* The index of the stream with that signature; -1: it has none. */
 int tape_stream(const tape_t *tape, const char *signature);

@@ -357,18 +357,6 @@ static void an_end_that_is_told_comes_alone(void **state) {
     }
 }
 
-static void flip(const fixture_t *f, int64_t byte) {
-    char path[256];
-    snprintf(path, sizeof path, "%s/000000000000.seg", f->taped.folder);
-    FILE *file = fopen(path, "r+b");
-    assert_non_null(file);
-    fseek(file, (long)byte, SEEK_SET);
-    int c = fgetc(file);
-    fseek(file, (long)byte, SEEK_SET);
-    fputc(c ^ 0x10, file);
-    fclose(file);
-}
-
 static void damage_ends_a_replay_that_reaches_it_and_names_the_place(void **state) {
     fixture_t *f = *state;
     taped_elements(&f->taped, 0, 1, 2);
@@ -397,6 +385,19 @@ static void what_is_passed_over_is_passed_over_in_portions(void **state) {
     assert_in_range(busy, 4, 5000);
     take(f, replay, 1);
     assert_string_equal(f->text, "elements a 1@5000 [5000]\n");
+    replay_destroy(&replay);
+}
+
+static void much_that_is_passed_over_is_passed_over_in_smaller_portions(void **state) {
+    fixture_t *f = *state;
+    for (int i = 0; i < 16; i++) taped_elements(&f->taped, 1, 0, 20000);
+    tape_load(f);
+    int64_t bytes = (int64_t)journal_totals(f->taped.journal)->bytes;
+    replay_t *replay = open_as(f, &ALL, &TAG_A, 1);
+    const replay_event_t *event;
+    int busy = 0;
+    while (replay_next(replay, &event) == REPLAY_BUSY) busy++;
+    assert_in_range(busy, bytes / (2 << 20), 16);
     replay_destroy(&replay);
 }
 
@@ -445,6 +446,7 @@ int main(void) {
         TEST(an_end_that_is_told_comes_alone),
         TEST(damage_ends_a_replay_that_reaches_it_and_names_the_place),
         TEST(what_is_passed_over_is_passed_over_in_portions),
+        TEST(much_that_is_passed_over_is_passed_over_in_smaller_portions),
         TEST(sizes_are_right_for_numbers_of_every_length),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

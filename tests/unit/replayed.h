@@ -76,6 +76,18 @@ static inline void record_some(fixture_t *f) {
     tape_load(f);
 }
 
+static inline void flip(const fixture_t *f, int64_t byte) {
+    char path[256];
+    snprintf(path, sizeof path, "%s/000000000000.seg", f->taped.folder);
+    FILE *file = fopen(path, "r+b");
+    assert_non_null(file);
+    fseek(file, (long)byte, SEEK_SET);
+    int c = fgetc(file);
+    fseek(file, (long)byte, SEEK_SET);
+    fputc(c ^ 0x10, file);
+    fclose(file);
+}
+
 /* ---- events as text ---- */
 
 static inline __attribute__((format(printf, 2, 3))) void line(fixture_t *f, const char *format, ...) {

@@ -1,4 +1,5 @@
 /* A recording that grows while it is replayed. */
+#include "actors/store/folder.h"
 #include "replayed.h"
 
 static void a_place_that_is_not_recorded_yet_is_waited_for(void **state) {
@@ -110,6 +111,72 @@ static void following_and_reading_afterwards_give_the_same(void **state) {
     free(followed);
 }
 
+/* What the recorder says of a recording that it found damaged: it has ended, and nobody knows how many records it has. */
+static void a_recording_found_damaged_ends_those_who_follow_it(void **state) {
+    fixture_t *f = *state;
+    taped_elements(&f->taped, 0, 1, 1);
+    tape_load(f);
+    replay_t *replay = open_as(f, &ALL, &TAG_A, 1);
+    assert_int_equal(take(f, replay, 100), REPLAY_WAITS);
+    int64_t good = (int64_t)journal_totals(f->taped.journal)->length;
+    taped_elements(&f->taped, 0, 2, 1);
+    taped_elements(&f->taped, 0, 3, 1);
+    flip(f, good + RECORD_OVERHEAD + 8);
+    msg_recording_place_t place = taped_place(&f->taped);
+    place.growing = false;
+    place.records = place.elements = 0;
+    tape_place(f->tape, &place);
+    assert_int_equal(take(f, replay, 100), REPLAY_OVER);
+    assert_int_equal(strncmp(f->text, "time +1\nelements a 1@0 [0]\nend corrupt 1 ", 41), 0);
+    replay_destroy(&replay);
+}
+
+static void a_damaged_recording_is_corrupt_for_whoever_reads_it(void **state) {
+    fixture_t *f = *state;
+    taped_elements(&f->taped, 0, 1, 1);
+    flip(f, (int64_t)journal_totals(f->taped.journal)->length - 1);
+    taped_elements(&f->taped, 0, 2, 1);
+    msg_recording_place_t place = taped_place(&f->taped);
+    place.growing = false;
+    place.records = place.elements = 0;
+    fault_t why;
+    f->tape = tape_create(&place, f->taped.segment_bytes, &why);
+    assert_non_null(f->tape);
+    const msg_replay_open_t asks[] = {
+        {0},
+        {.has_follow = true},
+        {.has_from = true, .from = {.has_element = true, .element = 1}},
+        {.has_from = true, .from = {.has_offset_ms = true, .offset_ms = 1}},
+    };
+    for (size_t i = 0; i < sizeof asks / sizeof asks[0]; i++) {
+        replay_t *replay = open_as(f, &asks[i], &TAG_A, 1);
+        assert_int_equal(take(f, replay, 100), REPLAY_OVER);
+        if (strncmp(f->text, "end corrupt 0", 13) != 0) fail_msg("%zu: %s", i, f->text);
+        replay_destroy(&replay);
+    }
+}
+
+/* The recorder deletes it and says so, but a message takes its time. */
+static void a_recording_that_is_deleted_meanwhile_is_invalid_not_corrupt(void **state) {
+    fixture_t *f = *state;
+    taped_close(&f->taped);
+    char other[64];
+    snprintf(other, sizeof other, "%s/other", f->data);
+    mkdir(other, 0755);
+    taped_open(&f->taped, other, 1000);
+    for (int i = 0; i < 100; i++) taped_elements(&f->taped, 0, 0, 1);
+    taped_ended(&f->taped, 0);
+    tape_load(f);
+    replay_t *replay = open_as(f, &ALL, &TAG_A, 1);
+    take(f, replay, 1);
+    fault_t why;
+    taped_check(folder_remove(f->taped.folder, &why), &why);
+    assert_int_equal(take(f, replay, 1000), REPLAY_OVER);
+    assert_string_equal(strstr(f->text, "end "), strstr(f->text, "end invalidated "));
+    assert_null(strstr(f->text, "seg"));
+    replay_destroy(&replay);
+}
+
 static void a_body_outlives_the_tape_it_was_borrowed_from(void **state) {
     fixture_t *f = *state;
     record_some(f);
@@ -137,6 +204,9 @@ int main(void) {
         TEST(without_follow_it_ends_at_what_there_was_when_it_was_opened),
         TEST(the_clock_starts_with_the_recording_not_with_the_replay),
         TEST(following_and_reading_afterwards_give_the_same),
+        TEST(a_recording_found_damaged_ends_those_who_follow_it),
+        TEST(a_damaged_recording_is_corrupt_for_whoever_reads_it),
+        TEST(a_recording_that_is_deleted_meanwhile_is_invalid_not_corrupt),
         TEST(a_body_outlives_the_tape_it_was_borrowed_from),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
