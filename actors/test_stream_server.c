@@ -41,12 +41,15 @@ static void server_stop(void **state) {
 /* ---- liveness ---- */
 
 static void client_check(server_t *server, client_t *client, int64_t ticks) {
-    if (ticks - client->seen >= us_of_ms(server->replay_timeout_ms)) {
+    int64_t silent = ticks - client->seen, timeout = us_of_ms(server->replay_timeout_ms);
+    if (silent >= timeout) {
         server_client_drop(server, client);
         return;
     }
     int64_t last = client->seen > client->sent ? client->seen : client->sent;
-    if (LIST_EMPTY(&client->players) || ticks - last < LIVENESS_US) return;
+    bool idle = ticks - last >= LIVENESS_US;
+    /* One with credit for hours is never idle, and need not say anything: it is asked before its time is over. */
+    if (LIST_EMPTY(&client->players) || (!idle && silent < timeout / 2)) return;
     client->sent = ticks;
     if (actor_send(server->me, &client->peer, MSG_PING, &(msg_ping_t){0}, NULL) == SENT_GONE) server_client_drop(server, client);
 }

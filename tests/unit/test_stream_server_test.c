@@ -66,6 +66,31 @@ static void a_client_is_left_alone_while_it_is_being_sent_to(void **state) {
     assert_null(strstr(f->text, "ping"));
 }
 
+/* It has credit for hours, so that it need not say anything. */
+static void a_client_that_is_sent_to_all_the_time_is_asked_before_it_is_let_go(void **state) {
+    fixture_t *f = *state;
+    msg_options_changed_t options = {0};
+    options_default((msg_options_t *)&options);
+    options.replay_timeout_ms = 20000;
+    stage_tell(f->stage, "catalog", SERVER, MSG_OPTIONS_CHANGED, &options);
+    taped_elements(&f->taped, 1, 0, 1);
+    msg_replay_open_t ask = by_pipeline(PLENTY);
+    open_replay(f, ANN, &ask);
+    int pings = 0;
+    for (int i = 0; i < 60; i++) {
+        stage_advance(f->stage, 1000000);
+        taped_elements(&f->taped, 1, 0, 1);
+        tell_grew(f);
+        read_all(f, ANN);
+        if (!strstr(f->text, "ping")) continue;
+        stage_peer_send(f->stage, ANN, MSG_PONG, &(msg_pong_t){0}, NO_BODY);
+        stage_run(f->stage);
+        pings++;
+    }
+    assert_int_equal(status(f).replays, 1);
+    assert_in_range(pings, 3, 10);
+}
+
 static void a_client_of_a_failed_server_is_told_to_open_again(void **state) {
     fixture_t *f = *state;
     taped_elements(&f->taped, 1, 0, 1);
@@ -90,6 +115,7 @@ int main(void) {
         TEST(replays_of_others_are_not_there),
         TEST(an_idle_client_is_asked_whether_it_lives_and_a_silent_one_is_let_go),
         TEST(a_client_is_left_alone_while_it_is_being_sent_to),
+        TEST(a_client_that_is_sent_to_all_the_time_is_asked_before_it_is_let_go),
         TEST(a_client_of_a_failed_server_is_told_to_open_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
