@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { REPLAYS_MAX = 10000, CLIENT_REPLAYS_MAX = 1000 };
+
 struct opening {
     LIST_ENTRY(opening) link;
     server_t *server;
@@ -21,6 +23,7 @@ static const record_class_t *class_of(message_id_t id) {
 }
 
 static void opening_free(opening_t *opening) {
+    opening->server->openings_count--;
     LIST_REMOVE(opening, link);
     record_free(class_of(MSG_REPLAY_OPEN), (void **)&opening->ask);
     if (opening->tags) record_free(class_of(MSG_PIPELINE_TAGS), (void **)&opening->tags);
@@ -186,10 +189,20 @@ static int ask_check(const msg_replay_open_t *ask, refusal_t *no) {
     return 0;
 }
 
+/* Is there room for another replay? */
+static int room_check(server_t *server, const peer_t *peer, refusal_t *no) {
+    const client_t *client = server_client(server, peer);
+    if (client && client->players_count >= CLIENT_REPLAYS_MAX)
+        return refuse(no, ERROR_LIMIT, NULL, "`replay.open`: this connection has %d replays: no more are opened", CLIENT_REPLAYS_MAX);
+    if (server->players_count + server->openings_count >= REPLAYS_MAX)
+        return refuse(no, ERROR_LIMIT, NULL, "`replay.open`: %d replays are under way: no more are opened", REPLAYS_MAX);
+    return 0;
+}
+
 void opening_start(server_t *server, const envelope_t *in) {
     const msg_replay_open_t *ask = in->message;
     refusal_t no;
-    if (ask_check(ask, &no) < 0) {
+    if (ask_check(ask, &no) < 0 || room_check(server, in->peer, &no) < 0) {
         actor_refuse_as(server->me, in->ticket, &no);
         return;
     }
@@ -200,6 +213,7 @@ void opening_start(server_t *server, const envelope_t *in) {
     opening->peer = *in->peer;
     opening->ask = record_copy(class_of(MSG_REPLAY_OPEN), ask);
     LIST_INSERT_HEAD(&server->openings, opening, link);
+    server->openings_count++;
     if (!ask->has_pipeline) {
         opening_locate(opening);
         return;

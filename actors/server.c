@@ -166,12 +166,16 @@ player_t *server_player_add(server_t *server, client_t *client, tape_t *tape, se
     LIST_INSERT_HEAD(&client->players, player, of_client);
     LIST_INSERT_HEAD(&tape->players, player, of_tape);
     if (service) LIST_INSERT_HEAD(&service->players, player, of_service);
+    client->players_count++;
+    server->players_count++;
     actor_count(server->me, COUNTER_REPLAYS, 1);
     return player;
 }
 
 static void player_drop(server_t *server, player_t *player) {
     tape_t *tape = player->tape;
+    player->client->players_count--;
+    server->players_count--;
     LIST_REMOVE(player, of_client);
     LIST_REMOVE(player, of_tape);
     if (player->service) LIST_REMOVE(player, of_service);

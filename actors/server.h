@@ -11,6 +11,7 @@
 typedef struct client {
     LIST_ENTRY(client) link;
     LIST_HEAD(, player) players;
+    size_t players_count;
     peer_t peer;
     int64_t last_number; /* of its replays */
     int64_t seen, sent;  /* when something last came from it, and went to it, in ticks */
@@ -34,10 +35,11 @@ typedef struct server {
     LIST_HEAD(, tape) tapes;
     LIST_HEAD(, service) services;
     LIST_HEAD(, opening) openings; /* replays that are being opened */
-    LIST_HEAD(, waiting) waiting;  /* operations that wait for the pipeline tracker */
-    TAILQ_HEAD(, player) ready;    /* those that may have something to send, in the order of their turns */
-    timer_id_t turn;               /* set while a turn is due */
-    uint64_t last_serial;          /* of the tapes */
+    size_t openings_count, players_count;
+    LIST_HEAD(, waiting) waiting; /* operations that wait for the pipeline tracker */
+    TAILQ_HEAD(, player) ready;   /* those that may have something to send, in the order of their turns */
+    timer_id_t turn;              /* set while a turn is due */
+    uint64_t last_serial;         /* of the tapes */
 } server_t;
 
 server_t *server_create(actor_t *me);

@@ -116,6 +116,22 @@ static void a_recording_without_any_of_the_pipelines_sources_is_not_replayed(voi
     assert_refused(stage_peer_refusal(f->stage, ANN), ERROR_NOT_FOUND, "`r1` has none of the sources");
 }
 
+static void a_connection_has_no_more_than_a_thousand_replays(void **state) {
+    fixture_t *f = *state;
+    msg_replay_open_t ask = by_recording(1);
+    for (int i = 0; i < 1000; i++) {
+        open_replay(f, ANN, &ask);
+        stage_peer_answer(f->stage, ANN, MSG_REPLAY);
+    }
+    assert_refused(refused(f, ANN, MSG_REPLAY_OPEN, &ask), ERROR_LIMIT, "1000 replays");
+    open_replay(f, BOB, &ask);
+    stage_peer_answer(f->stage, BOB, MSG_REPLAY);
+    request(f, ANN, MSG_REPLAY_CLOSE, &(msg_replay_close_t){.replay = 7});
+    read_all(f, ANN);
+    open_replay(f, ANN, &ask);
+    assert_int_equal(((const msg_replay_t *)stage_peer_answer(f->stage, ANN, MSG_REPLAY))->replay, 1001);
+}
+
 static void a_failure_in_the_middle_of_an_opening_opens_it_again(void **state) {
     fixture_t *f = *state;
     taped_ended(&f->taped, 0);
@@ -145,6 +161,7 @@ int main(void) {
         TEST(what_does_not_make_sense_is_refused_at_once),
         TEST(what_others_refuse_is_refused_in_their_words),
         TEST(a_recording_without_any_of_the_pipelines_sources_is_not_replayed),
+        TEST(a_connection_has_no_more_than_a_thousand_replays),
         TEST(a_failure_in_the_middle_of_an_opening_opens_it_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
