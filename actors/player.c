@@ -4,7 +4,8 @@
 enum {
     TURN_EVENTS = 64,
     TURN_BYTES = 1024 * 1024,
-    FULL_DELAY_US = 2000, /* a socket that is full tells nobody when it is not */
+    FULL_DELAY_US = 2000, /* a socket that is full tells nobody when it is not: tried again, twice as late each time */
+    FULLS_MAX = 6,
 };
 
 /* How far it is on the recording's clock: as far as it has walked, but never beyond what can have been recorded. */
@@ -72,9 +73,11 @@ played_t player_play(player_t *player, actor_t *me, const peer_t *to, int64_t *b
         if (how == SENT_GONE) played = PLAYED_GONE;
         if (how == SENT_FULL) {
             played = PLAYED_LATER;
-            *ret_delay = FULL_DELAY_US;
+            *ret_delay = FULL_DELAY_US << player->fulls;
+            if (player->fulls < FULLS_MAX) player->fulls++;
         }
         if (how != SENT) break;
+        player->fulls = 0;
         if (event->body) frame_init(event->body); /* it is the socket's now */
         player->credit -= (int64_t)event->size;
         if (player->steps > 0) player->steps--;

@@ -22,6 +22,7 @@ typedef struct player {
     pace_t pace;
     bool paused;
     int64_t steps;    /* events that may be sent though it is paused */
+    int fulls;        /* how often its socket was full, since it was not */
     bool starved;     /* it has sent all that was recorded so far */
     bool ending;      /* only its `end` is left, which needs no credit */
     bool ready;       /* waits for its turn */

@@ -37,6 +37,22 @@ static void a_socket_that_is_full_is_tried_again(void **state) {
     assert_non_null(strstr(f->text, "1: b 1@0\n1: watermark b -1\n1: end end 1\n"));
 }
 
+static void a_socket_that_stays_full_is_tried_less_and_less_often(void **state) {
+    fixture_t *f = *state;
+    msg_replay_open_t ask = by_recording(PLENTY);
+    open_replay(f, ANN, &ask);
+    read_all(f, ANN);
+    stage_peer_block(f->stage, ANN, true);
+    taped_elements(&f->taped, 1, 0, 1);
+    tell_grew(f);
+    stage_advance(f->stage, 127000); /* tried after 2, 4, 8, 16, 32 and 64 ms more */
+    stage_peer_block(f->stage, ANN, false);
+    stage_advance(f->stage, 126000);
+    assert_string_equal(read_all(f, ANN), "");
+    stage_advance(f->stage, 1000);
+    assert_string_equal(read_all(f, ANN), "1: b 1@0\n");
+}
+
 static void a_paused_replay_sends_only_what_it_is_told_to(void **state) {
     fixture_t *f = *state;
     record_one_each(f);
@@ -220,6 +236,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(an_event_is_sent_while_any_credit_is_left_and_none_without),
         TEST(a_socket_that_is_full_is_tried_again),
+        TEST(a_socket_that_stays_full_is_tried_less_and_less_often),
         TEST(a_paused_replay_sends_only_what_it_is_told_to),
         TEST(a_pause_forgets_the_steps_that_are_left),
         TEST(a_seek_is_answered_before_the_watermarks_of_the_place),
