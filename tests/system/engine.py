@@ -242,7 +242,8 @@ class Producer:
             self.acked = max(self.acked, message["seq"])
         elif message["op"] == "source.stop":
             self.stopped = message
-            self.acked = max(self.acked, message.get("seq", 0) if message.get("accepted", 0) == self.size else 0)
+            if "seq" in message:  # those before it were taken whole
+                self.acked = max(self.acked, message["seq"] - (message["accepted"] < self.size))
         elif message["error"].get("retry"):
             self.attached = None
         else:
