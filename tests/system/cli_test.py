@@ -1,73 +1,34 @@
-"""The command-line client against a real engine: what a user types, and what comes of it.
-
-Needs the binaries: REPRISE_BIN is their folder, build/dev unless it is set.
-"""
+"""The command-line client against a real engine: what a user types, and what comes of it."""
 import json
 import os
-import pathlib
 import pty
 import re
 import select
-import shutil
 import signal
 import subprocess
-import tempfile
 import unittest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-BIN = pathlib.Path(os.environ.get("REPRISE_BIN", ROOT / "build" / "dev"))
-PATIENCE = 60  # seconds that any one command may take before the test fails
+from engine import BUILD, PATIENCE, Engine
 
 
-class Engine:
-    """A reprised of its own, with ipc endpoints and a data folder that are gone afterwards."""
-
-    def __init__(self):
-        self.folder = tempfile.mkdtemp(prefix="reprise-cli-")
-        self.endpoint = f"ipc://{self.folder}/commands"
-        self.start()
-
-    def start(self):
-        names = {"--commands": "commands", "--ingest": "ingest", "--test-stream": "stream", "--notifications": "notices"}
-        places = [word for flag, name in names.items() for word in (flag, f"ipc://{self.folder}/{name}")]
-        self.process = subprocess.Popen([BIN / "reprised", "--data", f"{self.folder}/data", *places],
-                                        stdout=subprocess.PIPE, text=True)
-        self.ready = self.process.stdout.readline()
-        assert self.ready.startswith("ready"), f"reprised said {self.ready!r}"
-
-    def stop(self):
-        if self.process.poll() is None:
-            self.process.terminate()
-        status = self.process.wait(PATIENCE)
-        self.process.stdout.close()
-        return status
-
-    def crash(self):
-        """kill -9, and a new process on the same data and endpoints."""
-        self.process.kill()
-        self.process.wait(PATIENCE)
-        self.process.stdout.close()
-        self.start()
-
-    def remove(self):
-        self.stop()
-        shutil.rmtree(self.folder, ignore_errors=True)
+class CliEngine(Engine):
+    """An engine and the client's way to it."""
 
     def environment(self):
-        return dict(os.environ, REPRISE_ENGINE=self.endpoint, TZ="UTC")
+        return dict(os.environ, REPRISE_ENGINE=self.endpoints["commands"], TZ="UTC")
 
     def spawn(self, *words, **options):
         pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        return subprocess.Popen([BIN / "reprise", *words], env=self.environment(), text=True, **{**pipes, **options})
+        return subprocess.Popen([BUILD / "reprise", *words], env=self.environment(), text=True, **{**pipes, **options})
 
-    def run(self, *words, stdin=""):
-        return subprocess.run([BIN / "reprise", *words], env=self.environment(), input=stdin, capture_output=True, text=True, timeout=PATIENCE)
+    def type(self, *words, stdin="", text=True):
+        return subprocess.run([BUILD / "reprise", *words], env=self.environment(), input=stdin, capture_output=True, text=text, timeout=PATIENCE)
 
 
 class CliTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.engine = Engine()
+        cls.engine = CliEngine()
 
     @classmethod
     def tearDownClass(cls):
@@ -75,7 +36,7 @@ class CliTest(unittest.TestCase):
 
     def done(self, *words, stdin=""):
         """What a command that must succeed prints."""
-        result = self.engine.run(*words, stdin=stdin)
+        result = self.engine.type(*words, stdin=stdin)
         self.assertEqual(result.returncode, 0, f"{words}: {result.stderr}")
         return result.stdout
 
@@ -84,7 +45,7 @@ class CliTest(unittest.TestCase):
 
     def refused(self, *words, status=1, stdin=""):
         """What a command that must fail says."""
-        result = self.engine.run(*words, stdin=stdin)
+        result = self.engine.type(*words, stdin=stdin)
         self.assertEqual(result.returncode, status, f"{words}: {result.stdout}{result.stderr}")
         self.assertRegex(result.stderr, "(?m)^reprise: ")
         return result.stderr
@@ -99,16 +60,40 @@ class CliTest(unittest.TestCase):
         return self.document("run", "-", *limits, stdin=json.dumps({"name": name, "transforms": transforms}))
 
     def file(self, name, text):
-        path = pathlib.Path(self.engine.folder) / name
+        path = self.engine.folder / name
         path.write_text(text)
         return path
+
+
+class Helping(CliTest):
+    def test_the_help_of_every_command_fits_80_columns_and_goes_to_stdout(self):
+        commands = re.findall(r"(?m)^  ([a-z]+)  +[A-Z]", self.done("--help"))
+        self.assertLessEqual({"status", "run", "record", "push", "replay", "recordings", "describe", "verify", "jobs", "cancel", "options", "stop"},
+                             set(commands))
+        for command in commands:
+            with self.subTest(command=command):
+                text = self.done(command, "--help")
+                self.assertIn(command, text.splitlines()[0])
+                for line in text.splitlines():
+                    self.assertLessEqual(len(line), 80, line)
+
+    def test_wrong_words_are_exit_status_2_and_named(self):
+        for words, named in ((("explode",), "`explode`"), (("status", "--bogus"), "--bogus"), (("cancel",), "cancel"), (("replay", "a", "b"), "reprise replay PIPELINE"),
+                             (("record", "generator:", "--limit", "5 parsecs"), "parsecs")):
+            with self.subTest(words=words):
+                self.assertIn(named, self.refused(*words, status=2))
+
+    def test_an_engine_that_is_not_there_is_exit_status_3(self):
+        result = self.engine.type("--engine", "ipc:///nonexistent/engine", "--timeout", "100ms", "status")
+        self.assertEqual((result.returncode, result.stdout), (3, ""))
+        self.assertIn("ipc:///nonexistent/engine", result.stderr)
 
 
 class Showing(CliTest):
     def test_status_shows_the_engine_and_its_actors(self):
         status = self.document("status")
         self.assertTrue(status["ok"])
-        self.assertEqual(status["engine"]["endpoints"]["commands"], self.engine.endpoint)
+        self.assertEqual(status["engine"]["endpoints"]["commands"], self.engine.endpoints["commands"])
         self.assertIn("recorder", [actor["name"] for actor in status["actors"]])
         self.assertIn("commands", status["counters"])
         text = self.done("status", "--counters")
@@ -140,7 +125,7 @@ class Showing(CliTest):
         self.assertIn("no option `bogus`", self.refused("options", "bogus=1", status=2))
 
     def test_an_error_is_a_document_with_json(self):
-        result = self.engine.run("--json", "describe", "nobody")
+        result = self.engine.type("--json", "describe", "nobody")
         self.assertEqual(result.returncode, 1)
         self.assertEqual(json.loads(result.stdout)["error"]["code"], "not_found")
         self.assertIn("`nobody`", result.stderr)
@@ -152,7 +137,7 @@ class Recording(CliTest):
         self.assertEqual((job["elements"], job["state"], job["stop_reason"], job["is_done"]), (12345, "CANCELLED", "count", True))
 
     def test_the_summary_says_how_to_replay(self):
-        result = self.engine.run("record", "generator:?rate=0", "--limit", "1000")
+        result = self.engine.type("record", "generator:?rate=0", "--limit", "1000")
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertIn("recorded 1,000 elements", result.stdout)
         name = re.search(r"reprise replay (\S+)", result.stdout).group(1)
@@ -236,7 +221,7 @@ class Replaying(CliTest):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.engine.run("record", "generator:?rate=0&size=20", "--limit", "1000", "--name", "thousand")
+        cls.engine.type("record", "generator:?rate=0&size=20", "--limit", "1000", "--name", "thousand")
 
     def test_two_replays_are_the_same_and_the_digest_proves_it(self):
         self.assertEqual(self.done("replay", "thousand", "--events"), self.done("replay", "thousand", "--events"))
@@ -276,12 +261,11 @@ class Replaying(CliTest):
 
     def test_bytes_that_are_not_text_come_through(self):
         self.pushable("binary")
-        pushed = subprocess.run([BIN / "reprise", "push", "binary", "Read", "--done"], env=self.engine.environment(), input=b"\xff\x00\nplain\n",
-                                capture_output=True, timeout=PATIENCE)
+        pushed = self.engine.type("push", "binary", "Read", "--done", stdin=b"\xff\x00\nplain\n", text=False)
         self.assertEqual(pushed.returncode, 0, pushed.stderr)
         data = [json.loads(line)["data"] for line in self.done("replay", "binary").splitlines()]
         self.assertEqual(data, [{"base64": "/wA="}, "plain"])
-        raw = subprocess.run([BIN / "reprise", "replay", "binary", "--format", "raw"], env=self.engine.environment(), capture_output=True, timeout=PATIENCE)
+        raw = self.engine.type("replay", "binary", "--format", "raw", stdin=b"", text=False)
         self.assertEqual(raw.stdout, b"\xff\x00\nplain\n")
 
 
@@ -334,7 +318,7 @@ class Keeping(CliTest):
 
     def test_damage_is_found_and_is_exit_status_1(self):
         recording = self.recorded("damaged", 1000)["recording"]
-        segment = sorted(pathlib.Path(self.engine.folder).glob(f"data/recordings/{recording}/*.seg"))[0]
+        segment = self.engine.segments(recording)[0]
         with open(segment, "r+b") as file:
             file.seek(segment.stat().st_size // 2)
             byte = file.read(1)
@@ -354,33 +338,33 @@ class Restarting(unittest.TestCase):
     """Each with an engine of its own, which does not outlive the test as it was."""
 
     def setUp(self):
-        self.engine = Engine()
+        self.engine = CliEngine()
         self.addCleanup(self.engine.remove)
 
     def test_stop_ends_the_engine_with_0(self):
-        self.assertEqual(self.engine.run("stop").returncode, 0)
-        self.assertEqual(self.engine.process.wait(PATIENCE), 0)
-        gone = self.engine.run("--timeout", "200ms", "status")
+        self.assertEqual(self.engine.type("stop").returncode, 0)
+        self.assertEqual(self.engine.ended(), 0)
+        gone = self.engine.type("--timeout", "200ms", "status")
         self.assertEqual(gone.returncode, 3)
         self.assertIn("no engine answers at", gone.stderr)
 
     def test_a_push_survives_a_crash_of_the_engine_with_each_line_once(self):
         definition = {"name": "crash", "transforms": [{"name": "Read", "urn": "reprise:source:push:v1"}]}
-        self.assertEqual(self.engine.run("run", "-", stdin=json.dumps(definition)).returncode, 0)
+        self.assertEqual(self.engine.type("run", "-", stdin=json.dumps(definition)).returncode, 0)
         pusher = self.engine.spawn("--timeout", "30s", "push", "crash", "Read", "--batch", "10", "--done")
         for number in range(1000):
             pusher.stdin.write(f"line {number}\n")
         pusher.stdin.flush()
         reader = self.engine.spawn("replay", "crash", "--max-elements", "100")
         reader.communicate(timeout=PATIENCE)  # some are recorded
-        self.engine.crash()
+        self.engine.restart()
         for number in range(1000, 2000):
             pusher.stdin.write(f"line {number}\n")
         out, said = pusher.communicate(timeout=PATIENCE)
         self.assertEqual(pusher.returncode, 0, out + said)
-        replayed = self.engine.run("replay", "crash", "--format", "raw")
+        replayed = self.engine.type("replay", "crash", "--format", "raw")
         self.assertEqual(replayed.stdout.splitlines(), [f"line {number}" for number in range(2000)])
-        self.assertEqual(self.engine.run("verify", "crash").returncode, 0)
+        self.assertEqual(self.engine.type("verify", "crash").returncode, 0)
 
     def test_record_waits_through_a_crash_of_the_engine(self):
         recorder = self.engine.spawn("--timeout", "30s", "--json", "record", "generator:?rate=1000", "--limit", "2000", "--name", "crash")
@@ -389,7 +373,7 @@ class Restarting(unittest.TestCase):
             reader.communicate()
             reader = self.engine.spawn("--timeout", "30s", "replay", "crash", "--max-elements", "100")
         reader.communicate()
-        self.engine.crash()
+        self.engine.restart()
         out, said = recorder.communicate(timeout=PATIENCE)
         self.assertEqual(recorder.returncode, 0, said)
         self.assertEqual(json.loads(out)["job"]["elements"], 2000)
