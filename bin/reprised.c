@@ -22,7 +22,7 @@ typedef struct engine {
     config_t config;
     threads_t threads;
     pthread_t switchboard, supervisor;
-    void *post;  /* the main thread's place at the switchboard */
+    void *post; /* the main thread's place at the switchboard */
     int signals;
     int lock;
     bool stopping;
@@ -75,8 +75,10 @@ static bool on_message(engine_t *engine) {
     }
     head_t head = {0};
     must(head_decode(frame_bytes(&frames[1]), &head));
-    if (head.id == MSG_ACTOR_READY) say_ready(engine);
-    else if (head.id == MSG_ACTOR_FAILED) on_failed(engine, frame_bytes(&frames[2]));
+    if (head.id == MSG_ACTOR_READY)
+        say_ready(engine);
+    else if (head.id == MSG_ACTOR_FAILED)
+        on_failed(engine, frame_bytes(&frames[2]));
     for (size_t i = 0; i < 3; i++) frame_fini(&frames[i]);
     return head.id == MSG_ACTOR_STOPPED;
 }

@@ -30,14 +30,32 @@ typedef struct names {
 #include "types.def"
 #undef TYPE
 
-#define FIELD(type, name, need, doc) bool has_##name; type_##type##_t name;
-#define LIST(record, name, need, doc) bool has_##name; struct { size_t count; struct msg_##record *items; } name;
-#define RECORD_OF(record, name, need, doc) bool has_##name; struct msg_##record name;
-#define NAMED(record, name, need, doc) bool has_##name; const char *name; const struct msg_##record *name##_definition;
+#define FIELD(type, name, need, doc)                                                                                                       \
+    bool has_##name;                                                                                                                       \
+    type_##type##_t name;
+#define LIST(record, name, need, doc)                                                                                                      \
+    bool has_##name;                                                                                                                       \
+    struct {                                                                                                                               \
+        size_t count;                                                                                                                      \
+        struct msg_##record *items;                                                                                                        \
+    } name;
+#define RECORD_OF(record, name, need, doc)                                                                                                 \
+    bool has_##name;                                                                                                                       \
+    struct msg_##record name;
+#define NAMED(record, name, need, doc)                                                                                                     \
+    bool has_##name;                                                                                                                       \
+    const char *name;                                                                                                                      \
+    const struct msg_##record *name##_definition;
 #define NO_FIELDS char no_fields;
-#define MESSAGE(ID, name, wire, kind, scope, owner, answer, doc, ...) typedef struct msg_##name { __VA_ARGS__ } msg_##name##_t;
+#define MESSAGE(ID, name, wire, kind, scope, owner, answer, doc, ...)                                                                      \
+    typedef struct msg_##name {                                                                                                            \
+        __VA_ARGS__                                                                                                                        \
+    } msg_##name##_t;
 #define MESSAGE_AS(ID, record, kind, scope, doc)
-#define RECORD(name, doc, ...) typedef struct msg_##name { __VA_ARGS__ } msg_##name##_t;
+#define RECORD(name, doc, ...)                                                                                                             \
+    typedef struct msg_##name {                                                                                                            \
+        __VA_ARGS__                                                                                                                        \
+    } msg_##name##_t;
 #include "lists.h"
 
 /* ---- ids ---- */
@@ -87,8 +105,8 @@ typedef struct field {
     field_kind_t kind;
     bool required;
     uint8_t name_size;
-    size_t offset;               /* of the member in the struct */
-    size_t has_offset;           /* of its has_ flag */
+    size_t offset;                /* of the member in the struct */
+    size_t has_offset;            /* of its has_ flag */
     const record_class_t *record; /* for LIST, RECORD and NAMED */
     const char *doc;
 } field_t;
@@ -107,8 +125,8 @@ typedef struct message_class {
     const char *id;   /* "JOB_CANCEL" */
     const char *wire; /* the op, the event, or an answer's name */
     message_kind_t kind;
-    unsigned scope; /* on which endpoints it is spoken */
-    const char *owner; /* the actor that answers a request of a client */
+    unsigned scope;      /* on which endpoints it is spoken */
+    const char *owner;   /* the actor that answers a request of a client */
     message_id_t answer; /* what a request is answered with */
     record_class_t record;
 } message_class_t;

@@ -16,7 +16,7 @@
 #include "frame.h"
 
 typedef struct actor actor_t;
-typedef uint64_t ticket_t; /* names a request that waits for its answer; 0: none. Keep it, and answer later. */
+typedef uint64_t ticket_t;   /* names a request that waits for its answer; 0: none. Keep it, and answer later. */
 typedef uint64_t timer_id_t; /* 0: none */
 
 /* Somebody outside, at one of the actor's doors. */
@@ -75,7 +75,7 @@ typedef struct actor_class {
     handler_fn *takes[MESSAGE_COUNT];
     message_id_t sends[SENDS_MAX]; /* tells, asks and messages to peers; answers need not be declared. Ends with MSG_NONE */
     door_spec_t doors[DOORS_MAX];
-    handler_fn *passes; /* takes a door's messages that `takes` does not: a gateway's */
+    handler_fn *passes;                       /* takes a door's messages that `takes` does not: a gateway's */
     int (*settle)(void *state, fault_t *why); /* called when nothing more waits at this moment: write out what was gathered */
 } actor_class_t;
 
@@ -120,8 +120,8 @@ void actor_publish(actor_t *me, unsigned door, const char *topic, bytes_t payloa
 
 /* ---- time and descriptors ---- */
 timer_id_t actor_after(actor_t *me, int64_t us, timer_fn *then, uint64_t context); /* once */
-void actor_cancel(actor_t *me, timer_id_t *timer); /* sets it to 0; 0 is allowed */
-void actor_watch(actor_t *me, int descriptor, watch_fn *then); /* when readable, until actor_unwatch */
+void actor_cancel(actor_t *me, timer_id_t *timer);                                 /* sets it to 0; 0 is allowed */
+void actor_watch(actor_t *me, int descriptor, watch_fn *then);                     /* when readable, until actor_unwatch */
 void actor_unwatch(actor_t *me, int descriptor);
 
 /* ---- for the supervisor only ---- */

@@ -36,9 +36,9 @@ struct actor {
 
     bool may_send[MESSAGE_COUNT];
     uint64_t counters[COUNTER_COUNT];
-    msgpack_zone *zone;   /* of the message being handled */
-    void *decoded;        /* its struct; as large as the largest */
-    msgpack_sbuffer out;  /* scratch for encoding */
+    msgpack_zone *zone;  /* of the message being handled */
+    void *decoded;       /* its struct; as large as the largest */
+    msgpack_sbuffer out; /* scratch for encoding */
 };
 
 void actor_fail(actor_t *me, const fault_t *why, ticket_t killer);

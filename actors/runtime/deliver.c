@@ -36,8 +36,7 @@ static void answer_count(actor_t *me, const parcel_t *parcel) {
     msg_actor_counted_t counted = {.counters = {0, items}, .mailbox = (int64_t)me->held.count};
     for (size_t i = 0; i < COUNTER_COUNT; i++) {
         if (!me->counters[i]) continue;
-        items[counted.counters.count++] =
-            (msg_counted_t){.name = counter_name((counter_t)i), .value = (int64_t)me->counters[i]};
+        items[counted.counters.count++] = (msg_counted_t){.name = counter_name((counter_t)i), .value = (int64_t)me->counters[i]};
     }
     actor_answer(me, tickets_add(&me->tickets, parcel), &counted);
 }

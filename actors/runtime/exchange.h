@@ -55,7 +55,7 @@ typedef struct asks {
 
 uint64_t asks_add(asks_t *asks, message_id_t id, answer_fn *then, uint64_t context);
 bool asks_take(asks_t *asks, uint64_t number, ask_t *ret_ask); /* false: not open, or no longer */
-void asks_forget(asks_t *asks); /* all but those that go on to a ticket */
+void asks_forget(asks_t *asks);                                /* all but those that go on to a ticket */
 void asks_fini(asks_t *asks);
 
 /* ---- messages held back, in order ---- */

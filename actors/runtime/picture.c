@@ -79,10 +79,11 @@ static void print_graph(FILE *out) {
 }
 
 int docs_print_actors(FILE *out) {
-    fprintf(out, "# The actors\n\n"
-                 "Printed from the actors' classes by `reprise-docs actors`. Each actor is a thread with state of its own; they talk only in\n"
-                 "messages. What an actor sends is declared in its class and checked at every send, so this page cannot be wrong.\n\n"
-                 "Who speaks to whom, the notifier and the catalog left out because everybody speaks to them:\n\n");
+    fprintf(out,
+            "# The actors\n\n"
+            "Printed from the actors' classes by `reprise-docs actors`. Each actor is a thread with state of its own; they talk only in\n"
+            "messages. What an actor sends is declared in its class and checked at every send, so this page cannot be wrong.\n\n"
+            "Who speaks to whom, the notifier and the catalog left out because everybody speaks to them:\n\n");
     print_graph(out);
     for (size_t i = 0; tree_class(i); i++) {
         const actor_class_t *class = tree_class(i);

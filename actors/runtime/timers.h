@@ -19,7 +19,7 @@ typedef struct timers {
 
 timer_id_t timers_set(timers_t *timers, int64_t due, timer_fn *then, uint64_t context);
 void timers_cancel(timers_t *timers, timer_id_t id);
-int64_t timers_due(const timers_t *timers); /* INT64_MAX: none */
+int64_t timers_due(const timers_t *timers);                                /* INT64_MAX: none */
 bool timers_take(timers_t *timers, int64_t now, timer_entry_t *ret_entry); /* false: none is due */
 void timers_clear(timers_t *timers);
 void timers_fini(timers_t *timers);

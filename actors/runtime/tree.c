@@ -17,17 +17,10 @@
 
 const child_spec_t tree[] = {
     /* class, start timeout in ms */
-    {&notifier_class, 5000},
-    {&catalog_class, 30000},
-    {&syncer_class, 5000},
-    {&recorder_class, 60000},
-    {&limiter_class, 5000},
-    {&signature_checker_class, 5000},
-    {&job_supervisor_class, 5000},
-    {&pipeline_tracker_class, 5000},
-    {&test_stream_server_class, 5000},
-    {&verifier_class, 5000},
-    {&gateway_class, 5000},
+    {&notifier_class, 5000},       {&catalog_class, 30000},         {&syncer_class, 5000},
+    {&recorder_class, 60000},      {&limiter_class, 5000},          {&signature_checker_class, 5000},
+    {&job_supervisor_class, 5000}, {&pipeline_tracker_class, 5000}, {&test_stream_server_class, 5000},
+    {&verifier_class, 5000},       {&gateway_class, 5000},
 };
 const size_t tree_count = sizeof tree / sizeof tree[0];
 

@@ -16,13 +16,13 @@
 
 enum {
     DOOR = 0,
-    HEADER_BYTES = 5,                     /* of the body's array: of fixed size, as the count comes last */
-    ELEMENT_OVERHEAD = 1 + 9 + 5,         /* of an element's array, time and size, at most */
+    HEADER_BYTES = 5,             /* of the body's array: of fixed size, as the count comes last */
+    ELEMENT_OVERHEAD = 1 + 9 + 5, /* of an element's array, time and size, at most */
     CAPACITY = FEED_BATCH_BYTES + 64 * 1024,
-    MESSAGE_OVERHEAD = 128,               /* of a batch's first frame without its tag and cursor, at most */
-    BACKOFF_FIRST = 10 * 1000,            /* µs */
+    MESSAGE_OVERHEAD = 128,    /* of a batch's first frame without its tag and cursor, at most */
+    BACKOFF_FIRST = 10 * 1000, /* µs */
     BACKOFF_LAST = 1000 * 1000,
-    SILENCE = 5 * 1000 * 1000,            /* µs; longer than the recorder's pings are apart */
+    SILENCE = 5 * 1000 * 1000, /* µs; longer than the recorder's pings are apart */
 };
 
 static void attach(feed_t *feed);
@@ -133,8 +133,10 @@ static void attach_anew(feed_t *feed) {
     feed->attachment = 0;
     batch_drop(feed);
     actor_cancel(feed->me, &feed->silence);
-    if (us == BACKOFF_FIRST) attach(feed);
-    else feed->retry = actor_after(feed->me, us, attach_again, 0);
+    if (us == BACKOFF_FIRST)
+        attach(feed);
+    else
+        feed->retry = actor_after(feed->me, us, attach_again, 0);
 }
 
 static int on_attached(void *state, const answer_t *answer, uint64_t context, fault_t *why) {
@@ -147,8 +149,10 @@ static int on_attached(void *state, const answer_t *answer, uint64_t context, fa
     }
     if (answer->refusal) {
         /* A job, or its stream, that has ended needs no source; anything else is wrong with this one. */
-        if (answer->refusal->code == ERROR_INVALID_STATE) finish(feed, FEED_OVER);
-        else feed_fail(feed, "%s", answer->refusal->message);
+        if (answer->refusal->code == ERROR_INVALID_STATE)
+            finish(feed, FEED_OVER);
+        else
+            feed_fail(feed, "%s", answer->refusal->message);
         return 0;
     }
     const msg_source_attached_t *attached = answer->message;
@@ -163,11 +167,8 @@ static int on_attached(void *state, const answer_t *answer, uint64_t context, fa
 }
 
 static void attach(feed_t *feed) {
-    msg_source_attach_t message = {.has_job = true,
-                                   .job = feed->args.job,
-                                   .tag = feed->args.tag,
-                                   .has_producer = true,
-                                   .producer = actor_name(feed->me)};
+    msg_source_attach_t message = {
+        .has_job = true, .job = feed->args.job, .tag = feed->args.tag, .has_producer = true, .producer = actor_name(feed->me)};
     actor_door_ask(feed->me, DOOR, MSG_SOURCE_ATTACH, &message, NULL, on_attached, 0);
 }
 
@@ -176,8 +177,10 @@ static int on_silence(void *state, uint64_t context, fault_t *why) {
     (void)why;
     feed->silence = 0;
     if (feed->unacked == 0) return 0;
-    if (context == feed->heard) attach_anew(feed);
-    else feed->silence = actor_after(feed->me, SILENCE, on_silence, feed->heard);
+    if (context == feed->heard)
+        attach_anew(feed);
+    else
+        feed->silence = actor_after(feed->me, SILENCE, on_silence, feed->heard);
     return 0;
 }
 
@@ -338,8 +341,10 @@ int feed_on_nack(void *state, const envelope_t *in, fault_t *why) {
     feed->heard++;
     if (!is_attached(feed, nack->has_source, nack->source)) return 0;
     /* A number that was skipped means that a batch was lost on its way, and heals in the same way as a recorder that lost its state. */
-    if (nack->error.retry || nack->error.has_expected) attach_anew(feed);
-    else feed_fail(feed, "batch %lld was refused: %s", (long long)nack->seq, nack->error.message);
+    if (nack->error.retry || nack->error.has_expected)
+        attach_anew(feed);
+    else
+        feed_fail(feed, "batch %lld was refused: %s", (long long)nack->seq, nack->error.message);
     return 0;
 }
 

@@ -9,10 +9,10 @@
 #include "../runtime/actor.h"
 
 enum {
-    FEED_BATCH_BYTES = 256 * 1024,        /* a batch is sent when it has these */
-    FEED_BATCH_ELEMENTS = 4096,           /* or these */
-    FEED_ELEMENT_MAX = 15 * 1024 * 1024,  /* bytes of one element: a batch with it is still a message that the engine takes */
-    FEED_UNACKED_MAX = 1024,              /* batches that are not acknowledged, whatever the credit is */
+    FEED_BATCH_BYTES = 256 * 1024,       /* a batch is sent when it has these */
+    FEED_BATCH_ELEMENTS = 4096,          /* or these */
+    FEED_ELEMENT_MAX = 15 * 1024 * 1024, /* bytes of one element: a batch with it is still a message that the engine takes */
+    FEED_UNACKED_MAX = 1024,             /* batches that are not acknowledged, whatever the credit is */
 };
 
 /* What a source is to its feed. `state` is the source's. */
@@ -38,21 +38,21 @@ typedef enum feed_phase {
 typedef struct feed {
     actor_t *me;
     const feed_source_t *source;
-    msgpack_zone *zone;                  /* the texts of the arguments and of the payload */
+    msgpack_zone *zone; /* the texts of the arguments and of the payload */
     msg_source_args_t args;
     feed_phase_t phase;
-    int64_t attachment;                  /* its number */
-    int64_t next_seq, acked;             /* numbers of batches */
-    int64_t credit, unacked;             /* bytes */
-    int64_t sent[FEED_UNACKED_MAX];      /* bytes of each batch that is not acknowledged, by its number */
-    uint8_t *batch;                      /* the body that is being made */
-    size_t size, capacity;               /* of it */
-    uint32_t count;                      /* elements in it */
-    msgpack_sbuffer numbers;             /* of feed_cursor */
-    int64_t backoff;                     /* µs until the recorder is asked again */
+    int64_t attachment;             /* its number */
+    int64_t next_seq, acked;        /* numbers of batches */
+    int64_t credit, unacked;        /* bytes */
+    int64_t sent[FEED_UNACKED_MAX]; /* bytes of each batch that is not acknowledged, by its number */
+    uint8_t *batch;                 /* the body that is being made */
+    size_t size, capacity;          /* of it */
+    uint32_t count;                 /* elements in it */
+    msgpack_sbuffer numbers;        /* of feed_cursor */
+    int64_t backoff;                /* µs until the recorder is asked again */
     timer_id_t retry, silence;
-    uint64_t heard;                      /* messages from the recorder */
-    fault_t failure;                     /* why it cannot go on */
+    uint64_t heard;  /* messages from the recorder */
+    fault_t failure; /* why it cannot go on */
 } feed_t;
 
 /* Decodes the SOURCE_ARGS map `args`, and the source's payload into `payload`, a record of class `record`, whose texts live as long as the
@@ -90,9 +90,10 @@ void feed_fail(feed_t *feed, const char *format, ...) __attribute__((format(prin
 
 handler_fn feed_on_ack, feed_on_nack, feed_on_stop, feed_on_ping;
 
-#define FEED_TAKES \
+#define FEED_TAKES                                                                                                                         \
     [MSG_SOURCE_ACK] = feed_on_ack, [MSG_SOURCE_NACK] = feed_on_nack, [MSG_SOURCE_STOP] = feed_on_stop, [MSG_PING] = feed_on_ping
 #define FEED_SENDS MSG_SOURCE_ATTACH, MSG_SOURCE_BATCH, MSG_SOURCE_DONE, MSG_SOURCE_FAIL, MSG_PONG
-#define FEED_DOOR {DOOR_DEALER, ENDPOINT_INGEST, SCOPE_INGEST}
+#define FEED_DOOR                                                                                                                          \
+    { DOOR_DEALER, ENDPOINT_INGEST, SCOPE_INGEST }
 
 #endif

@@ -29,11 +29,11 @@ typedef struct file {
     int64_t unit_us;                 /* that a number there counts */
     bool follow;
     bool has_lateness;
-    int64_t lateness;                /* µs that the watermark is behind the newest event time */
-    int64_t arrival;                 /* event time of what is read now */
-    int64_t newest;                  /* event time so far; INT64_MIN: none */
+    int64_t lateness; /* µs that the watermark is behind the newest event time */
+    int64_t arrival;  /* event time of what is read now */
+    int64_t newest;   /* event time so far; INT64_MIN: none */
     bool begun;
-    tail_place_t begin;              /* where reading began, if nothing is recorded yet */
+    tail_place_t begin; /* where reading began, if nothing is recorded yet */
     timer_id_t turn;
 } file_t;
 

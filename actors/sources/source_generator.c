@@ -15,22 +15,22 @@ enum {
     RATE_DEFAULT = 1000, /* elements a second */
     SIZE_DEFAULT = 100,  /* bytes */
     SEED_DEFAULT = 1,
-    TICK = 5000,         /* µs; elements that are due within one go together */
+    TICK = 5000, /* µs; elements that are due within one go together */
 };
 static const double rate_min = 1e-6, rate_max = 1e9;
 static const int64_t number_max = INT64_C(1) << 62; /* of a time and of a count, so that no sum overflows */
 
 typedef struct generator {
     feed_t feed;
-    double rate;          /* elements a second; 0: no pace */
-    size_t size;          /* of an element */
-    int64_t count;        /* elements in all; number_max: it does not end */
+    double rate;   /* elements a second; 0: no pace */
+    size_t size;   /* of an element */
+    int64_t count; /* elements in all; number_max: it does not end */
     uint64_t seed;
-    int64_t origin;       /* event time of element 0 */
+    int64_t origin; /* event time of element 0 */
     bool has_origin;
-    int64_t next;         /* the number of the next element */
-    int64_t pace_number;  /* the element that was due */
-    int64_t pace_ticks;   /* at this time */
+    int64_t next;        /* the number of the next element */
+    int64_t pace_number; /* the element that was due */
+    int64_t pace_ticks;  /* at this time */
     timer_id_t timer;
 } generator_t;
 
@@ -118,8 +118,8 @@ static int generator_resume(void *state, bytes_t cursor, fault_t *why) {
     generator_t *generator = state;
     int64_t numbers[2] = {0, generator->has_origin ? generator->origin : actor_now(generator->feed.me)};
     (void)why;
-    if (cursor.size > 0 && !(feed_cursor_read(cursor, numbers, 2) && numbers[0] >= 0 && numbers[0] < number_max &&
-                             llabs(numbers[1]) < number_max)) {
+    if (cursor.size > 0 &&
+        !(feed_cursor_read(cursor, numbers, 2) && numbers[0] >= 0 && numbers[0] < number_max && llabs(numbers[1]) < number_max)) {
         feed_fail(&generator->feed, "the cursor of the recording is not one of `" SOURCE_GENERATOR_URN "`");
         return 0;
     }

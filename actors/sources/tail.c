@@ -35,19 +35,19 @@ struct tail {
     char *folder;
     bool follow;
     size_t line_max;
-    int notify;            /* inotify; -1: it does not follow */
-    tail_file_t file;      /* what is read */
-    tail_file_t next;      /* what has its path meanwhile */
-    bool next_begun;       /* something is in it, and `file` has been read once more since */
+    int notify;       /* inotify; -1: it does not follow */
+    tail_file_t file; /* what is read */
+    tail_file_t next; /* what has its path meanwhile */
+    bool next_begun;  /* something is in it, and `file` has been read once more since */
     uint8_t *buffer;
     size_t capacity;
-    size_t from, to;       /* what is in it and not taken */
-    size_t scanned;        /* of that, without a newline */
-    int64_t offset;        /* of buffer[from] in the file */
-    int64_t line;          /* lines before it; -1: not known */
-    int64_t last_offset;   /* of the last line */
-    bool resting;          /* its end was reached */
-    int64_t rest_mark;     /* the mark there */
+    size_t from, to;     /* what is in it and not taken */
+    size_t scanned;      /* of that, without a newline */
+    int64_t offset;      /* of buffer[from] in the file */
+    int64_t line;        /* lines before it; -1: not known */
+    int64_t last_offset; /* of the last line */
+    bool resting;        /* its end was reached */
+    int64_t rest_mark;   /* the mark there */
 };
 
 /* ---- files ---- */
@@ -159,9 +159,12 @@ int tail_resume(tail_t *tail, const tail_place_t *place, fault_t *why) {
         return 0;
     }
     file_close(tail, &tail->file);
-    if (file_find(tail, place, &tail->file)) place_set(tail, place->offset, place->line);
-    else if (file_open(AT_FDCWD, tail->path, &tail->file, why) < 0) return -1;
-    else place_set(tail, 0, 0);
+    if (file_find(tail, place, &tail->file))
+        place_set(tail, place->offset, place->line);
+    else if (file_open(AT_FDCWD, tail->path, &tail->file, why) < 0)
+        return -1;
+    else
+        place_set(tail, 0, 0);
     return file_watch(tail, &tail->file, why);
 }
 
@@ -200,8 +203,10 @@ int tail_place(const tail_t *tail, tail_place_t *ret_place, fault_t *why) {
 }
 
 void tail_where(const tail_t *tail, char *text, size_t size) {
-    if (tail->line > 0) snprintf(text, size, "%s:%lld", tail->path, (long long)tail->line);
-    else snprintf(text, size, "%s, byte %lld", tail->path, (long long)tail->last_offset);
+    if (tail->line > 0)
+        snprintf(text, size, "%s:%lld", tail->path, (long long)tail->line);
+    else
+        snprintf(text, size, "%s, byte %lld", tail->path, (long long)tail->last_offset);
 }
 
 /* ---- lines ---- */
@@ -225,8 +230,10 @@ static int line_take(tail_t *tail, bytes_t *ret_line, fault_t *why) {
     const uint8_t *newline = memchr(begin + tail->scanned, '\n', tail->to - tail->from - tail->scanned);
     size_t size = newline ? (size_t)(newline - begin) : tail->to - tail->from;
     if (size > tail->line_max) return line_long(tail, why);
-    if (newline) line_give(tail, size, 1, ret_line);
-    else tail->scanned = size;
+    if (newline)
+        line_give(tail, size, 1, ret_line);
+    else
+        tail->scanned = size;
     return newline ? 1 : 0;
 }
 

@@ -21,11 +21,11 @@ typedef struct ingest {
     /* what it is told */
     bool hold_attach, hold_acks, deaf; /* deaf: batches vanish */
     int64_t credit;
-    int refusals;                      /* so many attaches are refused */
+    int refusals; /* so many attaches are refused */
     refusal_t refusal;
-    int done_refusals;                 /* and so many `source.done` */
+    int done_refusals; /* and so many `source.done` */
     refusal_t done_refusal;
-    void (*then)(void);                /* what ingest_do does */
+    void (*then)(void); /* what ingest_do does */
     /* what it has seen */
     actor_t *me;
     peer_t peer;
@@ -46,9 +46,8 @@ static ingest_t ingest;
 static inline void ingest_reset(void) {
     for (size_t i = 0; i < ingest.count; i++) free(ingest.elements[i].text);
     free(ingest.elements);
-    ingest = (ingest_t){.credit = 1024 * 1024,
-                        .next_seq = 1,
-                        .done_refusal = {.code = ERROR_NOT_FOUND, .message = "attach again", .retry = true}};
+    ingest = (ingest_t){
+        .credit = 1024 * 1024, .next_seq = 1, .done_refusal = {.code = ERROR_NOT_FOUND, .message = "attach again", .retry = true}};
 }
 
 static inline void *ingest_create(actor_t *me, bytes_t args, fault_t *why) {
@@ -218,12 +217,8 @@ static inline void ingest_ping(void) {
 }
 
 static inline void ingest_stop(void) {
-    msg_source_stop_t stop = {.has_source = true,
-                              .source = ingest.source,
-                              .has_job = true,
-                              .job = ingest.job,
-                              .tag = ingest.tag,
-                              .reason = "user"};
+    msg_source_stop_t stop = {
+        .has_source = true, .source = ingest.source, .has_job = true, .job = ingest.job, .tag = ingest.tag, .reason = "user"};
     assert_int_equal(actor_send(ingest.me, &ingest.peer, MSG_SOURCE_STOP, &stop, NULL), SENT);
 }
 

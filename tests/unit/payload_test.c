@@ -43,7 +43,10 @@ static void its_fields_are_decoded(void **state) {
     (void)state;
     msg_generator_payload_t payload;
     fault_t why;
-    assert_int_equal(decode(PAYLOAD("\x82\xa4rate\x05\xa5" "count\x07"), &payload, &why), 0);
+    assert_int_equal(decode(PAYLOAD("\x82\xa4rate\x05\xa5"
+                                    "count\x07"),
+                            &payload, &why),
+                     0);
     assert_true(payload.has_rate);
     assert_true(payload.rate == 5.0);
     assert_int_equal(payload.count, 7);

@@ -160,8 +160,10 @@ static void a_large_file_arrives_once_and_in_order_whatever_happens(void **state
     ingest.hold_acks = true;
     start_plain(stage);
     for (int i = 0; i < 6; i++) {
-        if (i % 2 == 0) ingest.source = 0;
-        else if (ingest.peer.size > 0) ingest_do(stage, ingest_ack);
+        if (i % 2 == 0)
+            ingest.source = 0;
+        else if (ingest.peer.size > 0)
+            ingest_do(stage, ingest_ack);
         stage_fail(stage, i % 3 == 0 ? "source:1" : "recorder");
         stage_advance(stage, 6000000);
     }
@@ -185,8 +187,8 @@ static void json_lines_carry_their_event_time(void **state) {
 
 static void the_watermark_follows_the_newest_event_time(void **state) {
     append("{\"ts\": 5}\n{\"ts\": 3}\n");
-    start(*state, pack("{sssssssssi}", "path", log_path, "format", "json", "event_time", "/ts", "event_time_unit", "s", "out_of_order_ms",
-                       2000LL));
+    start(*state,
+          pack("{sssssssssi}", "path", log_path, "format", "json", "event_time", "/ts", "event_time_unit", "s", "out_of_order_ms", 2000LL));
     assert_true(ingest.has_watermark);
     assert_int_equal(ingest.watermark, 3000000);
 }
