@@ -1,8 +1,9 @@
 /* Replays are served from here: any number of places in one recording, each record checked before it is given out, and given out as it
  * lies in the mapped file.
  *
- * A segment is opened when a place first reaches it. What is known of its records is kept sparsely (a mark each 256 KiB), as they are
- * passed or when somebody seeks, so that a seek reads heads only, and the records around its goal in full. */
+ * A segment is mapped when a place reaches it, and unmapped when many others were since: a long recording is never mapped as a whole. What
+ * is known of its records is kept sparsely (a mark each 256 KiB), as they are passed or when somebody seeks, so that a seek reads heads
+ * only, and the records around its goal in full. */
 #include "reader.h"
 
 #include <stdlib.h>
@@ -14,7 +15,7 @@
 #include "ledger.h"
 #include "segment.h"
 
-enum { MARK_EVERY = 256 * 1024, MAP_SLACK = 1024 * 1024 };
+enum { MARK_EVERY = 256 * 1024, MAP_SLACK = 1024 * 1024, MAPS_MAX = 16 };
 
 /* A record's place: what is before it. */
 typedef struct mark {
@@ -25,7 +26,8 @@ typedef struct mark {
 typedef struct part {
     uint64_t number;          /* names the segment */
     int descriptor;           /* open while it may still grow; -1 */
-    segment_t *segment;       /* NULL: never reached yet */
+    segment_t *segment;       /* NULL: not reached yet, or not for long */
+    uint64_t used;            /* when it was last read from, counted in such times */
     uint64_t length;          /* valid bytes */
     bool closed;              /* `length` is final */
     bool headed;              /* the header was read: what follows is known */
@@ -43,6 +45,8 @@ struct reader {
     uint64_t segment_bytes;
     part_t *parts;
     size_t count, room;
+    size_t maps;     /* parts that are mapped */
+    uint64_t uses;   /* the last part's `used` */
     segment_t *held; /* what the last reader_next gave is in it */
 };
 
@@ -107,6 +111,17 @@ static int part_header(reader_t *reader, part_t *part, fault_t *why) {
     return failed;
 }
 
+/* Unmaps the one not read from for the longest time. What is borrowed from it keeps its map. */
+static void reader_unmap_one(reader_t *reader, const part_t *except) {
+    part_t *oldest = NULL;
+
+    for (part_t *part = reader->parts; part < reader->parts + reader->count; part++)
+        if (part->segment && part->closed && part != except && (!oldest || part->used < oldest->used)) oldest = part;
+    if (!oldest) return;
+    segment_release(&oldest->segment);
+    reader->maps--;
+}
+
 static int part_map(reader_t *reader, part_t *part, uint64_t size, fault_t *why) {
     char path[SEGMENT_PATH_SIZE];
     segment_t *fresh;
@@ -114,8 +129,10 @@ static int part_map(reader_t *reader, part_t *part, uint64_t size, fault_t *why)
     segment_path(reader->folder, part->number, path);
     fresh = segment_map(part->descriptor, size, path, why);
     if (!fresh) return -1;
+    if (!part->segment && ++reader->maps > MAPS_MAX) reader_unmap_one(reader, part);
     segment_release(&part->segment);
     part->segment = fresh;
+    part->used = ++reader->uses;
     return 0;
 }
 
@@ -148,7 +165,7 @@ static int part_refresh(reader_t *reader, part_t *part, fault_t *why) {
 }
 
 static int part_ready(reader_t *reader, part_t *part, fault_t *why) {
-    if (part->headed && (part->closed || (part->number == reader->segment && part->length == reader->length))) return 0;
+    if (part->headed && part->segment && (part->closed || (part->number == reader->segment && part->length == reader->length))) return 0;
     return part_refresh(reader, part, why);
 }
 
@@ -276,6 +293,7 @@ int reader_next(reader_t *reader, position_t *position, record_view_t *ret_recor
         if (reader->held != part->segment) {
             segment_release(&reader->held);
             reader->held = segment_hold(part->segment);
+            part->used = ++reader->uses;
         }
         *position = here;
         *ret_record = record;

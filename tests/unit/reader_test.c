@@ -421,6 +421,54 @@ static void the_watermarks_at_a_place_are_the_last_ones_before_it(void **state) 
     store_remove(&store);
 }
 
+/* Of the process, of segment files. */
+static size_t maps_count(void) {
+    char line[1024];
+    size_t count = 0;
+    FILE *file = fopen("/proc/self/maps", "r");
+
+    assert_non_null(file);
+    while (fgets(line, sizeof line, file)) count += strstr(line, ".seg") != NULL;
+    fclose(file);
+    return count;
+}
+
+static void a_long_recording_is_never_mapped_as_a_whole(void **state) {
+    store_t store;
+    journal_t *journal;
+    reader_t *reader;
+    position_t first = {0}, second = {0};
+    record_view_t record;
+    uint64_t sum[2] = {0, 0};
+    uint64_t *numbers;
+    size_t count;
+    fault_t why;
+
+    (void)state;
+    store_make(&store, 3);
+    journal = store_journal(&store, SEGMENT_BYTES);
+    journal_fill(journal, 8, 1000);
+    ok(segment_list(store.folder, &numbers, &count, &why), why);
+    assert_true(count > 60);
+    free(numbers);
+    reader = store_reader(&store, journal_totals(journal), SEGMENT_BYTES);
+    while (next(reader, &first, &record)) sum[0] += record.checksum;
+    assert_in_range(maps_count(), 1, 20);
+    while (next(reader, &second, &record)) { /* while others read elsewhere */
+        sum[1] += record.checksum;
+        ok(reader_seek_element(reader, journal_totals(journal)->elements - 1, &first, &why), why);
+        assert_int_equal(next(reader, &first, &record), 1);
+        ok(reader_seek_element(reader, second.element / 2, &first, &why), why);
+        assert_int_equal(next(reader, &first, &record), 1);
+    }
+    assert_true(sum[0] == sum[1]);
+    assert_in_range(maps_count(), 1, 20);
+    reader_close(&reader);
+    assert_int_equal(maps_count(), 0);
+    journal_close(&journal);
+    store_remove(&store);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         /* The first: the guard is installed by a process's first map, and cmocka puts its own handler in its place before each test. */
@@ -434,6 +482,7 @@ int main(void) {
         cmocka_unit_test(a_segment_that_was_cut_at_a_record_is_damage_where_it_ends),
         cmocka_unit_test(a_seek_finds_what_a_walk_from_the_beginning_finds),
         cmocka_unit_test(the_watermarks_at_a_place_are_the_last_ones_before_it),
+        cmocka_unit_test(a_long_recording_is_never_mapped_as_a_whole),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
