@@ -22,7 +22,8 @@ class CliEngine(Engine):
         return subprocess.Popen([BUILD / "reprise", *words], env=self.environment(), text=True, **{**pipes, **options})
 
     def type(self, *words, stdin="", text=True):
-        return subprocess.run([BUILD / "reprise", *words], env=self.environment(), input=stdin, capture_output=True, text=text, timeout=PATIENCE)
+        return subprocess.run([BUILD / "reprise", *words], env=self.environment(), input=stdin, capture_output=True, text=text,
+                              timeout=PATIENCE)
 
 
 class CliTest(unittest.TestCase):
@@ -68,7 +69,8 @@ class CliTest(unittest.TestCase):
 class Helping(CliTest):
     def test_the_help_of_every_command_fits_80_columns_and_goes_to_stdout(self):
         commands = re.findall(r"(?m)^  ([a-z]+)  +[A-Z]", self.done("--help"))
-        self.assertLessEqual({"status", "run", "record", "push", "replay", "recordings", "describe", "verify", "jobs", "cancel", "options", "stop"},
+        self.assertLessEqual({"status", "run", "record", "push", "replay", "recordings", "describe", "verify", "jobs", "cancel", "options",
+                              "stop"},
                              set(commands))
         for command in commands:
             with self.subTest(command=command):
@@ -78,7 +80,8 @@ class Helping(CliTest):
                     self.assertLessEqual(len(line), 80, line)
 
     def test_wrong_words_are_exit_status_2_and_named(self):
-        for words, named in ((("explode",), "`explode`"), (("status", "--bogus"), "--bogus"), (("cancel",), "cancel"), (("replay", "a", "b"), "reprise replay PIPELINE"),
+        for words, named in ((("explode",), "`explode`"), (("status", "--bogus"), "--bogus"), (("cancel",), "cancel"),
+                             (("replay", "a", "b"), "reprise replay PIPELINE"),
                              (("record", "generator:", "--limit", "5 parsecs"), "parsecs")):
             with self.subTest(words=words):
                 self.assertIn(named, self.refused(*words, status=2))

@@ -1,4 +1,7 @@
-"""kill -9 in mid-recording loses nothing that was acknowledged. The moments are random, from a seed that a failure prints; REPRISE_SEED sets it."""
+"""kill -9 in mid-recording loses nothing that was acknowledged.
+
+The moments are random, from a seed that a failure prints; REPRISE_SEED sets it.
+"""
 import os
 import random
 import subprocess
@@ -33,7 +36,8 @@ class Crash(unittest.TestCase):
             self.start(*flags)
             sources = [source("A", PUSH, "a"), source("B", PUSH, "b"), source("Numbers", GENERATOR, {"rate": 5000, "size": 200})]
             job = self.engine.run(pipeline("clicks", *sources), limits={"duration_ms": 3600000})["job"]
-            producers = [self.producer("clicks", "A", "first"), self.producer("clicks", "A", "second"), self.producer("clicks", "B", "third")]
+            producers = [self.producer("clicks", "A", "first"), self.producer("clicks", "A", "second"),
+                         self.producer("clicks", "B", "third")]
             for _ in range(CRASHES):
                 for producer in moments.sample(producers, len(producers)):
                     producer.push(producer.acked + moments.randrange(1, 60), window=moments.randrange(1, 40))
@@ -101,7 +105,8 @@ class Crash(unittest.TestCase):
         elements = self.engine.elements(recording=recording, follow=False)
         self.assertEqual(elements, producer.expected(20)[:len(elements)])
         self.assertLess(len(elements), 200)
-        self.assertTrue(any("cut" in gap["what"] or "torn" in gap["what"] for gap in self.engine.ask("recording.describe", pipeline="torn")["gaps"]))
+        gaps = self.engine.ask("recording.describe", pipeline="torn")["gaps"]
+        self.assertTrue(any("torn" in gap["what"] or "cut" in gap["what"] for gap in gaps), gaps)
 
         self.engine.kill()
         segment.write_bytes(whole[:len(whole) // 2] + b"\xc1" + whole[len(whole) // 2 + 1:])
@@ -114,7 +119,8 @@ class Crash(unittest.TestCase):
 
     def test_a_second_engine_on_the_same_folder_ends_with_3(self):
         self.start()
-        second = subprocess.run([BUILD / "reprised", "--data", self.engine.data, "--port", "20000"], capture_output=True, text=True, timeout=PATIENCE)
+        second = subprocess.run([BUILD / "reprised", "--data", self.engine.data, "--port", "20000"], capture_output=True, text=True,
+                                timeout=PATIENCE)
         self.assertEqual((second.returncode, second.stdout), (3, ""))
         self.assertIn(str(self.engine.data), second.stderr)
         self.assertIn(str(self.engine.process.pid), second.stderr)

@@ -227,7 +227,8 @@ class Producer:
 
     def send(self):
         self.sent += 1
-        self.connection.send("source.batch", msgpack.packb(self.body(self.sent)), source=self.attached["source"], tag=self.tag, seq=self.sent)
+        self.connection.send("source.batch", msgpack.packb(self.body(self.sent)), source=self.attached["source"], tag=self.tag,
+                             seq=self.sent)
 
     def hear(self, timeout_s):
         """Takes what the engine says, for so long at most. Silence means that it does not know this producer any more."""

@@ -1,4 +1,4 @@
-"""Garbage on every endpoint gets an error or is dropped, is counted, and hurts nobody: every request is still answered, and a run still works.
+"""Garbage on every endpoint gets an error or is dropped, is counted, and hurts nobody: every request is answered, and a run works.
 
 What is random comes from a seed that a failure prints; REPRISE_SEED sets it.
 """
@@ -48,7 +48,8 @@ LIES = {
 }
 
 # A value of each kind, for a field that wants another.
-VALUES = [None, True, -1, 0, 1 << 63, -(1 << 63), 1.5, float("nan"), float("inf"), "", "x" * 300, "a\x00b", "\u202e", b"", b"\xff", [], [1], {}, {"a": 1},
+VALUES = [None, True, -1, 0, 1 << 63, -(1 << 63), 1.5, float("nan"), float("inf"), "", "x" * 300, "a\x00b", "\u202e", b"", b"\xff", [], [1],
+          {}, {"a": 1},
           {"name": "x", "transforms": 1}, {"name": "x", "transforms": [1]}, {"name": "x", "transforms": [{"name": "y", "urn": 7}]}, [[[]]]]
 
 
@@ -125,10 +126,12 @@ class Hostile(EngineTest):
     def test_every_message_of_the_protocol_that_is_cut_or_has_a_flipped_bit_is_survived(self):
         chance = random.Random(SEED)
         examples = {
-            "commands": [({"op": "pipeline.run", "pipeline": pipeline("cut", source("Read", PUSH, {"a": [1, 2.5]})), "limits": {"count": 5}}, None),
+            "commands": [({"op": "pipeline.run", "pipeline": pipeline("cut", source("Read", PUSH, {"a": [1, 2.5]})),
+                           "limits": {"count": 5}}, None),
                          ({"op": "push", "pipeline": "cut", "tag": "Read", "seq": 1}, [[1, b"x"], [2, b"y", {"k": "v"}]])],
             "ingest": [({"op": "source.attach", "pipeline": "cut", "tag": "Read", "producer": "p"}, None),
-                       ({"op": "source.batch", "tag": "Read", "seq": 1, "cursor": [1], "watermark": 3}, [[1, b"x"], [2, b"y", {"k": "v"}]])],
+                       ({"op": "source.batch", "tag": "Read", "seq": 1, "cursor": [1], "watermark": 3},
+                        [[1, b"x"], [2, b"y", {"k": "v"}]])],
             "test_stream": [({"op": "replay.open", "pipeline": "cut", "tags": ["Read"], "from": {"element": 0}, "credit": 10}, None),
                             ({"op": "replay.credit", "replay": 1, "bytes": 100}, None)],
         }
@@ -153,7 +156,8 @@ class Hostile(EngineTest):
         ops = [op for op in self.engine.ask("engine.protocol")["ops"] if op["from"] == "client" and op["op"] not in harmful]
         self.assertGreater(len(ops), 40)
         dealers = {door: self.dealer(door) for door in ASKED}
-        good = {"NAME": "nobody", "TEXT": "text", "COUNT": 0, "POSITIVE": 1, "INT": 1, "REAL": 1.0, "FLAG": True, "NAMES": ["a"], "LIMIT": 1,
+        good = {"NAME": "nobody", "TEXT": "text", "COUNT": 0, "POSITIVE": 1, "INT": 1, "REAL": 1.0, "FLAG": True, "NAMES": ["a"],
+                "LIMIT": 1,
                 "MAP": {}, "ANY": 1, "NAME or MAP": "nobody"}
         asked = 0
         for op in ops:
@@ -226,8 +230,10 @@ class Hostile(EngineTest):
         request = msgpack.packb({"op": "push", "pipeline": "bodies", "tag": "Read"})
         good = [1, b"x"]
         for body in (b"", b"\xc1", b"\xdd\xff\xff\xff\xff", msgpack.packb({}), msgpack.packb(good), msgpack.packb([good]) + b"\x00",
-                     msgpack.packb([good, [1]]), msgpack.packb([good, [1, "text"]]), msgpack.packb([good, ["1", b"x"]]), msgpack.packb([good, [1.5, b"x"]]),
-                     msgpack.packb([good, [1, b"x", 1]]), msgpack.packb([good, [1, b"x", {1: 2}]]), msgpack.packb([good, [1, b"x", {"a": 2}]]),
+                     msgpack.packb([good, [1]]), msgpack.packb([good, [1, "text"]]), msgpack.packb([good, ["1", b"x"]]),
+                     msgpack.packb([good, [1.5, b"x"]]),
+                     msgpack.packb([good, [1, b"x", 1]]), msgpack.packb([good, [1, b"x", {1: 2}]]),
+                     msgpack.packb([good, [1, b"x", {"a": 2}]]),
                      msgpack.packb([good, [1, b"x", {}, 1]]), msgpack.packb([good, [1 << 63, b"x"]]), b"\x91" * 1000000):
             with self.subTest(body=body[:20]):
                 error = self.error(dealer, request, body)
@@ -272,8 +278,10 @@ class Hostile(EngineTest):
     def test_other_protocols_on_a_port_are_dropped(self):
         before = self.engine.counter("dropped")
         for door in ASKED + ("notifications",):
-            for words in (b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc", b"\x16\x03\x01\x02\x00\x01\x00",
-                          b"SSH-2.0-x\r\n", b"\x01\x00" * 50, b"\xff" * 10 + b"\x7f" + bytes(200), bytes(1000), random.Random(SEED).randbytes(5000)):
+            for words in (b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc",
+                          b"\x16\x03\x01\x02\x00\x01\x00",
+                          b"SSH-2.0-x\r\n", b"\x01\x00" * 50, b"\xff" * 10 + b"\x7f" + bytes(200), bytes(1000),
+                          random.Random(SEED).randbytes(5000)):
                 with self.subTest(door=door, words=words[:20]), socket.create_connection(self.address(door), PATIENCE) as peer:
                     try:
                         peer.sendall(words)
@@ -329,7 +337,8 @@ class Hostile(EngineTest):
         self.engine.ask("pipeline.forget", pipeline="unread")
 
     def test_payloads_of_sources_that_make_no_sense_fail_the_job_and_nothing_else(self):
-        for number, payload in enumerate([{"rate": "fast"}, {"size": -1}, {"size": 1 << 40}, {"sise": 5}, 7, [1], b"\x00", "text", {"count": 0}, {"rate": -5.0}]):
+        for number, payload in enumerate([{"rate": "fast"}, {"size": -1}, {"size": 1 << 40}, {"sise": 5}, 7, [1], b"\x00", "text",
+                                          {"count": 0}, {"rate": -5.0}]):
             name = f"payload-{number}"
             with self.subTest(payload=payload):
                 self.engine.run(pipeline(name, source("Read", GENERATOR, payload)))

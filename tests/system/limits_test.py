@@ -12,8 +12,8 @@ class Limits(EngineTest):
                         min_free_disk=268435456)
 
     def run_generators(self, name, rate=0, size=100, **limits):
-        self.engine.run(pipeline(name, *(source(tag, GENERATOR, {"rate": rate, "size": size, "seed": seed}) for seed, tag in enumerate("AB", 1))),
-                        limits=limits)
+        sources = [source(tag, GENERATOR, {"rate": rate, "size": size, "seed": seed}) for seed, tag in enumerate("AB", 1)]
+        self.engine.run(pipeline(name, *sources), limits=limits)
         return self.engine.wait(name)
 
     def written(self, recording):

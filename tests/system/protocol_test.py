@@ -10,7 +10,8 @@ import msgpack
 
 from engine import FILE, GENERATOR, PUSH, ROOT, Engine, EngineTest, Refused, pipeline, source
 
-JOB = {"job": str, "pipeline": str, "recording": str, "state": str, "is_done": bool, "is_running": bool, "stop_reason?": str, "limits": dict,
+JOB = {"job": str, "pipeline": str, "recording": str, "state": str, "is_done": bool, "is_running": bool, "stop_reason?": str,
+       "limits": dict,
        "elements": int, "bytes": int, "elapsed_ms": int, "started_at?": int, "waiting_for?": list, "error?": str}
 RECORDING = {"recording": str, "pipeline": str, "job": str, "signature": list, "state": str, "size": int, "elements": int, "start": int,
              "end?": int, "tags": list, "digest?": str, "gaps": list, "kept": bool}
@@ -53,12 +54,14 @@ class Protocol(EngineTest):
     def test_engine_info(self):
         info = self.ask("engine.info", {"version": str, "protocol": int, "pid": int, "uptime_ms": int, "endpoints": dict},
                         {"protocol": 1, "pid": self.engine.process.pid})
-        self.check(info["endpoints"], {"commands": str, "ingest": str, "test_stream": str, "notifications": str, "beam?": str}, **self.engine.endpoints)
+        self.check(info["endpoints"], {"commands": str, "ingest": str, "test_stream": str, "notifications": str, "beam?": str},
+                   **self.engine.endpoints)
 
     def test_engine_protocol_describes_every_operation(self):
         answer = self.ask("engine.protocol", {"protocol": int, "ops": list, "errors": list}, {"protocol": 1})
         here = pathlib.Path(__file__).parent
-        tests = "".join(path.read_text() for path in (here / "protocol_test.py", here / "replay_test.py", ROOT / "docs/clients/python/client.py"))
+        tests = "".join(path.read_text() for path in (here / "protocol_test.py", here / "replay_test.py",
+                                                      ROOT / "docs/clients/python/client.py"))
         for op in answer["ops"]:
             self.assertLessEqual({"op", "kind", "endpoint", "from", "doc", "fields"}, set(op))
             for field in op["fields"]:
@@ -94,7 +97,8 @@ class Protocol(EngineTest):
 
     def test_pipeline_track(self):
         fields = {"has_sources": bool, "signature": list, "changed": bool}
-        answer = self.ask("pipeline.track", fields, {"has_sources": True, "changed": True}, pipeline=pipeline("tracked", source("Read", PUSH)))
+        answer = self.ask("pipeline.track", fields, {"has_sources": True, "changed": True},
+                          pipeline=pipeline("tracked", source("Read", PUSH)))
         self.assertEqual(answer["signature"], ["reprise:source:push:v1|"])
         bounded = pipeline("bounded", source("Read", PUSH, bounded=True), source("Map", "beam:transform:pardo:v1"))
         self.ask("pipeline.track", fields, {"has_sources": False, "signature": [], "changed": False}, pipeline=bounded)
@@ -110,9 +114,11 @@ class Protocol(EngineTest):
 
     def test_pipeline_describe(self):
         job = self.recorded_numbers()
-        answer = self.ask("pipeline.describe", {"name": str, "transforms": list, "sources": list, "signature": list, "runs": list, "job?": dict,
+        answer = self.ask("pipeline.describe", {"name": str, "transforms": list, "sources": list, "signature": list, "runs": list,
+                                                "job?": dict,
                                                 "recording?": dict, "test_stream?": str},
-                          {"name": "numbers", "signature": [SIGNATURE], "test_stream": self.engine.endpoints["test_stream"]}, pipeline="numbers")
+                          {"name": "numbers", "signature": [SIGNATURE], "test_stream": self.engine.endpoints["test_stream"]},
+                          pipeline="numbers")
         self.check(answer["transforms"][0], {"name": str, "urn": str, "payload?": dict, "bounded?": bool, "tag?": str}, name="Read")
         self.check(answer["sources"][0], SOURCE, tag="Read")
         self.check(answer["runs"][-1], {"run": str, "started_at": int, "reason": str, "job?": str, "state?": str}, job=job["job"])
@@ -131,10 +137,12 @@ class Protocol(EngineTest):
     def test_pipeline_run(self):
         definition = pipeline("run", source("Read", GENERATOR, {"rate": 0, "count": 10}))
         first = self.ask("pipeline.run", RUN, {"started": True, "reason": "first_run", "removed": [], "tags": ["Read"],
-                                               "test_stream": self.engine.endpoints["test_stream"], "beam_endpoint": None}, pipeline=definition)
+                                               "test_stream": self.engine.endpoints["test_stream"], "beam_endpoint": None},
+                         pipeline=definition)
         self.assertEqual(len(first["added"]), 1)
         self.engine.wait("run")
-        second = self.ask("pipeline.run", RUN, {"started": False, "reason": "recording_valid", "added": [], "removed": [], "job": first["job"],
+        second = self.ask("pipeline.run", RUN, {"started": False, "reason": "recording_valid", "added": [], "removed": [],
+                                                "job": first["job"],
                                                 "recording": first["recording"]}, pipeline="run")
         self.assertNotEqual(second["run"], first["run"])
         self.ask("pipeline.run", RUN, {"started": False, "reason": "no_recordable_source", "job": None, "recording": None, "tags": [],
@@ -174,7 +182,8 @@ class Protocol(EngineTest):
     # ---- sources
 
     def test_source_has(self):
-        two = pipeline("two", source("A", PUSH, {"b": 1, "a": 2}, tag="TA"), source("B", PUSH, {"a": 2.0, "b": 1}), source("C", PUSH, b"\x01", bounded=True))
+        two = pipeline("two", source("A", PUSH, {"b": 1, "a": 2}, tag="TA"), source("B", PUSH, {"a": 2.0, "b": 1}),
+                       source("C", PUSH, b"\x01", bounded=True))
         answer = self.ask("source.has", {"has": bool, "sources": list}, {"has": True}, pipeline=two)
         signature = "reprise:source:push:v1|msgpack:82a16102a16201"
         self.assertEqual(answer["sources"], [{"name": "A", "urn": PUSH, "tag": "TA", "signature": signature},
@@ -221,7 +230,8 @@ class Protocol(EngineTest):
         job = self.engine.run(pipeline("described", source("Read", PUSH)))["job"]
         running = self.ask("job.describe", JOB, {"state": "RUNNING", "is_running": True, "is_done": False, "stop_reason": None}, job=job)
         self.check(running["limits"], {"duration_ms?": int, "bytes?": int, "count?": int})
-        self.assertEqual({**self.engine.ask("job.describe", pipeline="described"), "id": 0, "elapsed_ms": 0}, {**running, "id": 0, "elapsed_ms": 0})
+        self.assertEqual({**self.engine.ask("job.describe", pipeline="described"), "id": 0, "elapsed_ms": 0},
+                         {**running, "id": 0, "elapsed_ms": 0})
         self.refused("bad_request", "job.describe")
         self.refused("not_found", "job.describe", job="nothing")
 
@@ -236,7 +246,8 @@ class Protocol(EngineTest):
         job = self.engine.run(pipeline("cancelled", source("Read", PUSH)))["job"]
         answer = self.ask("job.cancel", {"cancelled": bool, "job?": dict}, {"cancelled": True}, pipeline="cancelled")
         self.check(answer["job"], JOB, job=job)
-        self.assertEqual([(one["state"], one["stop_reason"], one["is_done"]) for one in [self.engine.wait("cancelled")]], [("CANCELLED", "user", False)])
+        self.assertEqual([(one["state"], one["stop_reason"], one["is_done"]) for one in [self.engine.wait("cancelled")]],
+                         [("CANCELLED", "user", False)])
         self.ask("job.cancel", {"cancelled": bool, "job?": dict}, {"cancelled": False}, job=job)
 
     def test_job_wait(self):
@@ -263,7 +274,8 @@ class Protocol(EngineTest):
 
     def test_recording_describe(self):
         job = self.recorded_numbers()
-        one = self.ask("recording.describe", RECORDING, {"pipeline": "numbers", "signature": [SIGNATURE], "state": "DONE", "gaps": [], "kept": False},
+        one = self.ask("recording.describe", RECORDING, {"pipeline": "numbers", "signature": [SIGNATURE], "state": "DONE", "gaps": [],
+                                                         "kept": False},
                        recording=job["recording"])
         self.check(one["tags"][0], RECORDED_TAG, tag="Read", signature=SIGNATURE, elements=50)
         self.assertEqual(self.engine.ask("recording.describe", pipeline="numbers")["recording"], job["recording"])
@@ -284,7 +296,8 @@ class Protocol(EngineTest):
         recording = self.recorded_numbers()["recording"]
         size = self.engine.ask("recording.describe", recording=recording)["size"]
         self.ask("recording.verify", {"intact": bool, "records": int, "elements": int, "bytes": int, "damage": list},
-                 {"intact": True, "elements": 50, "bytes": size, "damage": [], "records": len(list(self.engine.records(recording)))}, recording=recording)
+                 {"intact": True, "elements": 50, "bytes": size, "damage": [], "records": len(list(self.engine.records(recording)))},
+                 recording=recording)
         self.refused("not_found", "recording.verify", recording="nothing")
 
     def test_recording_keep(self):
@@ -344,10 +357,12 @@ class Protocol(EngineTest):
         job = self.pushable("ingest")["job"]
         with self.engine.connect("ingest") as ingest:
             attached = ingest.ask("source.attach", pipeline="ingest", tag="Read", producer="me")
-            self.check(attached, {"source": int, "job": str, "next_seq": int, "cursor?": int, "credit": int}, job=job, next_seq=1, cursor=None)
+            self.check(attached, {"source": int, "job": str, "next_seq": int, "cursor?": int, "credit": int}, job=job, next_seq=1,
+                       cursor=None)
             body = msgpack.packb([[1, b"a"]])
             ingest.send("source.batch", body, tag="Read", seq=1, cursor=77, watermark=5)  # `source` may be left out
-            self.check(ingest.receive()[0], {"op": str, "source": int, "tag": str, "seq": int}, op="source.ack", source=attached["source"], tag="Read", seq=1)
+            self.check(ingest.receive()[0], {"op": str, "source": int, "tag": str, "seq": int}, op="source.ack", source=attached["source"],
+                       tag="Read", seq=1)
             ingest.send("source.batch", body, tag="Read", seq=1)  # again
             self.assertEqual(ingest.receive()[0]["seq"], 1)
             ingest.send("source.batch", body, tag="Read", seq=3)

@@ -69,7 +69,8 @@ class Replays(EngineTest):
             for seq in range(1, 11):
                 for tag in "AB":
                     origin = 1700000000000000 + seq * 1000
-                    ingest.send("source.batch", msgpack.packb([[origin + n, f"{tag} {seq} {n}".encode(), {"key": b"\x00v"}] for n in range(5)]),
+                    ingest.send("source.batch",
+                                msgpack.packb([[origin + n, f"{tag} {seq} {n}".encode(), {"key": b"\x00v"}] for n in range(5)]),
                                 source=attached[tag]["source"], tag=tag, seq=seq, watermark=origin, cursor=[seq, tag])
                     while ingest.receive()[0].get("seq") != seq:  # acknowledged one by one: so each is a record of its own
                         pass
@@ -400,9 +401,11 @@ class Replays(EngineTest):
 
     def test_what_cannot_be_opened_is_refused_with_a_reason(self):
         self.engine.ask("pipeline.track", pipeline=pipeline("unrecorded", source("Read", PUSH)))
-        for code, fields in (("not_found", {"pipeline": "nobody"}), ("not_found", {"recording": "nothing"}), ("not_found", {"pipeline": "unrecorded"}),
+        for code, fields in (("not_found", {"pipeline": "nobody"}), ("not_found", {"recording": "nothing"}),
+                             ("not_found", {"pipeline": "unrecorded"}),
                              ("bad_request", {}), ("bad_request", {"recording": self.recording, "rate": -1}),
-                             ("bad_request", {"recording": self.recording, "tags": "A"}), ("not_found", {"recording": self.recording, "tags": ["C"]}),
+                             ("bad_request", {"recording": self.recording, "tags": "A"}),
+                             ("not_found", {"recording": self.recording, "tags": ["C"]}),
                              ("bad_request", {"recording": self.recording, "max_elements": 0})):
             with self.subTest(fields=fields), self.assertRaises(Refused) as caught:
                 self.reader().ask("replay.open", credit=1, **fields)

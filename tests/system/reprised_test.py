@@ -14,7 +14,8 @@ from engine import BUILD, GENERATOR, PATIENCE, PUSH, Engine, pipeline, source
 
 
 def reprised(*words, **variables):
-    return subprocess.run([BUILD / "reprised", *map(str, words)], capture_output=True, text=True, timeout=PATIENCE, env={**os.environ, **variables})
+    return subprocess.run([BUILD / "reprised", *map(str, words)], capture_output=True, text=True, timeout=PATIENCE,
+                          env={**os.environ, **variables})
 
 
 class Settings(unittest.TestCase):
@@ -44,7 +45,8 @@ class Settings(unittest.TestCase):
         self.assertEqual((result.returncode, result.stderr), (0, ""))
         for line in result.stdout.splitlines():
             self.assertLessEqual(len(line), 80, line)
-        for flag in ("--config", "--data", "--port", "--commands", "--ingest", "--test-stream", "--notifications", "--durability", "--chaos",
+        for flag in ("--config", "--data", "--port", "--commands", "--ingest", "--test-stream", "--notifications", "--durability",
+                     "--chaos",
                      "--insecure", "--check-config", "--version"):
             self.assertIn(f"  {flag} ", result.stdout)
         self.assertIn("Exit status:", result.stdout)
@@ -69,15 +71,19 @@ class Settings(unittest.TestCase):
         self.assertEqual(reprised("--check-config", "--config", self.config(first)).stdout, first)
 
     def test_bad_flags_are_exit_status_2_and_named(self):
-        for words, named in ((("--bogus",), "--bogus"), (("file",), "`file`"), (("--port",), "--port"), (("--port", "0"), "`0`"), (("--port", "70000"), "70000"),
-                             (("--port", "5570x"), "5570x"), (("--durability", "maybe"), "`maybe`"), (("--commands", "http://x"), "http://x"),
-                             (("--data", ""), "data"), (("--segment-bytes", "1"), "`1`"), (("--ingest", "tcp://127.0.0.1:5570"), "two endpoints"),
+        for words, named in ((("--bogus",), "--bogus"), (("file",), "`file`"), (("--port",), "--port"), (("--port", "0"), "`0`"),
+                             (("--port", "70000"), "70000"),
+                             (("--port", "5570x"), "5570x"), (("--durability", "maybe"), "`maybe`"),
+                             (("--commands", "http://x"), "http://x"),
+                             (("--data", ""), "data"), (("--segment-bytes", "1"), "`1`"),
+                             (("--ingest", "tcp://127.0.0.1:5570"), "two endpoints"),
                              (("--config", "/nonexistent"), "/nonexistent"), (("--commands", "tcp://0.0.0.0:5570"), "--insecure")):
             with self.subTest(words=words):
                 self.assertIn(named, self.refused(*words))
 
     def test_a_bad_file_is_exit_status_2_and_named(self):
-        for text, named in (("bogus = 1\n", "`bogus`"), ("port = many\n", "`many`"), ("config = other\n", "`config`"), ("help = true\n", "`help`")):
+        for text, named in (("bogus = 1\n", "`bogus`"), ("port = many\n", "`many`"), ("config = other\n", "`config`"),
+                            ("help = true\n", "`help`")):
             with self.subTest(text=text):
                 said = self.refused("--config", self.config(text))
                 self.assertIn(named, said)
@@ -142,17 +148,19 @@ class Life(unittest.TestCase):
         self.assertEqual([{**one, "id": 0, "test_stream": 0} for one in after], [{**one, "id": 0, "test_stream": 0} for one in before])
 
     def remembered(self):
-        return (("options.get", {}), ("pipeline.list", {}), ("pipeline.describe", {"pipeline": "kept"}), ("job.list", {}), ("recording.list", {}))
+        return (("options.get", {}), ("pipeline.list", {}), ("pipeline.describe", {"pipeline": "kept"}), ("job.list", {}),
+                ("recording.list", {}))
 
     def test_endpoints_may_be_of_another_transport(self):
         folder = tempfile.mkdtemp(prefix="reprise-test-")
         self.addCleanup(shutil.rmtree, folder)
-        process = subprocess.Popen([BUILD / "reprised", "--data", f"{folder}/data", "--commands", f"ipc://{folder}/commands", "--ingest", f"ipc://{folder}/ingest",
-                                    "--test-stream", f"ipc://{folder}/stream", "--notifications", f"ipc://{folder}/news"], stdout=subprocess.PIPE, text=True)
+        flags = [f"--{name}=ipc://{folder}/{name}" for name in ("commands", "ingest", "test-stream", "notifications")]
+        process = subprocess.Popen([BUILD / "reprised", f"--data={folder}/data", *flags], stdout=subprocess.PIPE, text=True)
         self.addCleanup(process.stdout.close)
         self.assertEqual(process.stdout.readline(), f"ready commands=ipc://{folder}/commands ingest=ipc://{folder}/ingest "
-                                                    f"test_stream=ipc://{folder}/stream notifications=ipc://{folder}/news\n")
-        status = subprocess.run([BUILD / "reprise", "--engine", f"ipc://{folder}/commands", "stop"], capture_output=True, text=True, timeout=PATIENCE)
+                                                    f"test_stream=ipc://{folder}/test-stream notifications=ipc://{folder}/notifications\n")
+        status = subprocess.run([BUILD / "reprise", "--engine", f"ipc://{folder}/commands", "stop"], capture_output=True, text=True,
+                                timeout=PATIENCE)
         self.assertEqual((status.returncode, process.wait(PATIENCE)), (0, 0), status.stderr)
 
     def test_what_ended_in_disorder_leaves_no_lock_behind(self):
