@@ -20,6 +20,7 @@ typedef struct question {
 } question_t;
 
 typedef struct asker {
+    char ended[64], running[64]; /* pipelines */
     void *context, *engine, *raw;
     peer_process_t peer;
     double *samples, *peers;
@@ -75,11 +76,15 @@ static int question_measure(bench_t *bench, asker_t *asker, const question_t *qu
     return 0;
 }
 
-static int questions_measure(bench_t *bench, asker_t *asker, const char *pipeline, const char *when, fault_t *why) {
-    question_t questions[] = {{"engine.info", MSG_ENGINE_INFO, {0}}, {"job.describe", MSG_JOB_DESCRIBE, {0}}};
+/* `engine.info` is answered at the door; a job that has ended by the actor that owns it; of one that runs, that actor asks the recorder. */
+static int questions_measure(bench_t *bench, asker_t *asker, const char *when, fault_t *why) {
+    question_t questions[] = {{"engine.info", MSG_ENGINE_INFO, {0}},
+                              {"job.describe.ended", MSG_JOB_DESCRIBE, {0}},
+                              {"job.describe.running", MSG_JOB_DESCRIBE, {0}}};
     msg_engine_info_t info = {0};
-    msg_job_describe_t describe = {.has_pipeline = true, .pipeline = pipeline};
-    const void *messages[] = {&info, &describe};
+    msg_job_describe_t ended = {.has_pipeline = true, .pipeline = asker->ended},
+                       running = {.has_pipeline = true, .pipeline = asker->running};
+    const void *messages[] = {&info, &ended, &running};
     int result = 0;
     for (size_t i = 0; result == 0 && i < sizeof questions / sizeof *questions; i++) {
         msgpack_sbuffer_init(&questions[i].bytes);
@@ -110,25 +115,36 @@ static void asker_close(asker_t *asker) {
     free(asker->peers);
 }
 
-int bench_commands(bench_t *bench, fault_t *why) {
-    char pipeline[64];
-    asker_t asker = {0};
+/* While nothing else happens, and while a producer feeds the job that runs. */
+static int both_measure(bench_t *bench, asker_t *asker, fault_t *why) {
     feed_t feed = {0};
-    snprintf(pipeline, sizeof pipeline, "bench-commands-%d", (int)getpid());
-    int result = engine_run(bench, pipeline, RECORDING_MAX, why);
-    bool runs = result == 0;
-    if (result == 0) result = asker_open(bench, &asker, why);
-    if (result == 0) result = questions_measure(bench, &asker, pipeline, "idle", why);
-    if (result == 0) result = feed_open(&feed, bench, pipeline, bench->batch ? bench->batch : 1, why);
+    int result = questions_measure(bench, asker, "idle", why);
+    if (result == 0) result = feed_open(&feed, bench, asker->running, bench->batch ? bench->batch : 1, why);
     if (result == 0) {
         feeds_start(&feed, 1, INT64_MAX);
-        result = questions_measure(bench, &asker, pipeline, "recording", why);
+        result = questions_measure(bench, asker, "recording", why);
         fault_t second;
-        if (feeds_finish(&feed, 1, &second) < 0 && result == 0) result = fault_set(why, "%s", second.text);
+        bool failed = feeds_finish(&feed, 1, &second) < 0;
+        if (result == 0 && failed) result = fault_set(why, "%s", second.text);
+        if (result == 0 && feed.stopped) result = fault_set(why, "the recording reached a limit while requests were measured");
     }
     feed_close(&feed);
-    if (asker.context) asker_close(&asker);
+    return result;
+}
+
+int bench_commands(bench_t *bench, fault_t *why) {
+    asker_t asker = {0};
     fault_t second;
-    if (runs && engine_forget(bench, pipeline, &second) < 0 && result == 0) result = fault_set(why, "%s", second.text);
+    snprintf(asker.ended, sizeof asker.ended, "bench-ended-%d", (int)getpid());
+    snprintf(asker.running, sizeof asker.running, "bench-running-%d", (int)getpid());
+    if (engine_run(bench, asker.ended, RECORDING_MAX, why) < 0) return -1;
+    int result = engine_end(bench, asker.ended, why);
+    if (result == 0) result = engine_run(bench, asker.running, RECORDING_MAX, why);
+    if (result == 0) result = asker_open(bench, &asker, why);
+    if (result == 0) result = both_measure(bench, &asker, why);
+    if (asker.context) asker_close(&asker);
+    const char *pipelines[] = {asker.ended, asker.running};
+    for (int i = 0; i < 2; i++)
+        if (engine_forget(bench, pipelines[i], &second) < 0 && result == 0) result = fault_set(why, "%s", second.text);
     return result;
 }

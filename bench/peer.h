@@ -6,6 +6,7 @@
 
 /* What a peer does:
  *   sink    takes messages of two frames; one of a single frame is sent back, once all before it were taken
+ *   append  the same, and appends the bodies to a file without a name in $TMPDIR, or /tmp
  *   source  sends messages of the sizes it is asked for: pairs of uint32, of each message's frames
  *   echo    sends back what it gets
  *   relay   passes messages of two frames from its first endpoint on to whoever says hello at its second

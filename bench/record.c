@@ -25,18 +25,21 @@ static int engine_measure(bench_t *bench, int64_t batch, double *ret_rate, fault
     bool runs = result == 0;
     for (int64_t i = 0; result == 0 && i < bench->producers; i++) result = feed_open(&feeds[i], bench, pipeline, batch, why);
     if (result == 0) result = feeds_run(feeds, bench->producers, bench->seconds, ret_rate, why);
-    for (int64_t i = 0; i < bench->producers; i++) feed_close(&feeds[i]);
+    for (int64_t i = 0; i < bench->producers; i++) {
+        if (result == 0 && feeds[i].stopped) result = fault_set(why, "the recording reached a limit while it was measured");
+        feed_close(&feeds[i]);
+    }
     free(feeds);
     fault_t second;
     if (runs && engine_forget(bench, pipeline, &second) < 0 && result == 0) result = fault_set(why, "%s", second.text);
     return result;
 }
 
-static int raw_measure(bench_t *bench, int64_t batch, double *ret_rate, fault_t *why) {
+static int raw_measure(bench_t *bench, const char *peer_kind, int64_t batch, double *ret_rate, fault_t *why) {
     peer_process_t peer;
     feed_t *feeds = calloc((size_t)bench->producers, sizeof *feeds);
     must(feeds);
-    int result = peer_start(&peer, "sink", feed_depth(bench, batch), why);
+    int result = peer_start(&peer, peer_kind, feed_depth(bench, batch), why);
     for (int64_t i = 0; result == 0 && i < bench->producers; i++) result = feed_open_raw(&feeds[i], bench, peer.endpoints[0], batch);
     if (result == 0) result = feeds_run(feeds, bench->producers, bench->seconds, ret_rate, why);
     for (int64_t i = 0; i < bench->producers; i++) feed_close(&feeds[i]);
@@ -45,18 +48,28 @@ static int raw_measure(bench_t *bench, int64_t batch, double *ret_rate, fault_t 
     return result;
 }
 
+/* Beside a peer that drops what it takes, and beside one that appends it to a file: what the disk costs, both have to pay. */
 static int kind_measure(bench_t *bench, const size_kind_t *kind, fault_t *why) {
+    char appended[64];
+    snprintf(appended, sizeof appended, "%s.disk", kind->name);
     figure_t figure = {.name = kind->name,
                        .what = kind->what,
                        .unit = "elements/s",
                        .peer = "raw DEALER to ROUTER",
                        .per_unit = (double)bench->size / 1e6};
+    figure_t disk = figure;
+    disk.name = appended;
+    disk.peer = "raw, and appended";
     for (int64_t i = 0; i < bench->rounds; i++) {
         figure_progress(bench, kind->name, i);
-        if (raw_measure(bench, kind->batch, &figure.peers[i], why) < 0 || engine_measure(bench, kind->batch, &figure.values[i], why) < 0)
+        if (raw_measure(bench, "sink", kind->batch, &figure.peers[i], why) < 0 ||
+            engine_measure(bench, kind->batch, &figure.values[i], why) < 0 ||
+            raw_measure(bench, "append", kind->batch, &disk.peers[i], why) < 0)
             return -1;
+        disk.values[i] = figure.values[i];
     }
     figure_print(bench, &figure);
+    figure_print(bench, &disk);
     return 0;
 }
 

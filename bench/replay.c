@@ -86,32 +86,66 @@ static void credit_return(reader_t *reader, int64_t replay, int64_t *owed) {
     if (channel_send(&reader->channel, MSG_REPLAY_CREDIT, &more, (bytes_t){0}, NULL)) *owed = 0;
 }
 
-/* Reads one replay to its end. With `sizes`, notes those of its frames. */
-static int replay_read(reader_t *reader, bool sizes, seen_t *seen, fault_t *why) {
-    reply_t reply = {0};
-    letter_t letter;
-    int64_t started = clock_ns(), owed = 0, count;
-    msg_replay_open_t ask = {.has_recording = true, .recording = reader->recording, .has_credit = true, .credit = reader->credit};
-    if (client_ask_on(&reader->client, &reader->channel, MSG_REPLAY_OPEN, &ask, reader->client.timeout_ms, &reply) != STATUS_OK)
-        return engine_refused(&reader->client, why);
-    int64_t replay = ((const msg_replay_t *)reply.message)->replay;
+/* What the engine's encoder begins an event with. Nothing more is looked at but in the last one: a peer that is measured beside this looks at
+ * nothing at all. */
+static const char EVENT[] = "\xa5"
+                            "event",
+                  END[] = "\xa3"
+                          "end";
+
+typedef enum kind { KIND_PART, KIND_END, KIND_OTHER } kind_t;
+
+static kind_t event_kind(bytes_t head) {
+    size_t size = sizeof EVENT - 1;
+    if (head.size < size + sizeof END || memcmp(head.data + 1, EVENT, size) != 0) return KIND_OTHER;
+    return memcmp(head.data + 1 + size, END, sizeof END - 1) == 0 ? KIND_END : KIND_PART;
+}
+
+/* One message, its second frame left empty where there is none. */
+static bool message_read(void *socket, zmq_msg_t frames[2]) {
+    if (zmq_msg_recv(&frames[0], socket, 0) < 0) return false;
+    if (zmq_msg_more(&frames[0])) return zmq_msg_recv(&frames[1], socket, 0) >= 0;
+    return zmq_msg_close(&frames[1]) == 0 && zmq_msg_init(&frames[1]) == 0;
+}
+
+/* The events of an open replay, to its end. With `sizes`, notes those of their frames. */
+static int events_read(reader_t *reader, int64_t replay, bool sizes, seen_t *seen, fault_t *why) {
+    zmq_msg_t frames[2];
+    int64_t owed = 0, elements = 0;
+    bytes_t value;
     int result = 0;
-    letter_init(&letter);
-    for (bool more = true; more && result == 0;) {
-        bytes_t value;
-        if (channel_receive(&reader->channel, channel_clock() + REPLY_MS, &letter) != RECEIVED) {
+    for (int i = 0; i < 2; i++) zmq_msg_init(&frames[i]);
+    for (kind_t kind = KIND_OTHER; kind != KIND_END && result == 0;) {
+        if (!message_read(reader->channel.socket, frames)) {
             result = fault_set(why, "the engine has fallen silent in a replay");
             break;
         }
-        if (!wire_map_get(letter.head, "event", &value)) continue;
-        if (sizes) seen_add(seen, letter.head.size, letter.body.size);
-        more = value.size != 4 || memcmp(value.data + 1, "end", 3) != 0;
-        if (letter.body.data && wire_map_get(letter.head, "count", &value) && wire_int(value, &count)) seen->elements += count;
-        owed += (int64_t)(letter.head.size + letter.body.size);
+        bytes_t head = {zmq_msg_data(&frames[0]), zmq_msg_size(&frames[0])};
+        size_t body = zmq_msg_size(&frames[1]);
+        kind = event_kind(head);
+        if (kind == KIND_OTHER) {
+            channel_send(&reader->channel, MSG_PONG, &(msg_pong_t){0}, (bytes_t){0}, NULL);
+            continue;
+        }
+        if (sizes) seen_add(seen, head.size, body);
+        owed += (int64_t)(head.size + body);
         credit_return(reader, replay, &owed);
+        if (kind == KIND_END && wire_map_get(head, "elements", &value) && wire_int(value, &elements)) seen->elements += elements;
     }
+    for (int i = 0; i < 2; i++) zmq_msg_close(&frames[i]);
+    return result;
+}
+
+static int replay_read(reader_t *reader, bool sizes, seen_t *seen, fault_t *why) {
+    reply_t reply = {0};
+    int64_t started = clock_ns();
+    int patience = REPLY_MS;
+    msg_replay_open_t ask = {.has_recording = true, .recording = reader->recording, .has_credit = true, .credit = reader->credit};
+    if (client_ask_on(&reader->client, &reader->channel, MSG_REPLAY_OPEN, &ask, reader->client.timeout_ms, &reply) != STATUS_OK)
+        return engine_refused(&reader->client, why);
+    zmq_setsockopt(reader->channel.socket, ZMQ_RCVTIMEO, &patience, sizeof patience);
+    int result = events_read(reader, ((const msg_replay_t *)reply.message)->replay, sizes, seen, why);
     seen->seconds += (double)(clock_ns() - started) / 1e9;
-    letter_fini(&letter);
     reply_fini(&reply);
     return result;
 }
