@@ -17,7 +17,7 @@ typedef struct walk {
     head_t head;      /* of the value that the flaw is in */
 } walk_t;
 
-static void value_walk(bytes_t in, walk_t *walk) {
+static void value_walk(bytes_t in, uint64_t nodes_max, walk_t *walk) {
     uint64_t open[WIRE_DEPTH_MAX + 1]; /* values still to come on each level above this one */
     unsigned depth = 0;
     uint64_t here = 1, nodes = 0;
@@ -29,14 +29,14 @@ static void value_walk(bytes_t in, walk_t *walk) {
         uint64_t own = head_own(&head), inner = head_inner(&head), left = in.size - at;
         nodes++;
         here--;
-        if (head.kind >= HEAD_CUT || own > left || inner > left - own || nodes + inner > WIRE_NODES_MAX ||
+        if (head.kind >= HEAD_CUT || own > left || inner > left - own || nodes + inner > nodes_max ||
             (depth == WIRE_DEPTH_MAX && (head.kind == HEAD_LIST || head.kind == HEAD_MAP))) {
-            walk->flaw = head.kind == HEAD_CUT            ? FLAW_CUT
-                         : head.kind == HEAD_UNKNOWN      ? FLAW_UNKNOWN
-                         : own > left                     ? FLAW_SIZE
-                         : inner > left - own             ? FLAW_COUNT
-                         : nodes + inner > WIRE_NODES_MAX ? FLAW_MANY
-                                                          : FLAW_DEEP;
+            walk->flaw = head.kind == HEAD_CUT       ? FLAW_CUT
+                         : head.kind == HEAD_UNKNOWN ? FLAW_UNKNOWN
+                         : own > left                ? FLAW_SIZE
+                         : inner > left - own        ? FLAW_COUNT
+                         : nodes + inner > nodes_max ? FLAW_MANY
+                                                     : FLAW_DEEP;
             walk->head = head;
             break;
         }
@@ -76,21 +76,29 @@ static int flaw_refuse(const walk_t *walk, size_t size, refusal_t *no) {
     }
 }
 
-int wire_walk(bytes_t in, refusal_t *no) {
+static int whole_walk(bytes_t in, uint64_t nodes_max, refusal_t *no) {
     walk_t walk;
-    value_walk(in, &walk);
+    value_walk(in, nodes_max, &walk);
     return walk.flaw == FLAW_NONE && walk.at == in.size ? 0 : flaw_refuse(&walk, in.size, no);
+}
+
+int wire_walk(bytes_t in, refusal_t *no) {
+    return whole_walk(in, WIRE_NODES_MAX, no);
+}
+
+int wire_walk_own(bytes_t in, refusal_t *no) {
+    return whole_walk(in, UINT64_MAX / 2, no);
 }
 
 size_t wire_value_size(bytes_t in) {
     walk_t walk;
-    value_walk(in, &walk);
+    value_walk(in, WIRE_NODES_MAX, &walk);
     return walk.flaw == FLAW_NONE ? walk.at : 0;
 }
 
 unsigned wire_depth(bytes_t value) {
     walk_t walk;
-    value_walk(value, &walk);
+    value_walk(value, WIRE_NODES_MAX, &walk);
     return walk.deepest;
 }
 

@@ -18,6 +18,9 @@ enum {
  * or is followed by more. Ext types are walked over. */
 int wire_walk(bytes_t in, refusal_t *no);
 
+/* The same for what the engine wrote itself and a checksum vouches for, which may have any number of values. */
+int wire_walk_own(bytes_t in, refusal_t *no);
+
 /* The size of the value at the start of `in`, walked as above; 0 where it is not whole or not well formed. */
 size_t wire_value_size(bytes_t in);
 

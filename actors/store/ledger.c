@@ -173,7 +173,7 @@ int ledger_header_decode(const char *path, bytes_t body, msgpack_zone *zone, msg
     int64_t version;
     msg_segment_header_t header;
 
-    if (wire_walk(body, &no) < 0) return fault_set(why, "%s: its header cannot be read: %s", path, no.message);
+    if (wire_walk_own(body, &no) < 0) return fault_set(why, "%s: its header cannot be read: %s", path, no.message);
     if (!wire_map_get(body, "format", &format) || !wire_int(format, &version))
         return fault_set(why, "%s: its header has no format version", path);
     if (version != MANIFEST_FORMAT)

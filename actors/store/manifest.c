@@ -131,7 +131,7 @@ static int manifest_decode(const char *path, bytes_t file, msg_manifest_t **ret_
     if (trailer[0] != 0xce || trailer[1] != (uint8_t)(sum >> 24) || trailer[2] != (uint8_t)(sum >> 16) ||
         trailer[3] != (uint8_t)(sum >> 8) || trailer[4] != (uint8_t)sum)
         return fault_set(why, "%s is damaged: its checksum does not match", path);
-    if (wire_walk(map, &no) < 0) return fault_set(why, "%s is damaged: %s", path, no.message);
+    if (wire_walk_own(map, &no) < 0) return fault_set(why, "%s is damaged: %s", path, no.message);
     if (!wire_map_get(map, "format", &format) || !wire_int(format, &version))
         return fault_set(why, "%s is no manifest: it has no format version", path);
     if (version != MANIFEST_FORMAT)

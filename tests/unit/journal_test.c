@@ -432,6 +432,33 @@ static void a_body_in_more_parts_than_one_write_takes_is_whole(void **state) {
     store_remove(&store);
 }
 
+/* Cursors are values of any shape, and a header has those of all producers: more values together than any message may have. */
+static void a_header_of_any_number_of_values_is_read_again(void **state) {
+    enum { VALUES = 60000, PRODUCERS = 20 };
+    static uint8_t cursor[3 + VALUES] = {0xdc, VALUES >> 8, VALUES & 0xff};
+    store_t store;
+    uint64_t torn;
+    fault_t why;
+
+    (void)state;
+    store_make(&store, 1);
+    journal_t *journal = store_journal(&store, 4096);
+    for (int i = 0; i < PRODUCERS; i++) {
+        char name[16];
+
+        snprintf(name, sizeof name, "p%d", i);
+        ok(journal_elements(journal, 0, START, 0, NULL, 0, &(journal_meta_t){name, 1, {cursor, sizeof cursor}, false, 0}, 1, &why), why);
+    }
+    journal_totals_t totals = *journal_totals(journal);
+    journal_close(&journal);
+    journal = journal_open(store.folder, 4096, &torn, &why);
+    if (!journal) fail_msg("%s", why.text);
+    assert_int_equal(journal_totals(journal)->records, totals.records);
+    assert_int_equal(journal_producer(journal, 0, "p0")->cursor.size, sizeof cursor);
+    journal_close(&journal);
+    store_remove(&store);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_new_recording_has_a_manifest_and_a_segment_with_its_header),
@@ -449,6 +476,7 @@ int main(void) {
         cmocka_unit_test(space_that_was_set_aside_is_given_back),
         cmocka_unit_test(a_gap_is_in_the_log_and_in_the_manifest_at_once),
         cmocka_unit_test(saving_a_manifest_keeps_the_gaps_that_the_caller_does_not_know),
+        cmocka_unit_test(a_header_of_any_number_of_values_is_read_again),
         cmocka_unit_test(a_body_in_more_parts_than_one_write_takes_is_whole),
     };
 
