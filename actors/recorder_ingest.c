@@ -11,6 +11,7 @@ enum {
     PING_US = 2 * 1000 * 1000,
     ACK_BYTES = RECORDER_CREDIT / 4, /* acknowledged at the latest, so that a sender never stands still */
     CURSOR_MAX = 64 * 1024,
+    CURSORS_MAX = 8 * 1024 * 1024, /* of a recording's producers, with their names: they stand in the header of each segment */
 };
 
 /* ---- connections ---- */
@@ -220,6 +221,9 @@ static bool batch_is_good(recorder_t *self, const envelope_t *in, attachment_t *
                attachment->tag, m->tag);
     } else if (m->has_cursor && m->cursor.size > CURSOR_MAX) {
         refuse(&no, ERROR_TOO_LARGE, "cursor", "`source.batch`: a cursor of %zu bytes is longer than %d", m->cursor.size, CURSOR_MAX);
+    } else if (m->has_cursor && attachment->recording->reel->header_cost + (int64_t)m->cursor.size > CURSORS_MAX) {
+        refuse(&no, ERROR_TOO_LARGE, "cursor", "`source.batch`: with this cursor, those of the job's producers have more than %d bytes",
+               CURSORS_MAX);
     } else {
         batch->body = frame_bytes(in->body);
         if (wire_body_check(batch->body, &batch->count, &no) == 0) return true;

@@ -186,6 +186,11 @@ int reel_set_budget(reel_t *reel, const reel_budget_t *budget, int64_t ticks, fa
 
 /* ---- producers ---- */
 
+/* What it adds to a segment's header at most, its cursor excepted. */
+static int64_t producer_cost(const reel_producer_t *producer) {
+    return META_SIZE + (int64_t)strlen(producer->name);
+}
+
 reel_producer_t *reel_producer(reel_t *reel, uint32_t stream, const char *name) {
     for (size_t i = 0; i < reel->producers_count; i++)
         if (reel->producers[i]->stream == stream && strcmp(reel->producers[i]->name, name) == 0) return reel->producers[i];
@@ -198,7 +203,7 @@ reel_producer_t *reel_producer(reel_t *reel, uint32_t stream, const char *name) 
     producer->stream = stream;
     producer->anonymous = name[0] == '~';
     producer->accepted = -1;
-    reel->header_cost += META_SIZE + (int64_t)strlen(name);
+    reel->header_cost += producer_cost(producer);
     return reel->producers[reel->producers_count++] = producer;
 }
 
@@ -218,6 +223,7 @@ void reel_detach(reel_t *reel, reel_producer_t *producer) {
     if (!producer->anonymous || producer->seq > 0) return;
     for (size_t i = 0; i < reel->producers_count; i++)
         if (reel->producers[i] == producer) reel->producers[i] = reel->producers[--reel->producers_count];
+    reel->header_cost -= producer_cost(producer);
     producer_free(producer);
 }
 

@@ -260,6 +260,31 @@ static void a_peer_that_reads_slowly_is_acknowledged_later(void **state) {
     studio_close(&studio);
 }
 
+/* Each segment's header has the cursors of all producers. */
+static void cursors_are_limited_together(void **state) {
+    static uint8_t cursor[60000] = {0xc6, 0, 0, (60000 - 5) >> 8, (60000 - 5) & 0xff};
+    studio_t studio;
+    (void)state;
+    open_attached(&studio);
+    int refused = 0;
+    for (int i = 0; i < 200 && refused < 5; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "p%d", i);
+        msg_source_batch_t batch = {.has_source = true, .tag = "b", .seq = 1, .has_cursor = true, .cursor = {cursor, sizeof cursor}};
+        batch.source = source_attach(&studio, "t", "j1", "b", name)->source;
+        stage_peer_send(studio.stage, source_named("t"), MSG_SOURCE_BATCH, &batch, stage_body(studio.stage, 1, 0, 20));
+        stage_run(studio.stage);
+        if (refused == 0 && i < 100) {
+            source_is_acked(&studio, "t", 1);
+        } else {
+            const stage_message_t *m = stage_peer_take(studio.stage, source_named("t"));
+            refused += m->head.id == MSG_SOURCE_NACK;
+        }
+    }
+    assert_int_equal(refused, 5);
+    studio_close(&studio);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(batches_that_wait_together_are_acknowledged_at_once),
@@ -278,6 +303,7 @@ int main(void) {
         cmocka_unit_test(a_source_that_sends_is_not_pinged),
         cmocka_unit_test(a_peer_that_is_gone_takes_all_its_attachments_along),
         cmocka_unit_test(a_peer_that_reads_slowly_is_acknowledged_later),
+        cmocka_unit_test(cursors_are_limited_together),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -384,6 +384,20 @@ static void segments_left_behind_are_remembered_for_the_disk(void **state) {
     bench_close(&bench);
 }
 
+static void who_came_and_left_without_a_batch_costs_nothing(void **state) {
+    bench_t bench;
+    (void)state;
+    bench_open(&bench, 1, BIG_SEGMENT);
+    int64_t cost = bench.reel->header_cost;
+    for (int i = 0; i < 10; i++) {
+        reel_producer_t *producer = reel_producer(bench.reel, 0, "~1");
+        reel_attach(bench.reel, producer);
+        reel_detach(bench.reel, producer);
+    }
+    assert_int_equal(bench.reel->header_cost, cost);
+    bench_close(&bench);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(small_batches_of_one_stream_become_one_record),
@@ -404,6 +418,7 @@ int main(void) {
         cmocka_unit_test(an_empty_batch_keeps_its_number_and_cursor),
         cmocka_unit_test(who_never_sent_and_cannot_come_back_is_forgotten),
         cmocka_unit_test(segments_left_behind_are_remembered_for_the_disk),
+        cmocka_unit_test(who_came_and_left_without_a_batch_costs_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
