@@ -16,24 +16,23 @@ int engine_refused(const client_t *client, fault_t *why) {
 
 /* ---- starting ---- */
 
-/* All at once, so that they differ. */
+static bool port_free(int port) {
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_port = htons((uint16_t)port)};
+    int on = 1, tried = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (tried < 0) return false;
+    setsockopt(tried, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    bool is_free = bind(tried, (struct sockaddr *)&address, sizeof address) == 0;
+    close(tried);
+    return is_free;
+}
+
+/* Below those that the system gives to outgoing connections, which could take one before the engine does. */
 static int ports_find(int ret_ports[PORTS], fault_t *why) {
-    int sockets[PORTS], found = 0;
-    for (; found < PORTS; found++) {
-        struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-        socklen_t size = sizeof address;
-        sockets[found] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        if (sockets[found] < 0) break;
-        if (bind(sockets[found], (struct sockaddr *)&address, size) < 0 ||
-            getsockname(sockets[found], (struct sockaddr *)&address, &size) < 0) {
-            close(sockets[found]);
-            break;
-        }
-        ret_ports[found] = ntohs(address.sin_port);
-    }
-    int result = found == PORTS ? 0 : fault_errno(why, "cannot find %d free ports", PORTS);
-    while (found > 0) close(sockets[--found]);
-    return result;
+    enum { FIRST = 12000, LAST = 32000 };
+    int found = 0, port = FIRST + (int)(getpid() * 31L % (LAST - FIRST));
+    for (int i = 0; i < LAST - FIRST && found < PORTS; i++, port = port < LAST ? port + 1 : FIRST)
+        if (port_free(port)) ret_ports[found++] = port;
+    return found == PORTS ? 0 : fault_set(why, "there are no %d free ports from %d to %d", PORTS, FIRST, LAST);
 }
 
 static int own_start(bench_t *bench, fault_t *why) {
