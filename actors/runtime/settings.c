@@ -4,6 +4,7 @@
 #include <czmq.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define SEGMENT_BYTES INT64_C(134217728)
 #define PORT_DEFAULT 5570
@@ -33,12 +34,17 @@ static int take_port(draft_t *draft, const char *text, fault_t *why) {
     return 0;
 }
 
+/* A port that the system chooses would be known to nobody. */
+static bool has_port(const char *endpoint) {
+    const char *colon = strrchr(endpoint, ':');
+    char *end;
+    long port = strtol(colon + 1, &end, 10);
+    return colon[1] >= '0' && colon[1] <= '9' && *end == '\0' && port >= 1 && port <= 65535;
+}
+
 static int take_endpoint(draft_t *draft, endpoint_id_t id, const char *name, const char *text, fault_t *why) {
-    static const char *const transports[] = {"tcp://", "ipc://"};
-    bool known = false;
-    for (size_t i = 0; i < sizeof transports / sizeof transports[0]; i++)
-        known = known || (strncmp(text, transports[i], strlen(transports[i])) == 0 && text[strlen(transports[i])] != '\0');
-    if (!known || strlen(text) >= sizeof draft->config.endpoints[id])
+    bool tcp = strncmp(text, "tcp://", 6) == 0, ipc = strncmp(text, "ipc://", 6) == 0;
+    if (!(tcp || ipc) || text[6] == '\0' || (tcp && !has_port(text)) || strlen(text) >= sizeof draft->config.endpoints[id])
         return fault_set(why, "`%s` must be an endpoint such as tcp://127.0.0.1:5570 or ipc:///run/reprise/commands, not `%s`", name, text);
     snprintf(draft->config.endpoints[id], sizeof draft->config.endpoints[id], "%s", text);
     return 0;
@@ -122,29 +128,33 @@ static int take_version(draft_t *draft, const char *text, fault_t *why) {
     return 0;
 }
 
+/* Settings are taken in this order wherever they stand: the file before what is in it and over it, and a port before single endpoints. */
+typedef enum turn { TURN_FILE, TURN_PORT, TURN_REST } turn_t;
+
 typedef struct setting {
     const char *name;
     const char *argument; /* NULL: a flag alone means yes */
     bool in_file;
+    turn_t turn;
     take_fn *take;
     const char *doc;
 } setting_t;
 
 static const setting_t settings[] = {
-    {"config", "FILE", false, take_config, "Read settings from this file (ZPL). Flags win."},
-    {"data", "DIR", true, take_data, "The data folder. Default: $XDG_STATE_HOME/reprise."},
-    {"port", "N", true, take_port, "Listen on 127.0.0.1, ports N to N+3. Default: 5570."},
-    {"commands", "ENDPOINT", true, take_commands, "Where clients ask (ROUTER)."},
-    {"ingest", "ENDPOINT", true, take_ingest, "Where sources send elements (ROUTER)."},
-    {"test-stream", "ENDPOINT", true, take_test_stream, "Where replays are read (ROUTER)."},
-    {"notifications", "ENDPOINT", true, take_notifications, "Where news is published (PUB)."},
-    {"durability", "POLICY", true, take_durability, "async, interval (default) or sync."},
-    {"segment-bytes", "N", true, take_segment_bytes, "A segment file's size. Default: 134217728."},
-    {"chaos", NULL, true, take_chaos, "Accept `chaos.*` requests, for tests."},
-    {"insecure", NULL, true, take_insecure, "Allow endpoints that other machines can reach."},
-    {"check-config", NULL, false, take_check, "Print the settings in force, and exit."},
-    {"help", NULL, false, take_help, "Print this, and exit."},
-    {"version", NULL, false, take_version, "Print the version, and exit."},
+    {"config", "FILE", false, TURN_FILE, take_config, "Read settings from this file (ZPL). Flags win."},
+    {"data", "DIR", true, TURN_REST, take_data, "The data folder. Default: $XDG_STATE_HOME/reprise."},
+    {"port", "N", true, TURN_PORT, take_port, "Listen on 127.0.0.1, ports N to N+3. Default: 5570."},
+    {"commands", "ENDPOINT", true, TURN_REST, take_commands, "Where clients ask (ROUTER)."},
+    {"ingest", "ENDPOINT", true, TURN_REST, take_ingest, "Where sources send elements (ROUTER)."},
+    {"test-stream", "ENDPOINT", true, TURN_REST, take_test_stream, "Where replays are read (ROUTER)."},
+    {"notifications", "ENDPOINT", true, TURN_REST, take_notifications, "Where news is published (PUB)."},
+    {"durability", "POLICY", true, TURN_REST, take_durability, "async, interval (default) or sync."},
+    {"segment-bytes", "N", true, TURN_REST, take_segment_bytes, "A segment file's size. Default: 134217728."},
+    {"chaos", NULL, true, TURN_REST, take_chaos, "Accept `chaos.*` requests, for tests."},
+    {"insecure", NULL, true, TURN_REST, take_insecure, "Allow endpoints that other machines can reach."},
+    {"check-config", NULL, false, TURN_REST, take_check, "Print the settings in force, and exit."},
+    {"help", NULL, false, TURN_REST, take_help, "Print this, and exit."},
+    {"version", NULL, false, TURN_REST, take_version, "Print the version, and exit."},
 };
 enum { SETTINGS = sizeof settings / sizeof settings[0] };
 
@@ -154,35 +164,42 @@ static const setting_t *find(const char *name, size_t size) {
     return NULL;
 }
 
-static int default_data(draft_t *draft) {
+static int default_data(draft_t *draft, fault_t *why) {
     const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
-    char path[4096];
-    if (state && state[0] == '/') snprintf(path, sizeof path, "%s/reprise", state);
-    else snprintf(path, sizeof path, "%s/.local/state/reprise", home ? home : "/var/lib");
-    fault_t ignored;
-    return take_data(draft, path, &ignored);
+    char path[sizeof draft->config.data + 1];
+    if (state && state[0] == '/')
+        snprintf(path, sizeof path, "%s/reprise", state);
+    else
+        snprintf(path, sizeof path, "%s/.local/state/reprise", home ? home : "/var/lib");
+    return take_data(draft, path, why);
+}
+
+/* What the file says at this turn. */
+static int read_items(draft_t *draft, zconfig_t *root, turn_t turn, fault_t *why) {
+    for (zconfig_t *item = zconfig_child(root); item; item = zconfig_next(item)) {
+        const char *name = zconfig_name(item), *value = zconfig_value(item);
+        const setting_t *setting = find(name, strlen(name));
+        if (!setting || !setting->in_file) return fault_set(why, "no setting is called `%s`", name);
+        if (zconfig_child(item))
+            return fault_set(why, "`%s` is a setting and has none in it, such as `%s`", name, zconfig_name(zconfig_child(item)));
+        if (setting->turn == turn && setting->take(draft, value ? value : "", why) < 0) return -1;
+    }
+    return 0;
 }
 
 static int read_file(draft_t *draft, const char *path, fault_t *why) {
-    if (!zsys_file_exists(path)) return fault_set(why, "cannot read the configuration file %s: it does not exist", path);
+    if (!zsys_file_exists(path) || S_ISDIR(zsys_file_mode(path)))
+        return fault_set(why, "cannot read the configuration file %s: there is no such file", path);
     zconfig_t *root = zconfig_load(path);
     if (!root) return fault_set(why, "cannot read the configuration file %s: it is not ZPL", path);
-    int result = 0;
-    for (zconfig_t *item = zconfig_child(root); item && result == 0; item = zconfig_next(item)) {
-        const setting_t *setting = find(zconfig_name(item), strlen(zconfig_name(item)));
-        fault_t inner;
-        if (!setting || !setting->in_file) {
-            result = fault_set(why, "%s: no setting is called `%s`", path, zconfig_name(item));
-        } else if (setting->take(draft, zconfig_value(item) ? zconfig_value(item) : "", &inner) < 0) {
-            result = fault_set(why, "%s: %s", path, inner.text);
-        }
-    }
+    int result = read_items(draft, root, TURN_PORT, why);
+    if (result == 0) result = read_items(draft, root, TURN_REST, why);
     zconfig_destroy(&root);
-    return result;
+    return result == 0 ? 0 : fault_set(why, "%s: %s", path, why->text);
 }
 
-/* `--name=value`, `--name value`, or `--name`. */
-static int read_flags(draft_t *draft, int argc, char **argv, bool file_only, fault_t *why) {
+/* `--name=value`, `--name value`, or `--name`: those that are taken at this turn. */
+static int read_flags(draft_t *draft, int argc, char **argv, turn_t turn, fault_t *why) {
     for (int i = 1; i < argc; i++) {
         const char *argument = argv[i], *equals = strchr(argument, '=');
         if (strncmp(argument, "--", 2) != 0) return fault_set(why, "`%s` is no flag; see reprised --help", argument);
@@ -194,8 +211,7 @@ static int read_flags(draft_t *draft, int argc, char **argv, bool file_only, fau
             if (++i == argc) return fault_set(why, "`--%s` needs a value: %s", setting->name, setting->argument);
             value = argv[i];
         }
-        if (file_only != (setting->take == take_config)) continue;
-        if (setting->take(draft, value, why) < 0) return -1;
+        if (setting->turn == turn && setting->take(draft, value, why) < 0) return -1;
     }
     return 0;
 }
@@ -222,10 +238,10 @@ int settings_read(int argc, char **argv, config_t *ret_config, settings_action_t
     draft_t draft = {.config = {.durability = DURABILITY_INTERVAL, .segment_bytes = SEGMENT_BYTES}};
     char port[16];
     snprintf(port, sizeof port, "%d", PORT_DEFAULT);
-    if (default_data(&draft) < 0 || take_port(&draft, port, why) < 0) return -1;
-    if (read_flags(&draft, argc, argv, true, why) < 0) return -1;
+    if (default_data(&draft, why) < 0 || take_port(&draft, port, why) < 0) return -1;
+    if (read_flags(&draft, argc, argv, TURN_FILE, why) < 0) return -1;
     if (draft.file && read_file(&draft, draft.file, why) < 0) return -1;
-    if (read_flags(&draft, argc, argv, false, why) < 0) return -1;
+    if (read_flags(&draft, argc, argv, TURN_PORT, why) < 0 || read_flags(&draft, argc, argv, TURN_REST, why) < 0) return -1;
     if (check(&draft, why) < 0) return -1;
     *ret_config = draft.config;
     *ret_action = draft.action;
@@ -237,7 +253,8 @@ void settings_help(FILE *out) {
                  "Records live streams once and replays them the same way every time.\n\n");
     for (size_t i = 0; i < SETTINGS; i++) {
         char left[64];
-        snprintf(left, sizeof left, "--%s%s%s", settings[i].name, settings[i].argument ? " " : "", settings[i].argument ? settings[i].argument : "");
+        snprintf(left, sizeof left, "--%s%s%s", settings[i].name, settings[i].argument ? " " : "",
+                 settings[i].argument ? settings[i].argument : "");
         fprintf(out, "  %-24s %s\n", left, settings[i].doc);
     }
     fprintf(out, "\nWhen everything serves, one line `ready` with the endpoints is printed.\n"
@@ -247,8 +264,13 @@ void settings_help(FILE *out) {
 
 void settings_print(const config_t *config, FILE *out) {
     static const char *const names[ENDPOINT_COUNT] = {"commands", "ingest", "test-stream", "notifications"};
+    bool local = true;
     fprintf(out, "data = \"%s\"\n", config->data);
-    for (int i = 0; i < ENDPOINT_COUNT; i++) fprintf(out, "%s = \"%s\"\n", names[i], config->endpoints[i]);
-    fprintf(out, "durability = \"%s\"\nsegment-bytes = %lld\nchaos = %s\n", durabilities[config->durability], (long long)config->segment_bytes,
-            config->chaos ? "true" : "false");
+    for (int i = 0; i < ENDPOINT_COUNT; i++) {
+        fprintf(out, "%s = \"%s\"\n", names[i], config->endpoints[i]);
+        local = local && is_local(config->endpoints[i]);
+    }
+    fprintf(out, "durability = \"%s\"\nsegment-bytes = %lld\nchaos = %s\n", durabilities[config->durability],
+            (long long)config->segment_bytes, config->chaos ? "true" : "false");
+    if (!local) fprintf(out, "insecure = true\n");
 }
