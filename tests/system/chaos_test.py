@@ -95,6 +95,20 @@ class Chaos(unittest.TestCase):
         self.assertEqual(elements, producer.expected(pushed // 10 + 1)[:pushed])
         self.assertGreaterEqual(pushed, producer.acked * 10)
 
+    def test_no_element_is_lost_or_doubled_when_actors_fail_under_full_load(self):
+        self.start()
+        count = 300000
+        self.engine.run(pipeline("load", source("Read", GENERATOR, {"rate": 0, "size": 1000})), limits={"count": count})
+        for actor in ("syncer", "recorder", "limiter", "job_supervisor", "catalog"):
+            recorded = self.engine.ask("job.describe", pipeline="load")["elements"]
+            self.bring_down(actor)
+            self.until(lambda: self.engine.ask("job.describe", pipeline="load")["elements"] > recorded or recorded == count)
+        job = self.engine.wait("load")
+        self.assertEqual((job["elements"], job["stop_reason"]), (count, "count"))
+        times = [element[1] for element in self.engine.elements(pipeline="load")]
+        self.assertEqual(times, list(range(times[0], times[0] + count)))
+        self.assertTrue(self.engine.ask("recording.verify", recording=job["recording"])["intact"])
+
     def test_a_replay_that_is_under_way_is_opened_again_where_it_was(self):
         self.start()
         self.engine.run(pipeline("numbers", source("Read", GENERATOR, {"rate": 0, "size": 1000})), limits={"count": 20000})
