@@ -22,7 +22,7 @@ typedef struct echo {
 } echo_t;
 
 /* What the tests see and set of all echoes. */
-static struct {
+static _Thread_local struct {
     int creates, fails_to_create, settled, rang, fails_to_settle;
     int64_t body; /* bytes of the last message's body; -1: none */
     char answered[400];
