@@ -4,6 +4,7 @@ The tables below say what an answer has: a key ending in `?` may be absent or ni
 field is added here and in the documents, or not at all.
 """
 import pathlib
+import time
 import unittest
 
 import msgpack
@@ -436,6 +437,35 @@ class Protocol(EngineTest):
     def test_unknown_fields_are_ignored_and_one_without_a_value_is_as_if_absent(self):
         self.engine.ask("engine.info", newer=1, pipeline=None)
         self.engine.ask("recording.fetch", recording=self.recorded_numbers()["recording"], tag=None, max=None)
+
+
+class Liveness(EngineTest):
+    def test_those_who_say_nothing_are_asked_and_then_let_go_and_those_who_answer_stay(self):
+        self.engine.ask("options.set", worker_timeout_ms=5000, replay_timeout_ms=5000)
+        self.pushable("alive")
+        doors = {"ingest": {"op": "source.attach", "pipeline": "alive", "tag": "Read"},
+                 "test_stream": {"op": "replay.open", "pipeline": "alive", "credit": 1000}}
+        silent = {door: self.engine.connect(door) for door in doors}
+        lively = {door: self.engine.connect(door) for door in doors}
+        for connections in (silent, lively):
+            for door, connection in connections.items():
+                self.addCleanup(connection.socket.close)
+                connection.ask(**doors[door])
+        asked = {}  # when a silent one was last asked
+        while len(asked) < 2 or min(time.monotonic() - at for at in asked.values()) < 4.5:  # as long as it is known, it is asked
+            for door in doors:
+                while silent[door].socket.poll(20):
+                    self.assertEqual(msgpack.unpackb(silent[door].socket.recv()), {"op": "ping"})
+                    asked[door] = time.monotonic()
+                with self.assertRaises(TimeoutError):
+                    lively[door].receive(0.02)  # this answers pings
+        self.assertEqual(self.engine.ask("test_stream.status", pipeline="alive")["replays"], 1)
+        body = msgpack.packb([[1, b"x"]])
+        silent["ingest"].send("source.batch", body, tag="Read", seq=1)
+        self.assertEqual(silent["ingest"].receive()[0]["error"]["code"], "not_found")
+        lively["ingest"].send("source.batch", body, tag="Read", seq=1)
+        self.assertEqual(lively["ingest"].receive()[0]["op"], "source.ack")
+        self.assertEqual(lively["test_stream"].receive()[0]["event"], "processing_time")
 
 
 class Stop(unittest.TestCase):
