@@ -89,7 +89,8 @@ static int recorder_settle(void *state, fault_t *why) {
     recorder_t *self = state;
     recording_t *recording;
     (void)why;
-    LIST_FOREACH(recording, &self->writing, writing) {
+    while ((recording = LIST_FIRST(&self->touched))) {
+        recording_untouch(recording);
         if (!recording->closing && !recording->finish) recording_flush(self, recording);
     }
     if (!LIST_EMPTY(&self->dues)) acks_send(self);
@@ -147,6 +148,7 @@ static int on_create(void *state, const envelope_t *in, fault_t *why) {
         recording = shelf_add(self, m->recording);
         recording->reel = reel;
         LIST_INSERT_HEAD(&self->writing, recording, writing);
+        recording_touch(self, recording);
     }
     actor_answer(self->me, in->ticket, NULL);
     return 0;
@@ -211,6 +213,7 @@ static int on_budget(void *state, const envelope_t *in, fault_t *why) {
     }
     /* Saving the manifest took its time: the recording's clock and the limiter's must agree. */
     if (first) reel_set_clock(recording->reel, actor_now(self->me), actor_ticks(self->me));
+    recording_touch(self, recording);
     reel_budget_t budget = {m->elements, m->bytes, m->total_bytes, m->has_until ? m->until : INT64_MAX};
     if (reel_set_budget(recording->reel, &budget, actor_ticks(self->me), &problem) < 0) recording_break(self, recording, problem.text);
     if (first && journal_totals(recording->reel->journal)->ended && !recording->finish) recording_explain_end(self, recording);

@@ -44,6 +44,17 @@ static bool recording_count(recorder_t *self, recording_t *recording) {
     return true;
 }
 
+void recording_touch(recorder_t *self, recording_t *recording) {
+    if (recording->is_touched) return;
+    recording->is_touched = true;
+    LIST_INSERT_HEAD(&self->touched, recording, touched);
+}
+
+void recording_untouch(recording_t *recording) {
+    if (recording->is_touched) LIST_REMOVE(recording, touched);
+    recording->is_touched = false;
+}
+
 void recording_flush(recorder_t *self, recording_t *recording) {
     fault_t why;
     if (reel_flush(recording->reel, actor_ticks(self->me), &why) < 0) recording_break(self, recording, why.text);

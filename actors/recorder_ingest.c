@@ -61,6 +61,7 @@ void attachment_remove(recorder_t *self, attachment_t **attachment) {
     if (old->done)
         actor_refuse(self->me, old->done, ERROR_INTERNAL, NULL, "the recording of `%s` failed before its end was safe", old->tag);
     reel_detach(old->recording->reel, old->producer);
+    recording_touch(self, old->recording);
     free(old->tag);
     free(old);
     *attachment = NULL;
@@ -256,6 +257,7 @@ int ingest_batch(void *state, const envelope_t *in, fault_t *why) {
         return 0;
     }
     actor_count(self->me, COUNTER_BATCHES, 1);
+    recording_touch(self, recording);
     acks_due(self, attachment);
     attachment->unacked += in->raw.size + batch.body.size;
     if (recording->reel->spent) recording_note_spent(self, recording);

@@ -76,6 +76,7 @@ void shelf_remove(recorder_t *self, recording_t **recording) {
     while (self->recordings[at] != old) at++;
     memmove(self->recordings + at, self->recordings + at + 1, (--self->recordings_count - at) * sizeof(recording_t *));
     if (old->reel) LIST_REMOVE(old, writing);
+    recording_untouch(old);
     actor_cancel(self->me, &old->sync_timer);
     recording_free(recording);
 }
@@ -215,6 +216,7 @@ void recording_close(recorder_t *self, recording_t *recording) {
     if (!recording->manifest) recording->manifest = record_copy(RECORD_CLASS(manifest), recording_manifest(recording));
     actor_cancel(self->me, &recording->sync_timer);
     LIST_REMOVE(recording, writing);
+    recording_untouch(recording);
     reel_close(&recording->reel);
     recording->held = recording->manifest->recording.bytes;
     self->ledger.held += recording->held;

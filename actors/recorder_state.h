@@ -23,6 +23,8 @@ typedef struct finish {
 
 typedef struct recording {
     LIST_ENTRY(recording) writing; /* among those that have a reel */
+    LIST_ENTRY(recording) touched; /* among those that something was done to */
+    bool is_touched;
     LIST_HEAD(, attachment) attachments, round;
     uint64_t number; /* names it in the context of a question */
     char folder[4096];
@@ -86,6 +88,7 @@ typedef struct recorder {
     recording_t **recordings; /* the oldest first */
     size_t recordings_count;
     LIST_HEAD(, recording) writing;
+    LIST_HEAD(, recording) touched; /* since it settled: the others, however many, cost a turn nothing */
     reel_ledger_t ledger;
     LIST_HEAD(, connection) connections[CONNECTION_BUCKETS];
     size_t connections_count;
@@ -127,6 +130,9 @@ void recording_close(recorder_t *self, recording_t *recording);
 void *zone_array(msgpack_zone *zone, size_t count, size_t size);
 
 /* ---- recorder_finish.c: how a recording is written, told of, and ended ---- */
+/* Something was done to its reel: it is flushed as soon as nothing more waits. */
+void recording_touch(recorder_t *self, recording_t *recording);
+void recording_untouch(recording_t *recording);
 /* Writes out what was gathered; tells those who follow, and what was reached. */
 void recording_flush(recorder_t *self, recording_t *recording);
 void recording_note_spent(recorder_t *self, recording_t *recording);

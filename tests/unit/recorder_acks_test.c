@@ -23,6 +23,15 @@ static void async_never_asks_the_disk(void **state) {
     studio_close(&studio);
 }
 
+static void a_recording_reaches_the_disk_before_anything_is_in_it(void **state) {
+    studio_t studio;
+    (void)state;
+    studio_open(&studio, DURABILITY_SYNC);
+    studio_create(&studio, "1", "p");
+    assert_int_equal(studio_sync(&studio), 1);
+    studio_close(&studio);
+}
+
 static void interval_asks_within_a_tenth_of_a_second_of_an_append(void **state) {
     studio_t studio;
     (void)state;
@@ -227,6 +236,7 @@ static void sync_lets_a_successor_in_once_what_came_before_is_on_the_disk(void *
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(async_never_asks_the_disk),
+        cmocka_unit_test(a_recording_reaches_the_disk_before_anything_is_in_it),
         cmocka_unit_test(interval_asks_within_a_tenth_of_a_second_of_an_append),
         cmocka_unit_test(interval_asks_once_more_at_the_end),
         cmocka_unit_test(sync_acknowledges_what_is_on_the_disk),

@@ -247,6 +247,21 @@ static void a_peer_that_is_gone_takes_all_its_attachments_along(void **state) {
     studio_close(&studio);
 }
 
+static void a_producer_that_has_gone_holds_no_watermark_back(void **state) {
+    studio_t studio;
+    (void)state;
+    open_attached(&studio);
+    source_attach(&studio, "t", "j1", "a", NULL);
+    msg_source_batch_t batch = {.tag = "a", .seq = 1, .has_watermark = true, .watermark = 77};
+    stage_peer_send(studio.stage, source_named("s"), MSG_SOURCE_BATCH, &batch, stage_body(studio.stage, 1, 100, 20));
+    stage_run(studio.stage);
+    assert_false(studio_describe(&studio, "r1")->tags.items[0].has_watermark);
+    stage_peer_leave(studio.stage, source_named("t"));
+    stage_advance(studio.stage, 4 * SECOND);
+    assert_int_equal(studio_describe(&studio, "r1")->tags.items[0].watermark, 77);
+    studio_close(&studio);
+}
+
 static void a_peer_that_reads_slowly_is_acknowledged_later(void **state) {
     studio_t studio;
     (void)state;
@@ -302,6 +317,7 @@ int main(void) {
         cmocka_unit_test(an_idle_source_is_pinged_and_a_silent_one_let_go),
         cmocka_unit_test(a_source_that_sends_is_not_pinged),
         cmocka_unit_test(a_peer_that_is_gone_takes_all_its_attachments_along),
+        cmocka_unit_test(a_producer_that_has_gone_holds_no_watermark_back),
         cmocka_unit_test(a_peer_that_reads_slowly_is_acknowledged_later),
         cmocka_unit_test(cursors_are_limited_together),
     };
