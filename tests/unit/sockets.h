@@ -82,8 +82,7 @@ static inline int port_free(void) {
     static int tried;
     for (;;) {
         int port = FIRST + (getpid() * 31 + 7 * tried++) % COUNT;
-        struct sockaddr_in address = {
-            .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons((uint16_t)port)};
+        struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons((uint16_t)port)};
         int one = socket(AF_INET, SOCK_STREAM, 0);
         int taken = bind(one, (struct sockaddr *)&address, sizeof address);
         close(one);
