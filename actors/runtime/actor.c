@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../messages/wire.h"
 #include "actor_state.h"
 
 bool peer_equal(const peer_t *a, const peer_t *b) {
@@ -22,22 +23,22 @@ void head_encode(const head_t *head, frame_t *ret_frame) {
     frame_copy_of(ret_frame, (bytes_t){(const uint8_t *)out.data, out.size});
 }
 
+/* Of the array's three numbers the one at `in`, which goes on behind it. -1: there is none. */
+static int64_t head_number(bytes_t *in) {
+    int64_t number;
+    size_t size = wire_value_size(*in);
+    if (size == 0 || !wire_int(*in, &number) || number < 0) return -1;
+    *in = (bytes_t){in->data + size, in->size - size};
+    return number;
+}
+
 bool head_decode(bytes_t in, head_t *ret_head) {
-    msgpack_unpacked unpacked;
-    msgpack_unpacked_init(&unpacked);
-    size_t offset = 0;
-    bool good = false;
-    if (msgpack_unpack_next(&unpacked, (const char *)in.data, in.size, &offset) == MSGPACK_UNPACK_SUCCESS) {
-        const msgpack_object *o = &unpacked.data;
-        good = o->type == MSGPACK_OBJECT_ARRAY && o->via.array.size == 3;
-        for (uint32_t i = 0; good && i < 3; i++) good = o->via.array.ptr[i].type == MSGPACK_OBJECT_POSITIVE_INTEGER;
-        good = good && o->via.array.ptr[0].via.u64 <= HEAD_REFUSAL && o->via.array.ptr[1].via.u64 < MESSAGE_COUNT;
-        if (good)
-            *ret_head =
-                (head_t){(head_kind_t)o->via.array.ptr[0].via.u64, (message_id_t)o->via.array.ptr[1].via.u64, o->via.array.ptr[2].via.u64};
-    }
-    msgpack_unpacked_destroy(&unpacked);
-    return good;
+    if (in.size == 0 || in.data[0] != 0x93) return false;
+    bytes_t rest = {in.data + 1, in.size - 1};
+    int64_t kind = head_number(&rest), id = kind < 0 ? -1 : head_number(&rest), number = id < 0 ? -1 : head_number(&rest);
+    if (number < 0 || kind > HEAD_REFUSAL || id >= MESSAGE_COUNT) return false;
+    *ret_head = (head_t){(head_kind_t)kind, (message_id_t)id, (uint64_t)number};
+    return true;
 }
 
 static const message_id_t runtime_sends[] = {MSG_ACTOR_READY, MSG_ACTOR_FAILED, MSG_ACTOR_STOPPED};

@@ -122,7 +122,9 @@ static bool receive_message(carrier_t *me) {
     must(count >= 3);
     char from[256];
     bytes_t name = frame_bytes(&frames[0]);
-    snprintf(from, sizeof from, "%.*s", (int)name.size, (const char *)name.data);
+    must(name.size < sizeof from);
+    memcpy(from, name.data, name.size);
+    from[name.size] = '\0';
     frame_fini(&frames[0]);
     actor_receive(me->actor, from, &frames[1], &frames[2], count == 4 ? &frames[3] : NULL);
     return true;

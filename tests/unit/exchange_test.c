@@ -140,7 +140,7 @@ static void a_head_is_read_back_as_it_was_written(void **test) {
     (void)test;
     const head_t heads[] = {{HEAD_TELL, MSG_OK, 0},
                             {HEAD_REQUEST, MSG_JOB_WAIT, 1},
-                            {HEAD_ANSWER, (message_id_t)(MESSAGE_COUNT - 1), UINT64_MAX},
+                            {HEAD_ANSWER, (message_id_t)(MESSAGE_COUNT - 1), INT64_MAX},
                             {HEAD_REFUSAL, MSG_PUSH, UINT32_MAX}};
     for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++) {
         frame_t frame;
