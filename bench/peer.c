@@ -72,15 +72,16 @@ static void source(void *socket, zmq_msg_t frames[FRAMES_MAX]) {
     memset(bytes, 1, sizeof bytes); /* pages of its own, as a mapped file has */
     for (;;) {
         must(receive(socket, frames) == 2);
-        const uint32_t *sizes = zmq_msg_data(&frames[1]);
-        size_t count = zmq_msg_size(&frames[1]) / sizeof *sizes;
-        for (size_t i = 0; i < count; i += 2) {
+        const uint8_t *packed = zmq_msg_data(&frames[1]);
+        uint32_t sizes[2]; /* of an event's two frames; in the message they are not aligned */
+        for (size_t at = 0; at + sizeof sizes <= zmq_msg_size(&frames[1]); at += sizeof sizes) {
             zmq_msg_t part;
-            must(sizes[i] <= sizeof bytes && sizes[i + 1] <= sizeof bytes);
+            memcpy(sizes, packed + at, sizeof sizes);
+            must(sizes[0] <= sizeof bytes && sizes[1] <= sizeof bytes);
             zmq_send(socket, zmq_msg_data(&frames[0]), zmq_msg_size(&frames[0]), ZMQ_SNDMORE);
-            zmq_send(socket, bytes, sizes[i], sizes[i + 1] > 0 ? ZMQ_SNDMORE : 0);
-            if (sizes[i + 1] == 0) continue;
-            zmq_msg_init_data(&part, bytes, sizes[i + 1], NULL, NULL);
+            zmq_send(socket, bytes, sizes[0], sizes[1] > 0 ? ZMQ_SNDMORE : 0);
+            if (sizes[1] == 0) continue;
+            zmq_msg_init_data(&part, bytes, sizes[1], NULL, NULL);
             zmq_msg_send(&part, socket, 0);
         }
     }

@@ -36,7 +36,7 @@ class BenchTest(unittest.TestCase):
     def test_every_measurement_has_its_figures_beside_those_of_a_peer(self):
         for measurement, names in FIGURES.items():
             with self.subTest(measurement):
-                document = self.document(measurement, "--seconds", "0.05", "--rounds", "1")
+                document = self.document(measurement, "--seconds", "0.2", "--rounds", "1")
                 self.assertEqual(document["bench"], measurement)
                 self.assertEqual([figure["name"] for figure in document["figures"]], names)
                 for figure in document["figures"]:
