@@ -123,7 +123,7 @@ static void open_replay(gateway_t *g, fetch_t *fetch) {
                               .max_elements = wanted(fetch),
                               .has_follow = true,
                               .follow = false,
-                              .credit = 2 * FETCH_BYTES_MAX};
+                              .credit = INT64_C(2) * FETCH_BYTES_MAX};
     actor_door_ask(g->me, GATEWAY_TEST_STREAM, MSG_REPLAY_OPEN, &open, NULL, on_open, fetch->serial);
 }
 

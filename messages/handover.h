@@ -11,8 +11,8 @@ void __tsan_release(void *address);
 #define handover_give(address) __tsan_release(address)
 #define handover_take(address) __tsan_acquire(address)
 #else
-#define handover_give(address) ((void)sizeof(address))
-#define handover_take(address) ((void)sizeof(address))
+#define handover_give(address) ((void)(0 && (address)))
+#define handover_take(address) ((void)(0 && (address)))
 #endif
 
 #endif
