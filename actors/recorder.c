@@ -3,7 +3,7 @@
  * element.
  *
  * What it knows, it can read again from the disk: who has sent how much, and from where to go on, stands in the same records as the
- * elements. Only who is connected is lost with its state; those are told to attach again by the answer to their next batch. */
+ * elements. Only who is connected is lost with its state; those are told to attach again. */
 #include "recorder.h"
 
 #include <stdlib.h>

@@ -100,17 +100,27 @@ void attachment_stop(recorder_t *self, attachment_t *attachment, const char *rea
     attachment_remove(self, &attachment);
 }
 
-/* With the state: nothing is said to anybody. */
+/* Its sender may wait for an acknowledgement, and say nothing before it has it. */
+static void attachment_forget(recorder_t *self, attachment_t *attachment) {
+    msg_source_nack_t nack = {.has_source = true,
+                              .source = attachment->source,
+                              .tag = attachment->tag,
+                              .seq = (int64_t)attachment->producer->seq + 1,
+                              .error = {.code = error_name(ERROR_NOT_FOUND), .message = "the recorder has lost its state: attach again"}};
+    nack.error.has_retry = nack.error.retry = true;
+    actor_send(self->me, &attachment->connection->peer, MSG_SOURCE_NACK, &nack, NULL);
+    LIST_REMOVE(attachment, of_connection);
+    free(attachment->tag);
+    free(attachment);
+}
+
+/* With the state. */
 void connections_free(recorder_t *self) {
     for (size_t i = 0; i < CONNECTION_BUCKETS; i++) {
         connection_t *connection;
         while ((connection = LIST_FIRST(&self->connections[i]))) {
             attachment_t *attachment;
-            while ((attachment = LIST_FIRST(&connection->attachments))) {
-                LIST_REMOVE(attachment, of_connection);
-                free(attachment->tag);
-                free(attachment);
-            }
+            while ((attachment = LIST_FIRST(&connection->attachments))) attachment_forget(self, attachment);
             LIST_REMOVE(connection, bucket);
             free(connection);
         }

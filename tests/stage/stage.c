@@ -93,7 +93,7 @@ static void player_free(player_t *player) {
 void stage_destroy(stage_t **stage) {
     stage_t *s = *stage;
     if (!s) return;
-    for (size_t i = s->player_count; i-- > 0;) player_free(s->players[i]);
+    while (s->player_count > 0) player_free(s->players[--s->player_count]); /* one that goes may send to those that are left */
     free(s->players);
     while (s->connections) {
         connection_t *connection = s->connections;

@@ -191,6 +191,7 @@ static void what_is_only_gathered_is_not_acknowledged(void **state) {
     studio_load(&studio);
     const msg_source_ack_t *ack = source_take(&studio, "t", MSG_SOURCE_ACK);
     assert_int_equal(ack->source, first);
+    for (int i = 0; i < 2; i++) source_is_nacked(&studio, "t", 2, "not_found"); /* the failure: no other acknowledgement */
     assert_true(source_is_quiet(&studio, "t"));
     studio_budget(&studio, "j2", LIMIT_NONE);
     assert_int_equal(source_attach(&studio, "t", "j2", "b", "w")->next_seq, 1);
@@ -206,6 +207,7 @@ static void what_an_earlier_state_appended_is_brought_to_the_disk(void **state) 
     stage_fail(studio.stage, "recorder");
     studio_load(&studio);
     studio_budget(&studio, "j1", LIMIT_NONE);
+    source_is_nacked(&studio, "s", 2, "not_found");
     source_ask(&studio, "s", "j1", "a", "w");
     assert_true(source_is_quiet(&studio, "s")); /* to be let in at 2 would acknowledge 1 */
     assert_int_equal(studio_sync(&studio), 1);

@@ -239,6 +239,11 @@ static void a_failed_recorder_loses_nothing_acknowledged_and_has_no_gap(void **s
     stage_fail(studio.stage, "recorder");
     studio_load(&studio);
     studio_budget(&studio, "j1", LIMIT_NONE);
+    const msg_source_nack_t *nack =
+        source_is_nacked(&studio, "s", 2, "not_found"); /* it may have nothing to send before it is acknowledged */
+    assert_true(nack->error.retry);
+    assert_int_equal(nack->source, source);
+    assert_true(source_is_quiet(&studio, "s"));
     source_batch(&studio, "s", "a", 2, 3);
     assert_true(source_is_nacked(&studio, "s", 2, "not_found")->error.retry);
     attached = source_attach(&studio, "s", "j1", "a", "w");
