@@ -136,6 +136,26 @@ static void a_first_run_is_answered_as_if_nothing_had_failed(void **test) {
     tell_with_failures(&(story_t){NULL, first_run, one_job_and_one_run});
 }
 
+static void run_of_two(stage_t *stage) {
+    msg_transform_t transforms[] = {endless(stage, "Read"), generator(stage, "Other", 100000)};
+    const msg_pipeline_run_answer_t *answer = run(stage, "clicks", 2, transforms);
+    assert_true(answer->started);
+    assert_string_equal(answer->reason, "first_run");
+}
+
+static void both_are_recorded(stage_t *stage) {
+    assert_string_equal(job_of(stage, "clicks").state, "RUNNING");
+    stage_advance(stage, 1000000);
+    const msg_recordings_t *all = recordings(stage);
+    assert_int_equal(all->recordings.count, 1);
+    for (size_t i = 0; i < 2; i++) assert_true(all->recordings.items[0].tags.items[i].elements > 0);
+}
+
+static void sources_that_wait_for_each_other_are_let_in_whatever_fails(void **test) {
+    (void)test;
+    tell_with_failures(&(story_t){NULL, run_of_two, both_are_recorded});
+}
+
 /* ---- a run of altered sources ---- */
 
 static void altered_run(stage_t *stage) {
@@ -503,6 +523,7 @@ static void clients_in_any_order_are_each_answered_once_and_leave_nothing_behind
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_first_run_is_answered_as_if_nothing_had_failed),
+        cmocka_unit_test(sources_that_wait_for_each_other_are_let_in_whatever_fails),
         cmocka_unit_test(a_run_of_altered_sources_supersedes_as_if_nothing_had_failed),
         cmocka_unit_test(a_change_is_told_and_remembered_as_if_nothing_had_failed),
         cmocka_unit_test(a_cancel_is_answered_as_if_nothing_had_failed),

@@ -289,8 +289,8 @@ static void a_reason_that_is_cut_is_cut_between_characters(void **test) {
     (void)test;
     stage_t *stage = foreman();
     const msg_recording_create_t *made = run_job(stage, "p");
-    char text[1200] = "x";
-    for (size_t i = 0; i < 500; i++) memcpy(text + 1 + 2 * i, "\xc3\xa9", 3);
+    char text[1200] = "";
+    for (size_t i = 0; i < 500; i++) memcpy(text + 2 * i, "\xc3\xa9", 3);
     fail_source(stage, made->job, text);
     const msg_recording_finish_t *order = finish(stage, 0);
     assert_true(text_valid(order->error, strlen(order->error)));

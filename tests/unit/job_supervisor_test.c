@@ -328,6 +328,7 @@ static void the_manifest_wins_over_the_catalog(void **test) {
     job = desk_yes(stage, "asker");
     assert_true(job->is_running);
     assert_false(job->has_stop_reason || job->has_error);
+    assert_int_equal(job->elapsed_ms, (stage_now(stage) - NOW) / 1000);
     stage_destroy(&stage);
 }
 

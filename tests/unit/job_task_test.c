@@ -88,11 +88,14 @@ static void without_replay_every_run_records_anew(void **test) {
     set_replay(stage, false);
     ensure_again(stage, true);
     assert_restarted(stage, "replay_disabled");
-    ensure_again(stage, true);
+    ensure_again(stage, false);
     const msg_recording_finish_t *order = finish(stage, 3);
     assert_string_equal(order->stop_reason, "superseded");
     drop(stage, order->recording, false);
     assert_restarted(stage, "replay_disabled");
+    set_replay(stage, true);
+    ensure_again(stage, false);
+    assert_decision(decision(stage, "runner"), false, "job_running");
     stage_destroy(&stage);
 }
 
@@ -143,6 +146,18 @@ static void a_job_that_failed_is_started_again(void **test) {
     ensure_again(stage, false);
     drop(stage, made->recording, false);
     assert_restarted(stage, "job_failed");
+    stage_destroy(&stage);
+}
+
+static void changed_sources_are_named_before_a_failure(void **test) {
+    (void)test;
+    stage_t *stage = foreman();
+    const msg_recording_create_t *made = run_job(stage, "p");
+    fail_source(stage, made->job, "gone");
+    finish(stage, 3);
+    ensure_again(stage, true);
+    drop(stage, made->recording, false);
+    assert_restarted(stage, "sources_changed");
     stage_destroy(&stage);
 }
 
@@ -435,6 +450,7 @@ int main(void) {
         cmocka_unit_test(changed_sources_overrule_a_running_job),
         cmocka_unit_test(a_kept_recording_is_not_dropped_by_a_change),
         cmocka_unit_test(a_job_that_failed_is_started_again),
+        cmocka_unit_test(changed_sources_are_named_before_a_failure),
         cmocka_unit_test(a_job_that_a_user_cancelled_is_started_again),
         cmocka_unit_test(a_recording_that_was_deleted_is_made_again),
         cmocka_unit_test(when_only_asked_nothing_is_started),

@@ -331,6 +331,58 @@ static void creating_twice_is_once(void **state) {
     studio_close(&studio);
 }
 
+static void a_job_supervisor_that_failed_is_told_who_waits_to_be_let_in(void **state) {
+    studio_t studio;
+    (void)state;
+    studio_open(&studio, DURABILITY_ASYNC);
+    studio_create(&studio, "1", "p");
+    source_ask(&studio, "s", "j1", "b", "w");
+    const msg_recording_job_t *job = studio_job(&studio, "r1");
+    assert_false(job->streams.items[0].joined);
+    assert_true(job->streams.items[1].joined);
+    studio_close(&studio);
+}
+
+static void a_job_supervisor_that_failed_is_told_which_end_waits_for_the_disk(void **state) {
+    studio_t studio;
+    (void)state;
+    studio_open(&studio, DURABILITY_SYNC);
+    studio_create(&studio, "1", "p");
+    studio_budget(&studio, "j1", LIMIT_NONE);
+    studio_sync(&studio);
+    assert_false(studio_job(&studio, "r1")->has_ending);
+    msg_recording_finish_t finish = {.recording = "r1", .state = "FAILED", .stop_reason = "error", .has_error = true, .error = "it broke"};
+    stage_ask(studio.stage, "job_supervisor", "recorder", MSG_RECORDING_FINISH, &finish);
+    stage_run(studio.stage);
+    const msg_recording_job_t *job = studio_job(&studio, "r1");
+    assert_string_equal(job->state, "RUNNING");
+    assert_string_equal(job->ending, "FAILED");
+    assert_string_equal(job->stop_reason, "error");
+    assert_string_equal(job->error, "it broke");
+    assert_false(job->has_ended);
+    studio_sync(&studio);
+    job = studio_job(&studio, "r1");
+    assert_string_equal(job->state, "FAILED");
+    assert_true(job->has_ended);
+    assert_false(job->has_ending);
+    studio_close(&studio);
+}
+
+static void why_a_job_was_started_outlives_the_process(void **state) {
+    studio_t studio;
+    (void)state;
+    studio_open(&studio, DURABILITY_ASYNC);
+    msg_recording_create_t create = {
+        .recording = "r1", .job = "j1", .pipeline = "p", .has_request = true, .request = "1-1", .has_reason = true, .reason = "first_run"};
+    create.limits = (msg_limits_t){.duration_ms = LIMIT_NONE, .bytes = LIMIT_NONE, .count = LIMIT_NONE};
+    stage_get(studio.stage, "recorder", MSG_RECORDING_CREATE, &create);
+    studio_restart(&studio, START + 1000);
+    const msg_recording_job_t *job = studio_job(&studio, "r1");
+    assert_string_equal(job->request, "1-1");
+    assert_string_equal(job->reason, "first_run");
+    studio_close(&studio);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_source_is_let_in_with_the_first_budget),
@@ -348,6 +400,9 @@ int main(void) {
         cmocka_unit_test(what_waits_to_be_let_in_outlives_a_failure),
         cmocka_unit_test(a_gap_is_no_later_than_the_end),
         cmocka_unit_test(creating_twice_is_once),
+        cmocka_unit_test(a_job_supervisor_that_failed_is_told_who_waits_to_be_let_in),
+        cmocka_unit_test(a_job_supervisor_that_failed_is_told_which_end_waits_for_the_disk),
+        cmocka_unit_test(why_a_job_was_started_outlives_the_process),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
