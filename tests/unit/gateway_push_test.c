@@ -9,7 +9,8 @@ static void push_from(stage_t *stage, stage_peer_t peer, msg_push_t push) {
     push.has_pipeline = true;
     push.pipeline = "clicks";
     push.tag = "Read";
-    ask_from(stage, peer, MSG_PUSH, &push, stage_body(stage, COUNT, 0, 10));
+    static int64_t time;
+    ask_from(stage, peer, MSG_PUSH, &push, stage_body(stage, COUNT, time += 1000, 10));
 }
 
 static void push(stage_t *stage, stage_peer_t peer) {
@@ -91,8 +92,11 @@ static void one_acknowledgement_answers_all_that_came_before(void **test) {
     push(stage, client);
     push(stage, other);
     let_in(stage, 7, 1);
-    batch(stage, 7, 1);
-    batch(stage, 7, 2);
+    const stage_message_t *first = desk_take(stage, "ingest", MSG_SOURCE_BATCH), *second = desk_take(stage, "ingest", MSG_SOURCE_BATCH);
+    assert_int_equal(((const msg_source_batch_t *)first->message)->seq, 1);
+    assert_int_equal(((const msg_source_batch_t *)second->message)->seq, 2);
+    assert_int_equal(wire_element_at(wire_body_elements(second->body, COUNT)).event_time,
+                     wire_element_at(wire_body_elements(first->body, COUNT)).event_time + 1000);
     ack(stage, 7, 2);
     assert_pushed(stage, client, COUNT, 1);
     assert_pushed(stage, other, COUNT, 2);

@@ -151,6 +151,18 @@ static void a_failure_in_the_middle_of_an_opening_opens_it_again(void **state) {
     assert_string_equal(read_all(f, ANN), "ok\n1: watermark a -1\n1: watermark b -1\n1: end end 0\n");
 }
 
+static void a_recording_that_is_deleted_before_it_is_opened_is_not_found(void **state) {
+    fixture_t *f = *state;
+    msg_replay_open_t ask = by_recording(PLENTY);
+    request(f, ANN, MSG_REPLAY_OPEN, &ask);
+    const stage_message_t *asked = stage_take(f->stage, "recorder", MSG_RECORDING_LOCATE);
+    msg_recording_place_t place = taped_place(&f->taped);
+    place.folder = "/nowhere/r1";
+    stage_answer(f->stage, asked, &place);
+    stage_run(f->stage);
+    assert_int_equal(stage_peer_refusal(f->stage, ANN)->code, ERROR_NOT_FOUND);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(a_replay_by_pipeline_sends_its_tags_and_starts_its_service),
@@ -163,6 +175,7 @@ int main(void) {
         TEST(a_recording_without_any_of_the_pipelines_sources_is_not_replayed),
         TEST(a_connection_has_no_more_than_a_thousand_replays),
         TEST(a_failure_in_the_middle_of_an_opening_opens_it_again),
+        TEST(a_recording_that_is_deleted_before_it_is_opened_is_not_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
