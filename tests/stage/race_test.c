@@ -2,6 +2,9 @@
  * would have come, and what it did is done once; whatever order clients come in, each is answered once and nothing is left behind. */
 #include "world.h"
 
+#include <ftw.h>
+#include <sys/stat.h>
+
 #include "actors/runtime/tree.h"
 
 enum { POINTS_MAX = 60, PATIENCE_MS = 45000, PAYLOAD = 20 };
@@ -375,7 +378,7 @@ static void a_fetch_is_answered_whatever_fails(void **test) {
 
 /* ---- many clients at once ---- */
 
-enum { CLIENTS = 5, STEPS = 25, PIPELINES = 2, SEEDS = 150 };
+enum { CLIENTS = 5, STEPS = 25, PIPELINES = 2, SEEDS = 150, DEATHS = 100 };
 
 static const char *const names[PIPELINES] = {"clicks", "views"};
 
@@ -520,6 +523,52 @@ static void clients_in_any_order_are_each_answered_once_and_leave_nothing_behind
     }
 }
 
+static int remove_one(const char *path, const struct stat *status, int type, struct FTW *walk) {
+    (void)status, (void)type, (void)walk;
+    return remove(path);
+}
+
+/* Some way into a race; nobody is there any more to be answered. */
+static void race_until_it_dies(stage_t *stage, uint64_t seed) {
+    uint64_t dice = seed;
+    for (uint64_t step = 0; step < 5 + seed % 40; step++) {
+        char id[32];
+        snprintf(id, sizeof id, "client %d", (int)step);
+        order_t order = any_order(stage, &dice);
+        stage_peer_request(stage, (stage_peer_t){"gateway", id}, order.id, order.message, order.body, 1);
+        stage_advance(stage, (int64_t)(roll(&dice) % 3) * 10000);
+    }
+}
+
+static void a_process_that_dies_in_the_middle_leaves_nothing_that_the_next_cannot_go_on_with(void **test) {
+    (void)test;
+    for (uint64_t seed = 1; seed <= DEATHS; seed++) {
+        print_message("seed %llu\n", (unsigned long long)seed);
+        char folder[] = "/tmp/reprise-race-XXXXXX";
+        assert_non_null(mkdtemp(folder));
+        stage_t *stage = world_create(seed, folder);
+        race_until_it_dies(stage, seed);
+        int64_t now = stage_now(stage);
+        stage_destroy(&stage);
+        stage = stage_create(seed, folder);
+        stage_set_now(stage, now + (seed % 3 == 0 ? -5000000 : 5000000));
+        stage_add_tree(stage);
+        assert_one_job_a_pipeline(stage);
+        must_get(stage, MSG_OPTIONS_SET, &(msg_options_set_t){.has_enable_recording_replay = true, .enable_recording_replay = true});
+        for (size_t p = 0; p < PIPELINES; p++) {
+            msg_transform_t transforms[] = {push_source("Push")};
+            const msg_pipeline_run_answer_t *first = run(stage, names[p], 1, transforms), *second = run(stage, names[p], 1, transforms);
+            assert_false(second->started);
+            assert_string_equal(second->reason, "job_running");
+            assert_string_equal(second->recording, first->recording);
+            assert_string_not_equal(second->run, first->run);
+        }
+        assert_clean_when_forgotten(stage);
+        stage_destroy(&stage);
+        assert_int_equal(nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_first_run_is_answered_as_if_nothing_had_failed),
@@ -534,6 +583,7 @@ int main(void) {
         cmocka_unit_test(the_end_of_a_push_source_is_told_whatever_fails),
         cmocka_unit_test(a_fetch_is_answered_whatever_fails),
         cmocka_unit_test(clients_in_any_order_are_each_answered_once_and_leave_nothing_behind),
+        cmocka_unit_test(a_process_that_dies_in_the_middle_leaves_nothing_that_the_next_cannot_go_on_with),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

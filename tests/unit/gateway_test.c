@@ -13,7 +13,7 @@ static void a_request_goes_to_its_owner_and_its_answer_comes_back_with_the_id(vo
     desk_answer(stage, "job_supervisor", MSG_JOB_LIST, &(msg_jobs_t){0});
     const stage_message_t *m = stage_peer_take(stage, client);
     bytes_t echo;
-    int64_t number;
+    int64_t number = 0;
     assert_false(m->refused);
     assert_true(wire_map_get(m->raw, "id", &echo) && wire_int(echo, &number));
     assert_int_equal(number, 1);
