@@ -21,6 +21,8 @@ static const measurement_t measurements[] = {
     {NULL, NULL, NULL},
 };
 
+static const int64_t MIB = INT64_C(1024) * 1024;
+
 enum { ENGINE, SIZE, BATCH, PRODUCERS, SECONDS, ROUNDS, DURABILITY, CREDIT, JSON, HELP };
 
 static const struct option options[] = {
@@ -85,13 +87,13 @@ static int seconds_read(const char *text, double *ret_seconds) {
 static int flag_read(bench_t *bench, int flag, const char *value, bool *ret_help) {
     switch (flag) {
     case ENGINE: bench->engine = value; return 0;
-    case SIZE: return count_read(options[flag].name, value, 0, 1024 * 1024, &bench->size);
-    case BATCH: return count_read(options[flag].name, value, 1, 1024 * 1024, &bench->batch);
+    case SIZE: return count_read(options[flag].name, value, 0, MIB, &bench->size);
+    case BATCH: return count_read(options[flag].name, value, 1, MIB, &bench->batch);
     case PRODUCERS: return count_read(options[flag].name, value, 1, 64, &bench->producers);
     case SECONDS: return seconds_read(value, &bench->seconds);
     case ROUNDS: return count_read(options[flag].name, value, 1, ROUNDS_MAX, &bench->rounds);
     case DURABILITY: bench->durability = value; return 0;
-    case CREDIT: return count_read(options[flag].name, value, 1, 1024 * 1024 * 1024, &bench->credit);
+    case CREDIT: return count_read(options[flag].name, value, 1, 1024 * MIB, &bench->credit);
     case JSON: bench->json = true; return 0;
     case HELP: *ret_help = true; return 0;
     default: return -1;
@@ -114,7 +116,7 @@ static int measure(bench_t *bench, const measurement_t *measurement) {
 
 int main(int count, char **arguments) {
     if (count == 4 && strcmp(arguments[1], "peer") == 0) return peer_main(arguments[2], arguments[3]);
-    bench_t bench = {.durability = "interval", .size = 100, .producers = 1, .rounds = 5, .credit = 4 * 1024 * 1024, .seconds = 1};
+    bench_t bench = {.durability = "interval", .size = 100, .producers = 1, .rounds = 5, .credit = 4 * MIB, .seconds = 1};
     bool wants_help = false;
     for (int flag; (flag = getopt_long(count, arguments, "", options, NULL)) != -1;)
         if (flag_read(&bench, flag, optarg, &wants_help) < 0) return 2;

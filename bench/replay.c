@@ -9,7 +9,7 @@
 #include "feed.h"
 #include "peer.h"
 
-enum { RECORDING_BYTES = 512 * 1024 * 1024, SINGLES_MAX = 20000 };
+enum { PIECE = 256 * 1024, RECORDING_BYTES = 512 * 1024 * 1024, SINGLES_MAX = 20000 };
 
 /* What one replay was: the sizes of its frames, in pairs, are what a raw peer is asked for. */
 typedef struct seen {
@@ -45,7 +45,7 @@ static int busy_feed(bench_t *bench, feed_t *feed, fault_t *why) {
 }
 
 static int recording_make(bench_t *bench, const char *pipeline, bool singles, fault_t *why) {
-    int64_t piece = bench->batch ? bench->batch : 256 * 1024 / (bench->size + 12) + 1;
+    int64_t piece = bench->batch ? bench->batch : PIECE / (bench->size + 12) + 1;
     feed_t feed = {0};
     if (engine_run(bench, pipeline, INT64_C(4) * RECORDING_BYTES, why) < 0) return -1;
     int result = feed_open(&feed, bench, pipeline, singles ? 1 : piece, why);
