@@ -61,11 +61,11 @@ static void join_answer(recorder_t *self, attachment_t *attachment, ticket_t tic
 
 /* Who has fed under that name until now feeds no more. */
 static void join_supersede(recorder_t *self, recording_t *recording, uint32_t stream, const char *name) {
-    attachment_t *attachment;
-    LIST_FOREACH(attachment, &recording->attachments, of_recording) {
-        if (attachment->producer->stream == stream && strcmp(attachment->producer->name, name) == 0) break;
-    }
-    if (attachment) attachment_stop(self, attachment, "superseded");
+    const reel_producer_t *producer = reel_producer_find(recording->reel, stream, name);
+    if (!producer || !producer->attached) return;
+    attachment_t *attachment = LIST_FIRST(&recording->attachments);
+    while (attachment->producer != producer) attachment = LIST_NEXT(attachment, of_recording);
+    attachment_stop(self, attachment, "superseded");
 }
 
 /* Lets a source in: it goes on from what is in the journal. */

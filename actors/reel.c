@@ -191,18 +191,31 @@ static int64_t producer_cost(const reel_producer_t *producer) {
     return META_SIZE + (int64_t)strlen(producer->name);
 }
 
+static size_t bucket_of(const char *name) {
+    uint32_t hash = 2166136261U;
+    for (; *name; name++) hash = (hash ^ (uint8_t)*name) * 16777619U;
+    return hash % REEL_BUCKETS;
+}
+
+reel_producer_t *reel_producer_find(const reel_t *reel, uint32_t stream, const char *name) {
+    reel_producer_t *producer = reel->buckets[bucket_of(name)];
+    while (producer && (producer->stream != stream || strcmp(producer->name, name) != 0)) producer = producer->next;
+    return producer;
+}
+
 reel_producer_t *reel_producer(reel_t *reel, uint32_t stream, const char *name) {
-    for (size_t i = 0; i < reel->producers_count; i++)
-        if (reel->producers[i]->stream == stream && strcmp(reel->producers[i]->name, name) == 0) return reel->producers[i];
-    if (reel->producers_count == REEL_PRODUCERS_MAX) return NULL;
+    reel_producer_t *producer = reel_producer_find(reel, stream, name);
+    if (producer || reel->producers_count == REEL_PRODUCERS_MAX) return producer;
     reel->producers = grow(reel->producers, &reel->producers_room, reel->producers_count + 1, sizeof(reel_producer_t *));
-    reel_producer_t *producer = calloc(1, sizeof *producer);
+    producer = calloc(1, sizeof *producer);
     must(producer);
     producer->name = strdup(name);
     must(producer->name);
     producer->stream = stream;
     producer->anonymous = name[0] == '~';
     producer->accepted = -1;
+    producer->next = reel->buckets[bucket_of(name)];
+    reel->buckets[bucket_of(name)] = producer;
     reel->header_cost += producer_cost(producer);
     return reel->producers[reel->producers_count++] = producer;
 }
@@ -223,6 +236,9 @@ void reel_detach(reel_t *reel, reel_producer_t *producer) {
     if (!producer->anonymous || producer->seq > 0) return;
     for (size_t i = 0; i < reel->producers_count; i++)
         if (reel->producers[i] == producer) reel->producers[i] = reel->producers[--reel->producers_count];
+    reel_producer_t **link = &reel->buckets[bucket_of(producer->name)];
+    while (*link != producer) link = &(*link)->next;
+    *link = producer->next;
     reel->header_cost -= producer_cost(producer);
     producer_free(producer);
 }

@@ -11,10 +11,12 @@ enum {
     REEL_SMALL = 64 * 1024,     /* a batch below this is copied and joined with others */
     REEL_RESERVE = 1024,        /* kept back for what a recovery has to say */
     REEL_PRODUCERS_MAX = 10000, /* of one recording */
+    REEL_BUCKETS = 1024,
 };
 
 /* A producer of one stream, known since it first attached or since the journal was opened. */
 typedef struct reel_producer {
+    struct reel_producer *next; /* in its bucket */
     char *name;
     uint32_t stream;
     bool anonymous;   /* its name, which begins with ~, was made here: it cannot come back */
@@ -58,6 +60,7 @@ typedef struct reel {
     reel_lane_t *lanes; /* one per stream */
     reel_producer_t **producers;
     size_t producers_count, producers_room;
+    reel_producer_t *buckets[REEL_BUCKETS]; /* the same, by name */
     reel_gathered_t gathered;
     journal_meta_t *metas; /* scratch: room for every producer gathered */
     reel_budget_t budget;
@@ -90,7 +93,8 @@ int64_t reel_at(const reel_t *reel, int64_t ticks);
 /* Counted from the recording's beginning. Sets `spent` where it is already reached. */
 int reel_set_budget(reel_t *reel, const reel_budget_t *budget, int64_t ticks, fault_t *why);
 
-/* The producer of that name, made where it is new; NULL where there are too many. */
+/* The producer of that name; NULL: there is none. And made where it is new; NULL where there are too many. */
+reel_producer_t *reel_producer_find(const reel_t *reel, uint32_t stream, const char *name);
 reel_producer_t *reel_producer(reel_t *reel, uint32_t stream, const char *name);
 /* The cursor to go on from: the producer's own, or the newest of its stream; size 0: none. */
 bytes_t reel_cursor(const reel_t *reel, const reel_producer_t *producer);
