@@ -117,11 +117,18 @@ static void opening_answer(opening_t *opening, const player_t *player, const sel
     free(names);
 }
 
+/* Is there room for another of this connection? */
+static int client_check(server_t *server, const peer_t *peer, refusal_t *no) {
+    const client_t *client = server_client(server, peer);
+    if (!client || client->players_count < CLIENT_REPLAYS_MAX) return 0;
+    return refuse(no, ERROR_LIMIT, NULL, "`replay.open`: this connection has %d replays: no more are opened", CLIENT_REPLAYS_MAX);
+}
+
 static int opening_play(opening_t *opening, const msg_recording_place_t *place, selection_t *selection, refusal_t *no) {
     server_t *server = opening->server;
     const msg_replay_open_t *ask = opening->ask;
     if (ask->has_tags && selection_narrow(selection, &ask->tags, no) < 0) return -1;
-    if (selection_check(selection, place, no) < 0) return -1;
+    if (selection_check(selection, place, no) < 0 || client_check(server, &opening->peer, no) < 0) return -1;
     fault_t fault;
     tape_t *tape = server_tape_get(server, place, &fault);
     if (!tape) {
@@ -189,11 +196,8 @@ static int ask_check(const msg_replay_open_t *ask, refusal_t *no) {
     return 0;
 }
 
-/* Is there room for another replay? */
-static int room_check(server_t *server, const peer_t *peer, refusal_t *no) {
-    const client_t *client = server_client(server, peer);
-    if (client && client->players_count >= CLIENT_REPLAYS_MAX)
-        return refuse(no, ERROR_LIMIT, NULL, "`replay.open`: this connection has %d replays: no more are opened", CLIENT_REPLAYS_MAX);
+/* Is there room for another replay of all? */
+static int server_check(const server_t *server, refusal_t *no) {
     if (server->players_count + server->openings_count >= REPLAYS_MAX)
         return refuse(no, ERROR_LIMIT, NULL, "`replay.open`: %d replays are under way: no more are opened", REPLAYS_MAX);
     return 0;
@@ -202,7 +206,7 @@ static int room_check(server_t *server, const peer_t *peer, refusal_t *no) {
 void opening_start(server_t *server, const envelope_t *in) {
     const msg_replay_open_t *ask = in->message;
     refusal_t no;
-    if (ask_check(ask, &no) < 0 || room_check(server, in->peer, &no) < 0) {
+    if (ask_check(ask, &no) < 0 || server_check(server, &no) < 0) {
         actor_refuse_as(server->me, in->ticket, &no);
         return;
     }
