@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -132,6 +133,14 @@ static void finish(engine_t *engine) {
     close(engine->lock);
 }
 
+/* Each connection has a descriptor, and each recording that is written or read; what a login shell allows is soon used up. */
+static void raise_descriptors(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) < 0) fprintf(stderr, "reprised: cannot raise the limit of open files: %s\n", strerror(errno));
+}
+
 static int run(engine_t *engine) {
     fault_t why;
     engine->lock = folder_lock(engine->config.data, &why);
@@ -143,6 +152,7 @@ static int run(engine_t *engine) {
     sigaddset(&set, SIGTERM);
     pthread_sigmask(SIG_BLOCK, &set, NULL); /* before any thread exists: they all inherit it */
     signal(SIGPIPE, SIG_IGN);
+    raise_descriptors();
     engine->signals = signalfd(-1, &set, SFD_CLOEXEC);
     if (engine->signals < 0) {
         fault_errno(&why, "cannot wait for signals");
