@@ -5,7 +5,9 @@
 #include "verifier.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/queue.h>
+#include <unistd.h>
 
 #include "store/reader.h"
 
@@ -14,7 +16,8 @@ enum { STEP_BYTES = 8 * 1024 * 1024 };
 typedef struct check {
     TAILQ_ENTRY(check) link;
     ticket_t ticket;  /* also names it in the context of a question or timer */
-    verify_t *verify; /* NULL: the recorder has not said yet where it is */
+    char *folder;     /* NULL: the recorder has not said yet where it is */
+    verify_t *verify; /* NULL: not opened yet */
 } check_t;
 
 typedef struct verifier {
@@ -37,6 +40,7 @@ static void *verifier_create(actor_t *me, bytes_t args, fault_t *why) {
 static void check_free(verifier_t *self, check_t **check) {
     TAILQ_REMOVE(&self->checks, *check, link);
     if ((*check)->verify) verify_close(&(*check)->verify);
+    free((*check)->folder);
     free(*check);
     *check = NULL;
 }
@@ -60,6 +64,17 @@ static check_t *check_find(verifier_t *self, uint64_t ticket) {
     return NULL;
 }
 
+/* What is missing from a folder that is not there any more is no damage, and no fault either. */
+static void check_answer(verifier_t *self, check_t *check, const fault_t *problem) {
+    if (access(check->folder, F_OK) < 0)
+        actor_refuse(self->me, check->ticket, ERROR_NOT_FOUND, "recording", "the recording was deleted while it was verified");
+    else if (problem)
+        actor_refuse(self->me, check->ticket, ERROR_INTERNAL, NULL, "%s", problem->text);
+    else
+        actor_answer(self->me, check->ticket, verify_result(check->verify));
+    check_free(self, &check);
+}
+
 static int on_step(void *state, uint64_t context, fault_t *why) {
     verifier_t *self = state;
     check_t *check = check_find(self, context);
@@ -71,11 +86,7 @@ static int on_step(void *state, uint64_t context, fault_t *why) {
         actor_after(self->me, 0, on_step, context);
         return 0;
     }
-    if (left < 0)
-        actor_refuse(self->me, check->ticket, ERROR_INTERNAL, NULL, "%s", problem.text);
-    else
-        actor_answer(self->me, check->ticket, verify_result(check->verify));
-    check_free(self, &check);
+    check_answer(self, check, left < 0 ? &problem : NULL);
     return 0;
 }
 
@@ -86,16 +97,18 @@ static int on_place(void *state, const answer_t *answer, uint64_t context, fault
     fault_t problem;
     (void)why;
     must(check);
-    if (place) check->verify = verify_open(place->folder, (uint64_t)place->segment, (uint64_t)place->length, &problem);
-    if (check->verify) {
-        actor_after(self->me, 0, on_step, context);
+    if (answer->refusal) {
+        actor_refuse_as(self->me, check->ticket, answer->refusal);
+        check_free(self, &check);
         return 0;
     }
-    if (answer->refusal)
-        actor_refuse_as(self->me, check->ticket, answer->refusal);
+    check->folder = strdup(place->folder);
+    must(check->folder);
+    check->verify = verify_open(place->folder, (uint64_t)place->segment, (uint64_t)place->length, &problem);
+    if (check->verify)
+        actor_after(self->me, 0, on_step, context);
     else
-        actor_refuse(self->me, check->ticket, ERROR_INTERNAL, NULL, "%s", problem.text);
-    check_free(self, &check);
+        check_answer(self, check, &problem);
     return 0;
 }
 
