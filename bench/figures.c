@@ -33,11 +33,12 @@ static double median(const double *values, size_t count) {
     return samples_part(sorted, count, 0.5);
 }
 
-/* Three digits that count: "1.23 M", "456 k", "78.9". */
-static const char *short_number(double value, char text[32]) {
+/* Three digits that count: "1.23 M", "456 k", "78.9"; of microseconds, which have a prefix of their own, all before the point. */
+static const char *short_number(const figure_t *figure, double value, char text[32]) {
     static const char *const prefixes[] = {"", " k", " M", " G"};
+    bool prefixed = strcmp(figure->unit, "µs") != 0;
     size_t i = 0;
-    for (; value >= 999.5 && i + 1 < sizeof prefixes / sizeof *prefixes; i++) value /= 1000;
+    for (; prefixed && value >= 999.5 && i + 1 < sizeof prefixes / sizeof *prefixes; i++) value /= 1000;
     snprintf(text, 32, "%.*f%s", value < 9.995 ? 2 : value < 99.95 ? 1 : 0, value, prefixes[i]);
     return text;
 }
@@ -72,9 +73,9 @@ void figure_print(bench_t *bench, const figure_t *figure) {
     progress_clear(bench);
     if (bench->json) return;
     char mine[32], its[32], rate[48] = "", volume[32];
-    if (figure->per_unit > 0) snprintf(rate, sizeof rate, "%sB/s", short_number(value * figure->per_unit * 1e6, volume));
-    printf("%-28s %9s %-10s %11s   %s %9s   ratio %.2f (%.2f to %.2f)   %s\n", figure->name, short_number(value, mine), figure->unit, rate,
-           figure->peer, short_number(peer, its), ratio, least, most, figure->what);
+    if (figure->per_unit > 0) snprintf(rate, sizeof rate, "%sB/s", short_number(figure, value * figure->per_unit * 1e6, volume));
+    printf("%-28s %9s %-10s %11s   %s %9s   ratio %.2f (%.2f to %.2f)   %s\n", figure->name, short_number(figure, value, mine),
+           figure->unit, rate, figure->peer, short_number(figure, peer, its), ratio, least, most, figure->what);
     fflush(stdout);
 }
 
