@@ -93,15 +93,19 @@ static void refuse_task(job_supervisor_t *s, task_t *task, const refusal_t *no) 
     task_end(s, task);
 }
 
+/* The task that goes on with this answer; NULL where it is gone, or where the answer was a refusal that ended it. */
+static task_t *task_of_answer(job_supervisor_t *s, const answer_t *answer, uint64_t serial) {
+    task_t *task = task_of_serial(s, serial);
+    if (!task || !answer->refusal) return task;
+    refuse_task(s, task, answer->refusal);
+    return NULL;
+}
+
 static int on_dropped(void *state, const answer_t *answer, uint64_t serial, fault_t *why) {
     (void)why;
     job_supervisor_t *s = state;
-    task_t *task = task_of_serial(s, serial);
+    task_t *task = task_of_answer(s, answer, serial);
     if (!task) return 0;
-    if (answer->refusal) {
-        refuse_task(s, task, answer->refusal);
-        return 0;
-    }
     const char *recording = task->drops[task->drop++];
     job_t *job = jobs_of_recording(&s->jobs, recording);
     if (job) job->has_recording = false;
@@ -190,12 +194,8 @@ static const char *decide(const job_supervisor_t *s, const msg_job_ensure_t *ens
 static int on_limits(void *state, const answer_t *answer, uint64_t serial, fault_t *why) {
     (void)why;
     job_supervisor_t *s = state;
-    task_t *task = task_of_serial(s, serial);
+    task_t *task = task_of_answer(s, answer, serial);
     if (!task) return 0;
-    if (answer->refusal) {
-        refuse_task(s, task, answer->refusal);
-        return 0;
-    }
     const msg_limits_resolved_t *m = answer->message;
     job_t *job = jobs_add(&s->jobs, task->pipeline, actor_now(s->me));
     job_begin(s, job, task->ensure, &m->limits, task->reason);
@@ -244,12 +244,8 @@ static void ensure(job_supervisor_t *s, task_t *task) {
 static int on_forgotten(void *state, const answer_t *answer, uint64_t serial, fault_t *why) {
     (void)why;
     job_supervisor_t *s = state;
-    task_t *task = task_of_serial(s, serial);
+    task_t *task = task_of_answer(s, answer, serial);
     if (!task) return 0;
-    if (answer->refusal) {
-        refuse_task(s, task, answer->refusal);
-        return 0;
-    }
     for (job_t *job; (job = jobs_last_of(&s->jobs, task->pipeline));) jobs_remove(&s->jobs, job);
     actor_answer(s->me, task->ticket, NULL);
     task_end(s, task);
