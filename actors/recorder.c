@@ -255,7 +255,39 @@ static int on_drop(void *state, const envelope_t *in, fault_t *why) {
     return 0;
 }
 
+static int on_mark(void *state, const envelope_t *in, fault_t *why) {
+    recorder_t *self = state;
+    const msg_recording_mark_t *m = in->message;
+    fault_t problem;
+    (void)why;
+    recording_t *recording = recording_named(self, in->ticket, m->recording);
+    if (!recording) return 0;
+    if (!recording_has_ended(recording)) {
+        actor_refuse(self->me, in->ticket, ERROR_INVALID_STATE, "recording", "recording %s is being written: its job is %s", m->recording,
+                     recording_job(recording)->state);
+        return 0;
+    }
+    msg_manifest_t manifest = *recording_manifest(recording);
+    bool changes = manifest.recording.has_invalidated != m->invalid;
+    manifest.recording.has_invalidated = m->invalid;
+    manifest.recording.invalidated = actor_now(self->me);
+    if (changes && recording_save(recording, &manifest, &problem) < 0)
+        actor_refuse(self->me, in->ticket, ERROR_INTERNAL, NULL, "%s", problem.text);
+    else
+        actor_answer(self->me, in->ticket, NULL);
+    return 0;
+}
+
 /* ---- messages: what there is ---- */
+
+static int on_room(void *state, const envelope_t *in, fault_t *why) {
+    recorder_t *self = state;
+    const msg_room_ask_t *m = in->message;
+    (void)why;
+    actor_answer(self->me, in->ticket,
+                 &(msg_room_t){.held = self->ledger.held, .least = reel_least(m->has_streams ? (size_t)m->streams : 1)});
+    return 0;
+}
 
 /* What no manifest says: which sources wait to be let in, and that the end was asked for. A job supervisor that failed knows neither. */
 static void report_standing(const recorder_t *self, const recording_t *recording, msg_recording_job_t *report) {
@@ -313,8 +345,13 @@ static void describe(recorder_t *self, const recording_t *recording, ticket_t ti
 
 static recording_t *newest_of(recorder_t *self, ticket_t ticket, const char *pipeline) {
     recording_t *recording = shelf_newest(self, pipeline, false);
-    if (!recording) actor_refuse(self->me, ticket, ERROR_NOT_FOUND, "pipeline", "pipeline `%s` has no recording", pipeline);
-    return recording;
+    if (recording) return recording;
+    if (shelf_has(self, pipeline))
+        actor_refuse(self->me, ticket, ERROR_NOT_FOUND, "pipeline", "the sources of pipeline `%s` have changed; its recordings are invalid",
+                     pipeline);
+    else
+        actor_refuse(self->me, ticket, ERROR_NOT_FOUND, "pipeline", "pipeline `%s` has no recording", pipeline);
+    return NULL;
 }
 
 static int on_defined(void *state, const answer_t *answer, uint64_t context, fault_t *why) {
@@ -426,7 +463,9 @@ const actor_class_t recorder_class = {
             [MSG_RECORDING_CREATE] = on_create,
             [MSG_BUDGET_SET] = on_budget,
             [MSG_RECORDING_FINISH] = on_finish,
+            [MSG_RECORDING_MARK] = on_mark,
             [MSG_RECORDING_DROP] = on_drop,
+            [MSG_ROOM_ASK] = on_room,
             [MSG_RECORDING_JOBS_ASK] = on_jobs,
             [MSG_RECORDING_LIST] = on_list,
             [MSG_RECORDING_DESCRIBE] = on_describe,

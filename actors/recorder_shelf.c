@@ -42,9 +42,16 @@ recording_t *shelf_newest(const recorder_t *self, const char *pipeline, bool unf
     for (size_t i = self->recordings_count; i-- > 0;) {
         recording_t *recording = self->recordings[i];
         if (unfinished && recording_has_ended(recording)) continue;
+        if (recording_job(recording)->has_invalidated) continue;
         if (strcmp(recording_job(recording)->pipeline, pipeline) == 0) return recording;
     }
     return NULL;
+}
+
+bool shelf_has(const recorder_t *self, const char *pipeline) {
+    for (size_t i = 0; i < self->recordings_count; i++)
+        if (strcmp(recording_job(self->recordings[i])->pipeline, pipeline) == 0) return true;
+    return false;
 }
 
 recording_t *shelf_add(recorder_t *self, const char *id) {
@@ -155,6 +162,8 @@ msg_recording_t recording_description(const recording_t *recording, msgpack_zone
         .has_digest = manifest->has_digest,
         .digest = manifest->digest,
         .kept = job.kept,
+        .has_invalidated = job.has_invalidated,
+        .invalidated = job.invalidated,
     };
     out.tags.items = items;
     for (size_t i = 0; i < streams; i++) {

@@ -112,7 +112,10 @@ void shelf_remove(recorder_t *self, recording_t **recording);
 recording_t *shelf_find(const recorder_t *self, const char *id);
 recording_t *shelf_find_job(const recorder_t *self, const char *job);
 recording_t *shelf_find_number(const recorder_t *self, uint64_t number);
+/* The pipeline's recording: its newest that is not invalid; with `unfinished`, of those that have not ended. */
 recording_t *shelf_newest(const recorder_t *self, const char *pipeline, bool unfinished);
+/* Has it any, if only invalid ones? */
+bool shelf_has(const recorder_t *self, const char *pipeline);
 
 const msg_manifest_t *recording_manifest(const recording_t *recording);
 const msg_recording_job_t *recording_job(const recording_t *recording); /* as its manifest says */

@@ -13,6 +13,8 @@ enum {
     META_SIZE = 80,     /* at most, of one producer's entry in a meta or in a segment's header, without its name and cursor */
     STREAM_SIZE = 80,   /* of one stream's entry in a segment's header */
     HEADER_SIZE = 600,  /* of the rest of it */
+    LEAST_ELEMENT = 64, /* a small element */
+    LEAST_CURSOR = 64,  /* its producer's name and cursor */
 };
 
 static void *grow(void *items, size_t *room, size_t wanted, size_t size) {
@@ -169,6 +171,12 @@ static int64_t reel_room(const reel_t *reel) {
         if (left < room) room = left;
     }
     return room == INT64_MAX ? room : room - reel->keep;
+}
+
+int64_t reel_least(size_t streams) {
+    int64_t header = HEADER_SIZE + STREAM_SIZE * (int64_t)streams;
+    int64_t record = RECORD_OVERHEAD + RECORD_BODY_HEAD + LEAST_ELEMENT + 2 * (META_SIZE + LEAST_CURSOR);
+    return header + record + (int64_t)journal_closing_cost(streams) + REEL_RESERVE;
 }
 
 int reel_set_budget(reel_t *reel, const reel_budget_t *budget, int64_t ticks, fault_t *why) {

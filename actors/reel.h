@@ -104,6 +104,8 @@ void reel_attach(reel_t *reel, reel_producer_t *producer);
 void reel_detach(reel_t *reel, reel_producer_t *producer);
 /* true: it takes nothing more. */
 bool reel_is_sealed(const reel_t *reel);
+/* With so many bytes a recording of that many streams takes one small element, what is kept back for its end included. */
+int64_t reel_least(size_t streams);
 
 typedef struct reel_batch {
     uint64_t seq; /* the producer's next */

@@ -40,8 +40,12 @@ struct journal {
 };
 
 /* ---- sizes ---- */
+uint64_t journal_closing_cost(size_t streams) {
+    return streams * (WATERMARK_COST + RECORD_OVERHEAD) + RECORD_OVERHEAD;
+}
+
 static uint64_t closing_cost(const journal_t *journal) {
-    return journal->ledger.streams_count * (WATERMARK_COST + RECORD_OVERHEAD) + RECORD_OVERHEAD;
+    return journal_closing_cost(journal->ledger.streams_count);
 }
 
 static size_t header_size(const journal_t *journal) {

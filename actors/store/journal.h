@@ -50,6 +50,8 @@ int journal_ended(journal_t *journal, int64_t at, fault_t *why);
 uint64_t journal_bytes_after(const journal_t *journal, size_t elements_size, const journal_meta_t *metas, size_t metas_count);
 /* What the closing records and one watermark per stream can cost at most from here: keep this much back. */
 uint64_t journal_closing_bytes(const journal_t *journal);
+/* The same, of a recording that is about to begin. */
+uint64_t journal_closing_cost(size_t streams);
 
 /* ---- state ---- */
 typedef struct journal_totals {
