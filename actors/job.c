@@ -50,6 +50,39 @@ bool job_is_active(const job_t *job) {
     return !job_state_is_terminal(job->state);
 }
 
+bool job_is_valid(const job_t *job) {
+    return job->has_recording && job->invalidated == 0;
+}
+
+static int compare_names(const void *a, const void *b) {
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+bool job_covers(const job_t *job, const names_t *signature) {
+    for (size_t i = 0; i < signature->count; i++)
+        if (job->signature.count == 0 ||
+            !bsearch(&signature->items[i], job->signature.items, job->signature.count, sizeof *job->signature.items, compare_names))
+            return false;
+    return true;
+}
+
+static void signature_free(names_t *signature) {
+    for (size_t i = 0; i < signature->count; i++) free((void *)(uintptr_t)signature->items[i]);
+    free(signature->items);
+    *signature = (names_t){0};
+}
+
+void job_set_signature(job_t *job, size_t count, const msg_stream_t *streams) {
+    signature_free(&job->signature);
+    job->signature.items = calloc(count + 1, sizeof *job->signature.items);
+    must(job->signature.items);
+    for (; job->signature.count < count; job->signature.count++) {
+        job->signature.items[job->signature.count] = strdup(streams[job->signature.count].signature);
+        must(job->signature.items[job->signature.count]);
+    }
+    qsort(job->signature.items, count, sizeof *job->signature.items, compare_names);
+}
+
 void job_describe(const job_t *job, int64_t now, const char **waiting_for, msg_job_t *ret) {
     int64_t until = job->ended ? job->ended : now;
     *ret = (msg_job_t){
@@ -155,6 +188,38 @@ job_t *jobs_last_of(const jobs_t *jobs, const char *pipeline) {
     return last;
 }
 
+job_t *jobs_active_of(const jobs_t *jobs, const char *pipeline) {
+    job_t *job = jobs_last_of(jobs, pipeline); /* an older one has ended before a newer begins */
+    return job && job_is_active(job) ? job : NULL;
+}
+
+job_t *jobs_current_of(const jobs_t *jobs, const char *pipeline) {
+    job_t *last = NULL, *valid = NULL;
+    for (job_t *job = jobs->first; job; job = job->next) {
+        if (strcmp(job->pipeline, pipeline) != 0) continue;
+        last = job;
+        if (job_is_valid(job)) valid = job;
+    }
+    return valid ? valid : last;
+}
+
+int jobs_order_by_validity(const void *a, const void *b) {
+    const job_t *x = *(job_t *const *)a, *y = *(job_t *const *)b;
+    int64_t until_x = x->invalidated ? x->invalidated : INT64_MAX, until_y = y->invalidated ? y->invalidated : INT64_MAX;
+    if (until_x != until_y) return until_x > until_y ? -1 : 1;
+    return strcmp(y->job, x->job);
+}
+
+job_t *jobs_complete_of(const jobs_t *jobs, const char *pipeline, const names_t *signature) {
+    job_t *found = NULL;
+    for (job_t *job = jobs->first; job; job = job->next) {
+        if (!job->has_recording || strcmp(job->pipeline, pipeline) != 0) continue;
+        if (job_is_active(job) || !job_is_done(job) || !job_covers(job, signature)) continue;
+        if (!found || jobs_order_by_validity(&job, &found) < 0) found = job;
+    }
+    return found;
+}
+
 static void job_free(job_t *job) {
     while (job->waiters) {
         waiter_t *next = job->waiters->next;
@@ -163,6 +228,7 @@ static void job_free(job_t *job) {
     }
     record_free(&message_class(MSG_RECORDING_CREATE)->record, (void **)&job->plan);
     free(job->sources);
+    signature_free(&job->signature);
     free(job);
 }
 

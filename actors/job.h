@@ -45,7 +45,9 @@ typedef struct job {
     job_source_t *sources;           /* one a stream */
     int64_t created, started, ended; /* µs since the epoch; 0: not yet */
     int64_t elements, bytes;         /* as last heard */
+    names_t signature;               /* what it records: signature strings, sorted; its own copies */
     bool has_recording;              /* it exists on the disk */
+    int64_t invalidated;             /* when its recording became invalid, µs since the epoch; 0: it has not */
     bool starting_clock;             /* the limiter was asked to start it */
     bool finishing;                  /* the recorder was asked to end it: `target` is what it becomes */
     job_state_t target;
@@ -69,6 +71,13 @@ job_t *jobs_find(const jobs_t *jobs, const char *id);
 job_t *jobs_of_serial(const jobs_t *jobs, uint64_t serial);
 job_t *jobs_of_recording(const jobs_t *jobs, const char *recording);
 job_t *jobs_last_of(const jobs_t *jobs, const char *pipeline);
+job_t *jobs_active_of(const jobs_t *jobs, const char *pipeline); /* NULL: none that has not ended */
+/* The one that the pipeline reads from: the newest whose recording is valid. Where none is, the newest. */
+job_t *jobs_current_of(const jobs_t *jobs, const char *pipeline);
+/* A complete recording that has all of `signature` (sorted), valid or not: the one that was valid last. NULL: none. */
+job_t *jobs_complete_of(const jobs_t *jobs, const char *pipeline, const names_t *signature);
+/* Orders recordings of a pipeline: what was valid last comes first. For qsort over job_t *. */
+int jobs_order_by_validity(const void *a, const void *b);
 void jobs_remove(jobs_t *jobs, job_t *job);
 void jobs_fini(jobs_t *jobs);
 
@@ -77,6 +86,11 @@ void job_move(job_t *job, job_state_t state);
 /* Its end is a success: DONE, or ended by a limit. A user's cancel is none. */
 bool job_is_done(const job_t *job);
 bool job_is_active(const job_t *job); /* not terminal */
+bool job_is_valid(const job_t *job);  /* its recording is there, and no change of sources has made it invalid */
+/* Does it record all of `signature`, which is sorted? */
+bool job_covers(const job_t *job, const names_t *signature);
+/* Copies what its streams are. */
+void job_set_signature(job_t *job, size_t count, const msg_stream_t *streams);
 /* What clients are told; `waiting_for` is room for the tags' names, one a stream. Borrows from the job. */
 void job_describe(const job_t *job, int64_t now, const char **waiting_for, msg_job_t *ret);
 bool job_stopped_by_limit(const char *stop_reason);

@@ -14,6 +14,8 @@
 #define RETRY_US INT64_C(50000)
 #define SOURCES_RETRY_US INT64_C(500000)
 
+enum { JOBS_REMEMBERED = 20 }; /* of one pipeline, beside those whose recordings are there */
+
 /* ---- what is told ---- */
 
 void job_notify(job_supervisor_t *s, const char *topic, const char *key, const char *name, const char *state, const char *detail) {
@@ -48,6 +50,17 @@ void job_answer_decision(job_supervisor_t *s, ticket_t ticket, const job_t *job,
         decision.has_recording = job->has_recording;
         decision.recording = job->recording;
     }
+    actor_answer(s->me, ticket, &decision);
+}
+
+void job_answer_restored(job_supervisor_t *s, ticket_t ticket, const job_t *job) {
+    msg_job_decision_t decision = {.reason = "recording_valid",
+                                   .has_job = true,
+                                   .job = job->job,
+                                   .has_recording = true,
+                                   .recording = job->recording,
+                                   .has_made_of = true,
+                                   .made_of = job->signature};
     actor_answer(s->me, ticket, &decision);
 }
 
@@ -134,15 +147,31 @@ static int on_remembered(void *state, const answer_t *answer, uint64_t context, 
     return 0;
 }
 
+/* The oldest job of that pipeline of which nothing is left but that it was, where there are more than are remembered. */
+static job_t *job_to_forget(const job_supervisor_t *s, const char *pipeline) {
+    job_t *oldest = NULL;
+    size_t count = 0;
+    for (job_t *job = s->jobs.first; job; job = job->next) {
+        if (job_is_active(job) || job->has_recording || strcmp(job->pipeline, pipeline) != 0) continue;
+        if (!oldest) oldest = job;
+        count++;
+    }
+    return count > JOBS_REMEMBERED ? oldest : NULL;
+}
+
+/* Has the catalog remember a job that has ended, in place of the oldest one. */
 static void remember(job_supervisor_t *s, const job_t *job) {
     msg_job_t described;
     job_describe(job, actor_now(s->me), NULL, &described);
     msgpack_sbuffer out;
     msgpack_sbuffer_init(&out);
     record_encode(RECORD_CLASS(job), &described, &out);
-    msg_document_t document = {.kind = "job", .key = job->job, .has_value = true, .value = {(const uint8_t *)out.data, out.size}};
-    actor_ask(s->me, "catalog", MSG_CATALOG_WRITE, &(msg_catalog_write_t){.documents = {1, &document}}, on_remembered, 0);
+    msg_document_t documents[2] = {{.kind = "job", .key = job->job, .has_value = true, .value = {(const uint8_t *)out.data, out.size}}};
+    job_t *forgotten = job_to_forget(s, job->pipeline);
+    if (forgotten) documents[1] = (msg_document_t){.kind = "job", .key = forgotten->job};
+    actor_ask(s->me, "catalog", MSG_CATALOG_WRITE, &(msg_catalog_write_t){.documents = {forgotten ? 2 : 1, documents}}, on_remembered, 0);
     msgpack_sbuffer_destroy(&out);
+    if (forgotten && forgotten != job) jobs_remove(&s->jobs, forgotten);
 }
 
 /* A text that was cut may end within a character, and nobody would take it any more. */
@@ -355,6 +384,7 @@ static void take_plan(job_t *job, const msg_recording_create_t *plan) {
     must(job->plan && job->sources);
     job->limits = plan->limits;
     job->has_recording = true;
+    job_set_signature(job, plan->streams.count, plan->streams.items);
     snprintf(job->request, sizeof job->request, "%s", plan->has_request ? plan->request : "");
     snprintf(job->reason, sizeof job->reason, "%s", plan->has_reason ? plan->reason : "");
 }

@@ -54,6 +54,8 @@ static void load_recording(job_supervisor_t *s, const msg_recording_job_t *recor
     job_t *job = jobs_find(&s->jobs, recording->job);
     if (!job) job = jobs_add_known(&s->jobs, recording->job, recording->recording, recording->pipeline);
     job->has_recording = true;
+    job->invalidated = recording->has_invalidated ? recording->invalidated : 0;
+    job_set_signature(job, recording->streams.count, recording->streams.items);
     job->elements = recording->elements;
     job->bytes = recording->bytes;
     job->limits = recording->limits;
@@ -116,7 +118,9 @@ static int on_options(void *state, const answer_t *answer, uint64_t context, fau
     (void)context;
     job_supervisor_t *s = state;
     if (!answer->message) return fault_set(why, "cannot read the options: %s", answer->refusal->message);
-    s->replay_enabled = ((const msg_options_t *)answer->message)->enable_recording_replay;
+    const msg_options_t *options = answer->message;
+    s->replay_enabled = options->enable_recording_replay;
+    s->keep_recordings = options->keep_recordings;
     actor_ask(s->me, "catalog", MSG_CATALOG_READ, &(msg_catalog_read_t){.kind = "job"}, on_documents, 0);
     return 0;
 }
@@ -136,7 +140,9 @@ static int on_ensure(void *state, const envelope_t *in, fault_t *why) {
 static int on_invalidate(void *state, const envelope_t *in, fault_t *why) {
     (void)why;
     job_supervisor_t *s = state;
-    task_add(s, TASK_INVALIDATE, ((const msg_job_invalidate_t *)in->message)->pipeline, in->ticket);
+    const msg_job_invalidate_t *m = in->message;
+    task_t *task = task_add(s, TASK_INVALIDATE, m->pipeline, in->ticket);
+    task->invalidate = record_copy(&message_class(MSG_JOB_INVALIDATE)->record, m);
     tasks_run(s);
     return 0;
 }
@@ -159,7 +165,7 @@ static job_t *job_meant(job_supervisor_t *s, const envelope_t *in, const char *j
         job = jobs_find(&s->jobs, job_name);
         if (!job) actor_refuse(s->me, in->ticket, ERROR_NOT_FOUND, "job", "no job `%s`", job_name);
     } else if (pipeline) {
-        job = jobs_last_of(&s->jobs, pipeline);
+        job = jobs_current_of(&s->jobs, pipeline);
         if (!job) actor_refuse(s->me, in->ticket, ERROR_NOT_FOUND, "pipeline", "pipeline `%s` has no recording job", pipeline);
     } else {
         actor_refuse(s->me, in->ticket, ERROR_BAD_REQUEST, "job", "`%s`: `job` or `pipeline` is missing", op);
@@ -279,7 +285,7 @@ static int on_delete(void *state, const envelope_t *in, fault_t *why) {
         actor_refuse(s->me, in->ticket, ERROR_INVALID_STATE, "recording", "job `%s` is %s and writes `%s`", job->job,
                      job_state_name(job->state), m->recording);
     } else {
-        task_drop(task_add(s, TASK_DELETE, job->pipeline, in->ticket), m->recording);
+        sweep_add(task_add(s, TASK_DELETE, job->pipeline, in->ticket), m->recording);
         tasks_run(s);
     }
     return 0;
@@ -365,7 +371,9 @@ static int on_recovered(void *state, const envelope_t *in, fault_t *why) {
 static int on_options_changed(void *state, const envelope_t *in, fault_t *why) {
     (void)why;
     job_supervisor_t *s = state;
-    s->replay_enabled = ((const msg_options_changed_t *)in->message)->enable_recording_replay;
+    const msg_options_changed_t *options = in->message;
+    s->replay_enabled = options->enable_recording_replay;
+    s->keep_recordings = options->keep_recordings;
     return 0;
 }
 
@@ -394,6 +402,6 @@ const actor_class_t job_supervisor_class = {
             [MSG_OPTIONS_CHANGED] = on_options_changed,
         },
     .sends = {MSG_OPTIONS_GET, MSG_CATALOG_READ, MSG_CATALOG_WRITE, MSG_RECORDING_JOBS_ASK, MSG_RECORDING_CREATE, MSG_RECORDING_FINISH,
-              MSG_RECORDING_DROP, MSG_CHILD_START, MSG_CHILD_STOP, MSG_LIMITS_RESOLVE, MSG_LIMITS_START, MSG_LIMITS_STOP,
-              MSG_TEST_STREAM_INVALIDATE, MSG_NOTIFY},
+              MSG_RECORDING_DROP, MSG_RECORDING_MARK, MSG_CHILD_START, MSG_CHILD_STOP, MSG_LIMITS_RESOLVE, MSG_LIMITS_START,
+              MSG_LIMITS_STOP, MSG_TEST_STREAM_INVALIDATE, MSG_NOTIFY},
 };

@@ -1,5 +1,5 @@
-/* The job supervisor's state, and what its three files do for each other: job_supervisor.c takes the messages, job_run.c starts and ends
- * jobs, job_task.c does what must not happen twice at once for a pipeline. */
+/* The job supervisor's state, and what its four files do for each other: job_supervisor.c takes the messages, job_run.c starts and ends
+ * jobs, job_task.c does what must not happen twice at once for a pipeline, job_sweep.c what becomes of recordings. */
 #ifndef REPRISE_JOB_SUPERVISOR_STATE_H
 #define REPRISE_JOB_SUPERVISOR_STATE_H
 
@@ -7,21 +7,42 @@
 
 typedef enum task_kind { TASK_ENSURE, TASK_INVALIDATE, TASK_FORGET, TASK_CLEAR, TASK_DELETE } task_kind_t;
 
+/* What becomes of recordings that a task is done with. */
+typedef enum fate {
+    FATE_DROP,   /* they are deleted, */
+    FATE_CLEAR,  /* but for those that are kept by name; */
+    FATE_EVICT,  /* which are not the pipeline's recording any more */
+    FATE_RETIRE, /* and as many complete ones as `keep_recordings` says stay as well */
+} fate_t;
+
+/* Recordings of a pipeline, gone through one by one. */
+typedef struct sweep {
+    bool begun;
+    fate_t fate;
+    char (*recordings)[256];
+    size_t count, next;
+    size_t retired;       /* complete ones that stay */
+    char (*dropped)[256]; /* those that were deleted */
+    size_t dropped_count;
+} sweep_t;
+
 /* Something that takes several messages and must have the pipeline for itself meanwhile. */
 typedef struct task {
     uint64_t serial;
     task_kind_t kind;
     char pipeline[256];
     ticket_t ticket;
-    msg_job_ensure_t *ensure; /* TASK_ENSURE: the request */
-    const char *reason;       /* TASK_ENSURE: why a job is started */
-    bool active;              /* has begun */
-    bool waits_for_end;       /* of the pipeline's job */
-    char (*drops)[256];       /* recordings to delete, */
-    size_t drops_count, drop; /* and which is next */
-    bool spares_kept;
-    char (*dropped)[256]; /* those that were */
-    size_t dropped_count;
+    msg_job_ensure_t *ensure;         /* TASK_ENSURE: the request */
+    msg_job_invalidate_t *invalidate; /* TASK_INVALIDATE: the request */
+    bool active;                      /* has begun */
+    bool waits_for_end;               /* of the pipeline's job */
+    bool decided;                     /* what follows is known: */
+    const char *reason, *not_needed;  /* why a job is started, or why none is */
+    char restores[256];               /* the recording that becomes valid again; empty: none */
+    fate_t fate;                      /* of the others */
+    bool swept;                       /* those are listed */
+    bool tells;                       /* the test stream is to be told */
+    sweep_t sweep;
     struct task *next;
 } task_t;
 
@@ -30,7 +51,8 @@ typedef struct job_supervisor {
     jobs_t jobs;
     task_t *tasks; /* the oldest first */
     uint64_t last_task;
-    bool replay_enabled; /* option enable_recording_replay */
+    bool replay_enabled;     /* option enable_recording_replay */
+    int64_t keep_recordings; /* the option */
 } job_supervisor_t;
 
 /* ---- job_run.c ---- */
@@ -48,6 +70,8 @@ void job_add_waiter(job_supervisor_t *s, job_t *job, waiter_kind_t kind, ticket_
                     int64_t timeout_us);
 /* The recorder has said how far the job is. */
 void job_counted(job_supervisor_t *s, job_t *job);
+/* The job's recording is what the sources that came back are made of: no other is needed. */
+void job_answer_restored(job_supervisor_t *s, ticket_t ticket, const job_t *job);
 void job_answer_decision(job_supervisor_t *s, ticket_t ticket, const job_t *job, bool started, bool needed, const char *reason);
 void job_answer(job_supervisor_t *s, ticket_t ticket, const job_t *job, const bool *cancelled);
 void job_notify(job_supervisor_t *s, const char *topic, const char *key, const char *name, const char *state, const char *detail);
@@ -55,8 +79,22 @@ void job_notify(job_supervisor_t *s, const char *topic, const char *key, const c
 /* ---- job_task.c ---- */
 /* Queues a task; it begins when those before it on the same pipeline are done. */
 task_t *task_add(job_supervisor_t *s, task_kind_t kind, const char *pipeline, ticket_t ticket);
-void task_drop(task_t *task, const char *recording);
+task_t *task_of_serial(job_supervisor_t *s, uint64_t serial);
+/* Goes on with a task that waited for an answer. */
+void task_proceed(job_supervisor_t *s, task_t *task);
+/* Ends it; the refusal is what was asked is answered with. */
+void task_refuse(job_supervisor_t *s, task_t *task, const refusal_t *no);
 void tasks_run(job_supervisor_t *s);
 void tasks_fini(job_supervisor_t *s);
+
+/* ---- job_sweep.c ---- */
+/* Puts a recording on the task's list; all of its pipeline's, but the one that it restores. */
+void sweep_add(task_t *task, const char *recording);
+void sweep_add_all(job_supervisor_t *s, task_t *task);
+/* Goes through the list: true when that is done. Otherwise the task proceeds once it is. */
+bool sweep_run(job_supervisor_t *s, task_t *task, fate_t fate);
+/* The recording that the task restores becomes valid: true when it is. Otherwise the task proceeds once it is. */
+bool sweep_restore(job_supervisor_t *s, task_t *task);
+void sweep_free(sweep_t *sweep);
 
 #endif

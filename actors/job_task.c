@@ -8,8 +8,6 @@
 
 #define START_ANSWER_US INT64_C(1000000)
 
-static void proceed(job_supervisor_t *s, task_t *task);
-
 /* ---- the queue ---- */
 
 task_t *task_add(job_supervisor_t *s, task_kind_t kind, const char *pipeline, ticket_t ticket) {
@@ -27,8 +25,8 @@ task_t *task_add(job_supervisor_t *s, task_kind_t kind, const char *pipeline, ti
 
 static void task_free(task_t *task) {
     record_free(&message_class(MSG_JOB_ENSURE)->record, (void **)&task->ensure);
-    free(task->drops);
-    free(task->dropped);
+    record_free(&message_class(MSG_JOB_INVALIDATE)->record, (void **)&task->invalidate);
+    sweep_free(&task->sweep);
     free(task);
 }
 
@@ -48,7 +46,7 @@ void tasks_fini(job_supervisor_t *s) {
     }
 }
 
-static task_t *task_of_serial(job_supervisor_t *s, uint64_t serial) {
+task_t *task_of_serial(job_supervisor_t *s, uint64_t serial) {
     task_t *task = s->tasks;
     while (task && task->serial != serial) task = task->next;
     return task;
@@ -63,8 +61,7 @@ static bool is_first(const job_supervisor_t *s, const task_t *task) {
 static task_t *task_that_can_go(job_supervisor_t *s) {
     for (task_t *task = s->tasks; task; task = task->next) {
         if (!task->waits_for_end && (task->active || !is_first(s, task))) continue;
-        const job_t *job = task->waits_for_end ? jobs_last_of(&s->jobs, task->pipeline) : NULL;
-        if (!job || !job_is_active(job)) return task;
+        if (!task->waits_for_end || !jobs_active_of(&s->jobs, task->pipeline)) return task;
     }
     return NULL;
 }
@@ -74,128 +71,90 @@ void tasks_run(job_supervisor_t *s) {
     for (task_t *task; (task = task_that_can_go(s));) {
         task->active = true;
         task->waits_for_end = false;
-        proceed(s, task);
+        task_proceed(s, task);
     }
 }
 
-/* ---- dropping recordings ---- */
+/* ---- what tasks have in common ---- */
 
-void task_drop(task_t *task, const char *recording) {
-    task->drops = realloc(task->drops, (task->drops_count + 1) * sizeof *task->drops);
-    must(task->drops);
-    snprintf(task->drops[task->drops_count++], sizeof *task->drops, "%s", recording);
-}
-
-static void drop_next(job_supervisor_t *s, task_t *task);
-
-static void refuse_task(job_supervisor_t *s, task_t *task, const refusal_t *no) {
+void task_refuse(job_supervisor_t *s, task_t *task, const refusal_t *no) {
     actor_refuse_as(s->me, task->ticket, no);
     task_end(s, task);
 }
 
-/* The task that goes on with this answer; NULL where it is gone, or where the answer was a refusal that ended it. */
-static task_t *task_of_answer(job_supervisor_t *s, const answer_t *answer, uint64_t serial) {
-    task_t *task = task_of_serial(s, serial);
-    if (!task || !answer->refusal) return task;
-    refuse_task(s, task, answer->refusal);
-    return NULL;
-}
-
-static int on_dropped(void *state, const answer_t *answer, uint64_t serial, fault_t *why) {
-    (void)why;
-    job_supervisor_t *s = state;
-    task_t *task = task_of_answer(s, answer, serial);
-    if (!task) return 0;
-    const char *recording = task->drops[task->drop++];
-    job_t *job = jobs_of_recording(&s->jobs, recording);
-    if (job) job->has_recording = false;
-    task->dropped = realloc(task->dropped, (task->dropped_count + 1) * sizeof *task->dropped);
-    must(task->dropped);
-    snprintf(task->dropped[task->dropped_count++], sizeof *task->dropped, "%s", recording);
-    if (task->kind == TASK_INVALIDATE || task->kind == TASK_ENSURE)
-        job_notify(s, "recording.invalidated", "recording", recording, "dropped", NULL);
-    drop_next(s, task);
-    return 0;
-}
-
-static int on_kept_known(void *state, const answer_t *answer, uint64_t serial, fault_t *why) {
-    (void)why;
-    job_supervisor_t *s = state;
-    task_t *task = task_of_serial(s, serial);
-    if (!task) return 0;
-    if (answer->refusal && answer->refusal->code != ERROR_NOT_FOUND) {
-        refuse_task(s, task, answer->refusal);
-        return 0;
-    }
-    const msg_recording_jobs_t *m = answer->message;
-    if (m && m->recordings.count == 1 && m->recordings.items[0].kept) {
-        job_notify(s, "recording.invalidated", "recording", task->drops[task->drop], "kept", NULL);
-        task->drop++;
-        drop_next(s, task);
-        return 0;
-    }
-    actor_ask(s->me, "recorder", MSG_RECORDING_DROP, &(msg_recording_drop_t){.recording = task->drops[task->drop]}, on_dropped, serial);
-    return 0;
-}
-
-static void drop_next(job_supervisor_t *s, task_t *task) {
-    if (task->drop == task->drops_count) {
-        proceed(s, task);
-        return;
-    }
-    msg_recording_jobs_ask_t ask = {.has_recording = true, .recording = task->drops[task->drop]};
-    if (task->spares_kept) {
-        actor_ask(s->me, "recorder", MSG_RECORDING_JOBS_ASK, &ask, on_kept_known, task->serial);
-    } else {
-        actor_ask(s->me, "recorder", MSG_RECORDING_DROP, &(msg_recording_drop_t){.recording = ask.recording}, on_dropped, task->serial);
-    }
-}
-
-/* The pipeline's job is ended and its test stream stopped; then all its recordings are dropped. True when that is done. */
-static bool end_and_drop(job_supervisor_t *s, task_t *task, bool spares_kept) {
-    job_t *job = jobs_last_of(&s->jobs, task->pipeline);
-    if (job && job_is_active(job)) {
+/* The pipeline's job is ended as superseded; what it and those before it recorded is swept, and the readers of its test stream are told.
+ * What the task restores is left alone, and so are they who read it. True when that is done. */
+static bool end_and_sweep(job_supervisor_t *s, task_t *task, fate_t fate) {
+    job_t *active = jobs_active_of(&s->jobs, task->pipeline);
+    if (active) {
         task->waits_for_end = true;
-        job_finish(s, job, JOB_CANCELLED, "superseded", NULL);
+        job_finish(s, active, JOB_CANCELLED, "superseded", NULL);
         return false;
     }
-    if (task->drops) return task->drop == task->drops_count;
-    if (job || task->kind == TASK_FORGET)
+    if (!task->swept) {
+        const job_t *current = jobs_current_of(&s->jobs, task->pipeline);
+        task->swept = true;
+        task->tells = task->kind == TASK_FORGET || (current && strcmp(current->recording, task->restores) != 0);
+        sweep_add_all(s, task);
+    }
+    if (!sweep_run(s, task, fate)) return false;
+    if (task->tells)
         actor_tell(s->me, "test_stream_server", MSG_TEST_STREAM_INVALIDATE,
                    &(msg_test_stream_invalidate_t){.pipeline = task->pipeline, .forgotten = task->kind == TASK_FORGET});
-    task->spares_kept = spares_kept;
-    for (job_t *old = s->jobs.first; old; old = old->next)
-        if (old->has_recording && strcmp(old->pipeline, task->pipeline) == 0) task_drop(task, old->recording);
-    if (!task->drops) return true;
-    drop_next(s, task);
-    return false;
+    task->tells = false;
+    return true;
+}
+
+static names_t signature_of(const msg_job_ensure_t *ensure) {
+    names_t signature = {0, calloc(ensure->recordables.count + 1, sizeof *signature.items)};
+    must(signature.items);
+    for (; signature.count < ensure->recordables.count; signature.count++)
+        signature.items[signature.count] = ensure->recordables.items[signature.count].signature;
+    return signature;
 }
 
 /* ---- TASK_ENSURE ---- */
 
-/* Why a job is needed; NULL where none is, and then `ret_reason` says why not. */
-static const char *decide(const job_supervisor_t *s, const msg_job_ensure_t *ensure, const job_t *job, const char **ret_reason) {
-    bool stands = s->replay_enabled && !ensure->changed && job;
-    *ret_reason = NULL;
+/* Sets why a job is needed, or why none is; and the recording that becomes valid again, where the sources that it is made of came back. */
+static void decide(const job_supervisor_t *s, task_t *task) {
+    const msg_job_ensure_t *ensure = task->ensure;
+    const job_t *job = jobs_current_of(&s->jobs, task->pipeline);
+    names_t signature = signature_of(ensure);
+    bool fits = job && job_is_valid(job) && job_covers(job, &signature);
+    bool changed = ensure->changed || (job && job->has_recording && !fits);
+    bool stands = s->replay_enabled && fits && !changed;
+    const job_t *complete = s->replay_enabled && changed ? jobs_complete_of(&s->jobs, task->pipeline, &signature) : NULL;
+    free(signature.items);
+    task->decided = true;
+    task->fate = s->replay_enabled ? FATE_RETIRE : FATE_EVICT;
     if (ensure->recordables.count == 0)
-        *ret_reason = "no_recordable_source";
+        task->not_needed = "no_recordable_source";
     else if (stands && (job->state == JOB_STARTING || job->state == JOB_RUNNING))
-        *ret_reason = "job_running";
-    else if (stands && job_is_done(job) && job->has_recording)
-        *ret_reason = "recording_valid";
-    if (*ret_reason) return NULL;
-    if (!s->replay_enabled) return "replay_disabled";
-    if (!job) return "first_run";
-    if (ensure->changed) return "sources_changed";
-    if (job->state == JOB_FAILED) return "job_failed";
-    return job_is_done(job) ? "recording_missing" : "job_cancelled";
+        task->not_needed = "job_running";
+    else if (complete || (stands && job_is_done(job)))
+        task->not_needed = "recording_valid";
+    else if (!s->replay_enabled)
+        task->reason = "replay_disabled";
+    else if (!job)
+        task->reason = "first_run";
+    else if (changed)
+        task->reason = "sources_changed";
+    else if (job->state == JOB_FAILED)
+        task->reason = "job_failed";
+    else
+        task->reason = job_is_done(job) ? "recording_missing" : "job_cancelled";
+    if (task->not_needed && complete) snprintf(task->restores, sizeof task->restores, "%s", complete->recording);
 }
 
 static int on_limits(void *state, const answer_t *answer, uint64_t serial, fault_t *why) {
     (void)why;
     job_supervisor_t *s = state;
-    task_t *task = task_of_answer(s, answer, serial);
+    task_t *task = task_of_serial(s, serial);
     if (!task) return 0;
+    if (answer->refusal) {
+        task_refuse(s, task, answer->refusal);
+        return 0;
+    }
     const msg_limits_resolved_t *m = answer->message;
     job_t *job = jobs_add(&s->jobs, task->pipeline, actor_now(s->me));
     job_begin(s, job, task->ensure, &m->limits, task->reason);
@@ -214,38 +173,81 @@ static bool was_started(job_supervisor_t *s, task_t *task) {
     return true;
 }
 
+/* No job is started: says so, once the one that is starting runs. */
+static void answer_not_started(job_supervisor_t *s, task_t *task) {
+    job_t *job = task->ensure->recordables.count > 0 ? jobs_current_of(&s->jobs, task->pipeline) : NULL;
+    bool needed = task->reason != NULL;
+    if (!needed && !task->ensure->dry && job && job->state == JOB_STARTING)
+        job_add_waiter(s, job, WAIT_START, task->ticket, false, task->not_needed, START_ANSWER_US);
+    else
+        job_answer_decision(s, task->ticket, job, false, needed, needed ? task->reason : task->not_needed);
+    task_end(s, task);
+}
+
+static void answer_restored(job_supervisor_t *s, task_t *task, const job_t *job) {
+    job_answer_restored(s, task->ticket, job);
+    task_end(s, task);
+}
+
 static void ensure(job_supervisor_t *s, task_t *task) {
-    if (was_started(s, task)) return;
-    job_t *job = jobs_last_of(&s->jobs, task->pipeline);
-    const char *not_needed = NULL;
-    if (job && job->finishing) {
-        task->waits_for_end = true; /* how it ends decides */
+    const job_t *active = jobs_active_of(&s->jobs, task->pipeline);
+    if (!task->decided) {
+        if (was_started(s, task)) return;
+        task->waits_for_end = active && active->finishing; /* how it ends decides */
+        if (task->waits_for_end) return;
+        decide(s, task);
+    }
+    bool dry = task->ensure->dry, restores = task->restores[0] != '\0';
+    bool sweeps = dry ? task->fate == FATE_EVICT && task->reason : task->reason || restores;
+    if (sweeps && !end_and_sweep(s, task, task->fate)) return;
+    if (dry || !(task->reason || restores)) {
+        answer_not_started(s, task);
         return;
     }
-    if (!task->reason) task->reason = decide(s, task->ensure, job, &not_needed);
-    if (task->ensure->dry || !task->reason) {
-        if (not_needed && job && job->state == JOB_STARTING && !task->ensure->dry) {
-            job_add_waiter(s, job, WAIT_START, task->ticket, false, not_needed, START_ANSWER_US);
-        } else {
-            bool nothing = task->ensure->recordables.count == 0;
-            job_answer_decision(s, task->ticket, nothing ? NULL : job, false, task->reason != NULL,
-                                task->reason ? task->reason : not_needed);
-        }
-        task_end(s, task);
+    if (restores) {
+        if (sweep_restore(s, task)) answer_restored(s, task, jobs_of_recording(&s->jobs, task->restores));
         return;
     }
-    if (!end_and_drop(s, task, true)) return;
     msg_limits_resolve_t resolve = {.has_limits = task->ensure->has_limits, .limits = task->ensure->limits};
     actor_ask(s->me, "limiter", MSG_LIMITS_RESOLVE, &resolve, on_limits, task->serial);
 }
 
 /* ---- the other kinds ---- */
 
+static void invalidate(job_supervisor_t *s, task_t *task) {
+    const job_t *active = jobs_active_of(&s->jobs, task->pipeline);
+    if (!task->decided) {
+        const names_t *signature = &task->invalidate->signature;
+        task->waits_for_end = active && active->finishing;
+        if (task->waits_for_end) return;
+        const job_t *job = jobs_current_of(&s->jobs, task->pipeline);
+        if (job && job_is_valid(job) && job_covers(job, signature) && (active || job_is_done(job))) {
+            answer_restored(s, task, job); /* asked again after a failure: it was done */
+            return;
+        }
+        const job_t *complete = s->replay_enabled ? jobs_complete_of(&s->jobs, task->pipeline, signature) : NULL;
+        if (complete) snprintf(task->restores, sizeof task->restores, "%s", complete->recording);
+        task->decided = true;
+        task->fate = s->replay_enabled ? FATE_RETIRE : FATE_EVICT;
+    }
+    if (!end_and_sweep(s, task, task->fate)) return;
+    if (task->restores[0]) {
+        if (sweep_restore(s, task)) answer_restored(s, task, jobs_of_recording(&s->jobs, task->restores));
+        return;
+    }
+    job_answer_decision(s, task->ticket, NULL, false, true, "sources_changed");
+    task_end(s, task);
+}
+
 static int on_forgotten(void *state, const answer_t *answer, uint64_t serial, fault_t *why) {
     (void)why;
     job_supervisor_t *s = state;
-    task_t *task = task_of_answer(s, answer, serial);
+    task_t *task = task_of_serial(s, serial);
     if (!task) return 0;
+    if (answer->refusal) {
+        task_refuse(s, task, answer->refusal);
+        return 0;
+    }
     for (job_t *job; (job = jobs_last_of(&s->jobs, task->pipeline));) jobs_remove(&s->jobs, job);
     actor_answer(s->me, task->ticket, NULL);
     task_end(s, task);
@@ -253,7 +255,7 @@ static int on_forgotten(void *state, const answer_t *answer, uint64_t serial, fa
 }
 
 static void forget(job_supervisor_t *s, task_t *task) {
-    if (!end_and_drop(s, task, false)) return;
+    if (!end_and_sweep(s, task, FATE_DROP)) return;
     size_t count = 0;
     for (job_t *job = s->jobs.first; job; job = job->next) count++;
     msg_document_t *documents = calloc(count + 1, sizeof *documents);
@@ -266,44 +268,37 @@ static void forget(job_supervisor_t *s, task_t *task) {
     free(documents);
 }
 
-static void clear(job_supervisor_t *s, task_t *task) {
-    job_t *job = task->kind == TASK_DELETE ? jobs_of_recording(&s->jobs, task->drops[0]) : jobs_last_of(&s->jobs, task->pipeline);
-    bool done = task->drops && task->drop == task->drops_count;
-    if (task->kind == TASK_DELETE && !done && (!job || !job->has_recording)) {
-        actor_refuse(s->me, task->ticket, ERROR_NOT_FOUND, "recording", "no recording `%s`", task->drops[0]);
-        task_end(s, task);
-        return;
-    }
-    if (job && job_is_active(job)) {
+/* Nothing is cleared while a job writes, or deleted that is not there: true where that is refused. */
+static bool refuse_clear(job_supervisor_t *s, task_t *task) {
+    const job_t *job = jobs_active_of(&s->jobs, task->pipeline);
+    if (task->kind == TASK_DELETE) job = jobs_of_recording(&s->jobs, task->sweep.recordings[0]);
+    if (task->kind == TASK_DELETE && (!job || !job->has_recording))
+        actor_refuse(s->me, task->ticket, ERROR_NOT_FOUND, "recording", "no recording `%s`", task->sweep.recordings[0]);
+    else if (job && job_is_active(job))
         actor_refuse(s->me, task->ticket, ERROR_INVALID_STATE, NULL, "job `%s` of pipeline `%s` is %s", job->job, task->pipeline,
                      job_state_name(job->state));
-        task_end(s, task);
-        return;
+    else
+        return false;
+    task_end(s, task);
+    return true;
+}
+
+static void clear(job_supervisor_t *s, task_t *task) {
+    if (!task->sweep.begun) {
+        if (refuse_clear(s, task)) return;
+        if (task->kind == TASK_CLEAR) sweep_add_all(s, task);
     }
-    if (task->kind == TASK_CLEAR && !task->drops) {
-        task->spares_kept = true;
-        for (job_t *old = s->jobs.first; old; old = old->next)
-            if (old->has_recording && strcmp(old->pipeline, task->pipeline) == 0) task_drop(task, old->recording);
-    }
-    if (task->drop < task->drops_count) {
-        drop_next(s, task);
-        return;
-    }
-    const char **names = calloc(task->dropped_count + 1, sizeof *names);
+    if (!sweep_run(s, task, task->kind == TASK_DELETE ? FATE_DROP : FATE_CLEAR)) return;
+    const sweep_t *sweep = &task->sweep;
+    const char **names = calloc(sweep->dropped_count + 1, sizeof *names);
     must(names);
-    for (size_t i = 0; i < task->dropped_count; i++) names[i] = task->dropped[i];
-    actor_answer(s->me, task->ticket, &(msg_recordings_dropped_t){.recordings = {task->dropped_count, names}});
+    for (size_t i = 0; i < sweep->dropped_count; i++) names[i] = sweep->dropped[i];
+    actor_answer(s->me, task->ticket, &(msg_recordings_dropped_t){.recordings = {sweep->dropped_count, names}});
     free(names);
     task_end(s, task);
 }
 
-static void invalidate(job_supervisor_t *s, task_t *task) {
-    if (!end_and_drop(s, task, true)) return;
-    actor_answer(s->me, task->ticket, NULL);
-    task_end(s, task);
-}
-
-static void proceed(job_supervisor_t *s, task_t *task) {
+void task_proceed(job_supervisor_t *s, task_t *task) {
     static void (*const steps[])(job_supervisor_t *, task_t *) = {
         [TASK_ENSURE] = ensure, [TASK_INVALIDATE] = invalidate, [TASK_FORGET] = forget, [TASK_CLEAR] = clear, [TASK_DELETE] = clear};
     steps[task->kind](s, task);

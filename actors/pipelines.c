@@ -163,6 +163,8 @@ void pipelines_answer_list(const pipelines_t *pipelines, actor_t *me, ticket_t t
     for (pipeline_t *pipeline = zhashx_first(pipelines->table); pipeline; pipeline = zhashx_next(pipelines->table))
         items[count++] = (msg_pipeline_summary_t){.name = pipeline->definition->name,
                                                   .transforms = (int64_t)pipeline->definition->transforms.count,
+                                                  .has_beam_size = pipeline->definition->has_beam,
+                                                  .beam_size = (int64_t)pipeline->definition->beam.size,
                                                   .runs = (int64_t)pipeline->runs_count};
     qsort(items, count, sizeof *items, compare_summaries);
     actor_answer(me, ticket, &(msg_pipelines_t){.pipelines = {count, items}});

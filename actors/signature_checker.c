@@ -62,11 +62,11 @@ static int compare_names(const void *a, const void *b) {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* The manifest is the truth about what a recording was made of: where the process died between a job's start and the writing of what it
- * records, the catalog knows an older job. */
+/* The manifest is the truth about what a recording was made of: where the process died between a job's start, or a recording's return, and
+ * the writing of what is recorded now, the catalog knows another job. */
 static void take_manifest(signature_checker_t *c, const msg_recording_job_t *recording) {
     const msg_signature_record_t *known = zhashx_lookup(c->recorded, recording->pipeline);
-    if (known && known->has_job && strcmp(known->job, recording->job) >= 0) return;
+    if (known && known->has_job && strcmp(known->job, recording->job) == 0) return;
     size_t count = recording->streams.count;
     const char **names = calloc(count + 1, sizeof *names);
     must(names);
@@ -82,8 +82,15 @@ static int on_recordings(void *state, const answer_t *answer, uint64_t context, 
     signature_checker_t *c = state;
     if (!answer->message) return fault_set(why, "cannot read the recordings: %s", answer->refusal->message);
     const msg_recording_jobs_t *m = answer->message;
-    for (size_t i = 0; i < m->recordings.count; i++)
-        if (m->recordings.items[i].streams.count > 0) take_manifest(c, &m->recordings.items[i]);
+    zhashx_t *taken = zhashx_new(); /* pipelines: of each, the newest recording that is valid counts */
+    must(taken);
+    for (size_t i = m->recordings.count; i-- > 0;) {
+        msg_recording_job_t *recording = &m->recordings.items[i];
+        if (recording->streams.count == 0 || recording->has_invalidated || zhashx_insert(taken, recording->pipeline, recording) != 0)
+            continue;
+        take_manifest(c, recording);
+    }
+    zhashx_destroy(&taken);
     actor_loaded(c->me);
     return 0;
 }

@@ -148,14 +148,17 @@ static bool store(pipeline_tracker_t *t, work_t *work) {
 
 static int on_decided(void *state, const answer_t *answer, uint64_t serial, fault_t *why) {
     work_t *work = work_of_serial(state, serial);
-    if (work && answer->message) work->decision = keep(MSG_JOB_DECISION, answer);
+    if (work && answer->message) {
+        record_free(&message_class(MSG_JOB_DECISION)->record, (void **)&work->decision);
+        work->decision = keep(MSG_JOB_DECISION, answer);
+    }
     return on_done(state, answer, serial, why);
 }
 
 static bool decide(pipeline_tracker_t *t, work_t *work) {
     const msg_comparison_t *c = work->comparison;
     msg_job_ensure_t ensure = {.pipeline = work->definition->name,
-                               .changed = c->changed || c->pending,
+                               .changed = !work->settled && (c->changed || c->pending),
                                .dry = work->op == MSG_JOB_NEEDED,
                                .has_limits = work->has_limits,
                                .limits = work->limits,
@@ -166,12 +169,10 @@ static bool decide(pipeline_tracker_t *t, work_t *work) {
     return false;
 }
 
-static void record_signature(pipeline_tracker_t *t, const work_t *work, bool pending) {
-    msg_signature_record_t record = {.pipeline = work->definition->name,
-                                     .signature = work->comparison->signature,
-                                     .pending = pending,
-                                     .has_request = true,
-                                     .request = work->request};
+/* `signature` is what is recorded from now on. */
+static void record_signature(pipeline_tracker_t *t, const work_t *work, const names_t *signature, bool pending) {
+    msg_signature_record_t record = {
+        .pipeline = work->definition->name, .signature = *signature, .pending = pending, .has_request = true, .request = work->request};
     if (!pending) {
         record.has_job = work->decision->has_job;
         record.job = work->decision->job;
@@ -179,23 +180,26 @@ static void record_signature(pipeline_tracker_t *t, const work_t *work, bool pen
     actor_ask(t->me, "signature_checker", MSG_SIGNATURE_RECORD, &record, on_done, work->serial);
 }
 
+/* A job has started on the sources as they are now; or a recording of them became valid again, and what that was made of counts. */
 static bool record_started(pipeline_tracker_t *t, work_t *work) {
-    if (!work->decision->started) return true;
-    record_signature(t, work, false);
+    const msg_job_decision_t *d = work->decision;
+    if (!d || !(d->started || d->has_made_of)) return true;
+    record_signature(t, work, d->started ? &work->comparison->signature : &d->made_of, false);
+    work->settled = true;
     return false;
 }
 
 /* A change is remembered until a job has started on it, whoever saw it first. */
 static bool record_change(pipeline_tracker_t *t, work_t *work) {
     if (!work->updates || !work->comparison->changed) return true;
-    record_signature(t, work, true);
+    record_signature(t, work, &work->comparison->signature, true);
     return false;
 }
 
 static bool invalidate(pipeline_tracker_t *t, work_t *work) {
     if (!work->updates || !work->comparison->changed) return true;
-    actor_ask(t->me, "job_supervisor", MSG_JOB_INVALIDATE, &(msg_job_invalidate_t){.pipeline = work->definition->name}, on_done,
-              work->serial);
+    msg_job_invalidate_t invalidate = {.pipeline = work->definition->name, .signature = work->comparison->signature};
+    actor_ask(t->me, "job_supervisor", MSG_JOB_INVALIDATE, &invalidate, on_decided, work->serial);
     return false;
 }
 
@@ -397,6 +401,8 @@ static bool answer_description(pipeline_tracker_t *t, work_t *work) {
     msg_pipeline_description_t answer = {.name = work->definition->name, .signature = work->comparison->signature, .runs = {0, runs}};
     for (size_t i = 0; pipeline && i < pipeline->runs_count; i++) pipelines_describe_run(&pipeline->runs[i], &runs[answer.runs.count++]);
     memcpy(&answer.transforms, &work->definition->transforms, sizeof answer.transforms);
+    answer.has_beam_size = work->definition->has_beam;
+    answer.beam_size = (int64_t)work->definition->beam.size;
     memcpy(&answer.sources, &work->comparison->sources, sizeof answer.sources);
     if (work->job) {
         answer.has_job = true;
@@ -426,10 +432,10 @@ static const course_t courses[MESSAGE_COUNT] = {
     [MSG_PIPELINE_DESCRIBE] = {false, {compare, store, find_job, find_recording, find_test_stream, answer_description}},
     [MSG_PIPELINE_RUN_ASK] = {true, {compare, store, decide, record_started, serve, write_run, answer_run}},
     [MSG_JOB_START] = {true, {compare, store, decide, record_started, serve, answer_run}},
-    [MSG_JOB_NEEDED] = {true, {compare, store, record_change, invalidate, decide, answer_need}},
+    [MSG_JOB_NEEDED] = {true, {compare, store, record_change, invalidate, record_started, decide, answer_need}},
     [MSG_SOURCE_HAS] = {false, {compare, answer_sources}},
     [MSG_SOURCE_SIGNATURE] = {false, {compare, answer_signature}},
-    [MSG_SOURCE_CHANGED] = {true, {compare, store, record_change, invalidate, answer_changes}},
+    [MSG_SOURCE_CHANGED] = {true, {compare, store, record_change, invalidate, record_started, answer_changes}},
     [MSG_RECORDING_COMPLETE_ASK] = {false, {compare, store, find_job, answer_complete}},
     [MSG_PIPELINE_FORGET] = {true, {forget_job, forget_signature, forget_documents, forget_pipeline, answer_ok}},
 };

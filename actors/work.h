@@ -11,6 +11,7 @@ typedef struct work {
     size_t step;  /* the next one, in the op's list */
     bool active;  /* has begun */
     bool updates; /* may change what is stored and recorded */
+    bool settled; /* what changed is recorded, or valid again */
     bool by_name; /* the definition is the stored one; otherwise it becomes that, if it updates */
     msg_pipeline_t *definition;
     bool has_limits;

@@ -14,7 +14,8 @@ static void text_pack(msgpack_packer *packer, const char *text, size_t size) {
 }
 
 static bool field_there(const field_t *field, const uint8_t *in) {
-    return field->required || *(const bool *)(in + field->has_offset);
+    bool filled = field->kind == TYPE_LIST && *(const size_t *)(const void *)(in + field->offset) > 0; /* its count comes first */
+    return field->required || filled || *(const bool *)(in + field->has_offset);
 }
 
 static void texts_pack(msgpack_packer *packer, const names_t *names) {
