@@ -16,6 +16,7 @@ struct opening {
     peer_t peer;
     msg_replay_open_t *ask;
     msg_pipeline_tags_t *tags; /* the pipeline's; NULL: by recording */
+    bool again;                /* the answer that comes next is out of date */
 };
 
 static const record_class_t *class_of(message_id_t id) {
@@ -145,11 +146,17 @@ static int opening_play(opening_t *opening, const msg_recording_place_t *place, 
     return 0;
 }
 
+static void opening_begin(opening_t *opening);
+
 static int on_place(void *state, const answer_t *answer, uint64_t context, fault_t *why) {
     (void)why;
     opening_t *opening = (opening_t *)(uintptr_t)context;
     actor_t *me = ((server_t *)state)->me;
     refusal_t no;
+    if (opening->again) {
+        opening_begin(opening);
+        return 0;
+    }
     if (answer->refusal) {
         actor_refuse_as(me, opening->ticket, answer->refusal);
     } else {
@@ -173,6 +180,10 @@ static void opening_locate(opening_t *opening) {
 static int on_tags(void *state, const answer_t *answer, uint64_t context, fault_t *why) {
     (void)why;
     opening_t *opening = (opening_t *)(uintptr_t)context;
+    if (opening->again) {
+        opening_begin(opening);
+        return 0;
+    }
     if (answer->refusal) {
         actor_refuse_as(((server_t *)state)->me, opening->ticket, answer->refusal);
         opening_free(opening);
@@ -181,6 +192,24 @@ static int on_tags(void *state, const answer_t *answer, uint64_t context, fault_
     opening->tags = record_copy(class_of(MSG_PIPELINE_TAGS), answer->message);
     opening_locate(opening);
     return 0;
+}
+
+static void opening_begin(opening_t *opening) {
+    opening->again = false;
+    if (opening->tags) record_free(class_of(MSG_PIPELINE_TAGS), (void **)&opening->tags);
+    if (!opening->ask->has_pipeline) {
+        opening_locate(opening);
+        return;
+    }
+    msg_pipeline_tags_ask_t tags = {.pipeline = opening->ask->pipeline};
+    actor_ask(opening->server->me, "pipeline_tracker", MSG_PIPELINE_TAGS_ASK, &tags, on_tags, (uint64_t)(uintptr_t)opening);
+}
+
+void openings_begin_again(server_t *server, const char *pipeline) {
+    opening_t *opening;
+    LIST_FOREACH(opening, &server->openings, link) {
+        if (opening->ask->has_pipeline && strcmp(opening->ask->pipeline, pipeline) == 0) opening->again = true;
+    }
 }
 
 /* What the types of the fields cannot say. */
@@ -218,10 +247,5 @@ void opening_start(server_t *server, const envelope_t *in) {
     opening->ask = record_copy(class_of(MSG_REPLAY_OPEN), ask);
     LIST_INSERT_HEAD(&server->openings, opening, link);
     server->openings_count++;
-    if (!ask->has_pipeline) {
-        opening_locate(opening);
-        return;
-    }
-    msg_pipeline_tags_ask_t tags = {.pipeline = ask->pipeline};
-    actor_ask(server->me, "pipeline_tracker", MSG_PIPELINE_TAGS_ASK, &tags, on_tags, (uint64_t)(uintptr_t)opening);
+    opening_begin(opening);
 }

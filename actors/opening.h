@@ -6,6 +6,8 @@
 
 /* Opens the replay that the message asks for, and answers it. */
 void opening_start(server_t *server, const envelope_t *in);
+/* What was found out for the replays of that pipeline that are on their way does not hold any more. */
+void openings_begin_again(server_t *server, const char *pipeline);
 /* Forgets all that are on their way. */
 void openings_free(server_t *server);
 

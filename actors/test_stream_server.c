@@ -262,7 +262,9 @@ static int on_service(void *state, const envelope_t *in, fault_t *why) {
 static int on_invalidate(void *state, const envelope_t *in, fault_t *why) {
     (void)why;
     server_t *server = state;
-    service_t *service = server_service(server, ((const msg_test_stream_invalidate_t *)in->message)->pipeline);
+    const char *pipeline = ((const msg_test_stream_invalidate_t *)in->message)->pipeline;
+    service_t *service = server_service(server, pipeline);
+    openings_begin_again(server, pipeline);
     if (!service) return 0;
     server_service_end(server, service, "invalidated");
     server_play(server);

@@ -164,6 +164,45 @@ static void a_recording_that_is_deleted_before_it_is_opened_is_not_found(void **
     assert_int_equal(stage_peer_refusal(f->stage, ANN)->code, ERROR_NOT_FOUND);
 }
 
+/* Where the pipeline's recording was may have been said before its sources changed. */
+static void an_opening_begins_again_when_its_pipelines_recording_becomes_invalid(void **state) {
+    fixture_t *f = *state;
+    record_one_each(f);
+    msg_replay_open_t piped = by_pipeline(PLENTY), recorded = by_recording(PLENTY);
+    request(f, ANN, MSG_REPLAY_OPEN, &piped);
+    serve_tags(f);
+    const stage_message_t *old = stage_take(f->stage, "recorder", MSG_RECORDING_LOCATE);
+    request(f, BOB, MSG_REPLAY_OPEN, &recorded);
+    stage_tell(f->stage, "job_supervisor", SERVER, MSG_TEST_STREAM_INVALIDATE, &(msg_test_stream_invalidate_t){.pipeline = "other"});
+    stage_tell(f->stage, "job_supervisor", SERVER, MSG_TEST_STREAM_INVALIDATE, &(msg_test_stream_invalidate_t){.pipeline = "p1"});
+    stage_run(f->stage);
+    serve_place(f);
+    assert_non_null(strstr(read_all(f, BOB), "1: end end 5\n"));
+    msg_recording_place_t place = taped_place(&f->taped);
+    stage_answer(f->stage, old, &place);
+    stage_run(f->stage);
+    assert_string_equal(read_all(f, ANN), "");
+    serve_tags(f);
+    stage_refuse(f->stage, stage_take(f->stage, "recorder", MSG_RECORDING_LOCATE), ERROR_NOT_FOUND, "its recordings are invalid");
+    stage_run(f->stage);
+    assert_refused(stage_peer_refusal(f->stage, ANN), ERROR_NOT_FOUND, "its recordings are invalid");
+    assert_false(status(f).running);
+}
+
+static void an_opening_that_waits_for_its_tags_asks_for_them_again(void **state) {
+    fixture_t *f = *state;
+    record_one_each(f);
+    msg_replay_open_t piped = by_pipeline(PLENTY);
+    request(f, ANN, MSG_REPLAY_OPEN, &piped);
+    stage_tell(f->stage, "job_supervisor", SERVER, MSG_TEST_STREAM_INVALIDATE, &(msg_test_stream_invalidate_t){.pipeline = "p1"});
+    stage_run(f->stage);
+    serve_tags(f);
+    assert_null(stage_take(f->stage, "recorder", MSG_RECORDING_LOCATE));
+    serve_tags(f);
+    serve_place(f);
+    assert_non_null(strstr(read_all(f, ANN), "1: end end 3\n"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(a_replay_by_pipeline_sends_its_tags_and_starts_its_service),
@@ -177,6 +216,8 @@ int main(void) {
         TEST(a_connection_has_no_more_than_a_thousand_replays),
         TEST(a_failure_in_the_middle_of_an_opening_opens_it_again),
         TEST(a_recording_that_is_deleted_before_it_is_opened_is_not_found),
+        TEST(an_opening_begins_again_when_its_pipelines_recording_becomes_invalid),
+        TEST(an_opening_that_waits_for_its_tags_asks_for_them_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
