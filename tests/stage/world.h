@@ -31,7 +31,8 @@ static inline msg_transform_t push_source(const char *name) {
 }
 
 static inline msg_pipeline_run_t run_of(stage_t *stage, const char *name, size_t count, const msg_transform_t *transforms, int64_t limit) {
-    msg_pipeline_t made = {.name = name, .transforms = {count, stage_keep(stage, transforms, count * sizeof *transforms)}};
+    msg_pipeline_t made = {
+        .name = name, .has_transforms = true, .transforms = {count, stage_keep(stage, transforms, count * sizeof *transforms)}};
     msg_pipeline_run_t run = {.has_pipeline = true, .pipeline = name, .pipeline_definition = stage_keep(stage, &made, sizeof made)};
     run.limits = (msg_limits_t){.duration_ms = LIMIT_NONE, .bytes = LIMIT_NONE, .count = LIMIT_NONE};
     if (limit == 0) return run;

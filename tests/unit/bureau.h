@@ -29,7 +29,8 @@ static inline const msg_pipeline_t *definition(stage_t *stage, const char *name,
     msg_transform_t transforms[4];
     size_t count = 0;
     for (; sources[count]; count++) transforms[count] = (msg_transform_t){.name = sources[count], .urn = URN};
-    msg_pipeline_t made = {.name = name, .transforms = {count, stage_keep(stage, transforms, count * sizeof *transforms)}};
+    msg_pipeline_t made = {
+        .name = name, .has_transforms = true, .transforms = {count, stage_keep(stage, transforms, count * sizeof *transforms)}};
     return stage_keep(stage, &made, sizeof made);
 }
 

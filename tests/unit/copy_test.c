@@ -8,7 +8,7 @@ static void a_copy_outlives_everything_it_was_made_from(void **state) {
     uint8_t payload[] = {0x93, 1, 2, 3};
     msg_transform_t transforms[2] = {{.name = label, .urn = urn, .has_payload = true, .payload = {payload, sizeof payload}},
                                      {.name = name, .urn = urn, .has_bounded = true, .bounded = true}};
-    msg_pipeline_t pipeline = {.name = name, .transforms = {2, transforms}};
+    msg_pipeline_t pipeline = {.name = name, .has_transforms = true, .transforms = {2, transforms}};
     msg_pipeline_run_t run = {.has_pipeline = true,
                               .pipeline = name,
                               .pipeline_definition = &pipeline,

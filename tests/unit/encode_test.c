@@ -85,7 +85,7 @@ static void a_pipeline_is_written_as_its_name_or_its_definition(void **state) {
     written(pack("{ss}", "pipeline", "p"));
     out.size = 0;
     msg_transform_t transform = {.name = "t", .urn = "u", .has_payload = true, .payload = BYTES("\xc4\x01x")};
-    msg_pipeline_t pipeline = {.name = "p", .transforms = {1, &transform}};
+    msg_pipeline_t pipeline = {.name = "p", .has_transforms = true, .transforms = {1, &transform}};
     track.pipeline_definition = &pipeline;
     message_encode(MSG_PIPELINE_TRACK, &track, false, BYTES(""), &out);
     written(pack("{s{sss[{sssssb}]}}", "pipeline", "name", "p", "transforms", "name", "t", "urn", "u", "payload", "x"));

@@ -123,7 +123,7 @@ static void failures_are_made_only_where_that_is_allowed(void **test) {
 
 static const msg_pipeline_t *clicks(void) {
     static msg_transform_t transform = {.name = "Read", .urn = "reprise:source:push:v1"};
-    static const msg_pipeline_t pipeline = {.name = "clicks", .transforms = {1, &transform}};
+    static const msg_pipeline_t pipeline = {.name = "clicks", .has_transforms = true, .transforms = {1, &transform}};
     return &pipeline;
 }
 

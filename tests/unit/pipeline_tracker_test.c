@@ -41,7 +41,7 @@ static void tags_are_told_sorted_and_once(void **test) {
     stage_t *stage = bureau();
     msg_transform_t transforms[] = {
         {.name = "z", .urn = URN}, {.name = "a", .urn = URN}, {.name = "y", .urn = URN, .has_tag = true, .tag = "z"}};
-    msg_pipeline_t made = {.name = "p", .transforms = {3, transforms}};
+    msg_pipeline_t made = {.name = "p", .has_transforms = true, .transforms = {3, transforms}};
     track(stage, &made);
     ask(stage, "recorder-like", MSG_PIPELINE_TAGS_ASK, &(msg_pipeline_tags_ask_t){.pipeline = "p"});
     compared(stage, false, false);

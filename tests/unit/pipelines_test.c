@@ -9,7 +9,7 @@ static const msg_pipeline_t *definition(const char *name, const char *urn) {
     static msg_transform_t transform;
     static msg_pipeline_t made;
     transform = (msg_transform_t){.name = "Read", .urn = urn};
-    made = (msg_pipeline_t){.name = name, .transforms = {1, &transform}};
+    made = (msg_pipeline_t){.name = name, .has_transforms = true, .transforms = {1, &transform}};
     return &made;
 }
 

@@ -48,8 +48,9 @@ static const msg_comparison_t *compare_for(stage_t *stage, const char *sources, 
         transforms[i] =
             (msg_transform_t){.name = names[i], .urn = "reprise:source:push:v1", .has_payload = true, .payload = {&payloads[i], 1}};
     }
-    msg_signature_compare_t ask = {
-        .pipeline = {.name = "p", .transforms = {count, transforms}}, .has_request = request != NULL, .request = request};
+    msg_signature_compare_t ask = {.pipeline = {.name = "p", .has_transforms = true, .transforms = {count, transforms}},
+                                   .has_request = request != NULL,
+                                   .request = request};
     return stage_get(stage, "signature_checker", MSG_SIGNATURE_COMPARE, &ask);
 }
 
@@ -233,7 +234,7 @@ static void a_definition_that_contradicts_itself_is_refused(void **test) {
     msg_transform_t transforms[] = {
         {.name = "A", .urn = "reprise:source:push:v1", .has_payload = true, .payload = {&one, 1}, .has_tag = true, .tag = "t"},
         {.name = "B", .urn = "reprise:source:push:v1", .has_payload = true, .payload = {&two, 1}, .has_tag = true, .tag = "t"}};
-    msg_signature_compare_t ask = {.pipeline = {.name = "p", .transforms = {2, transforms}}};
+    msg_signature_compare_t ask = {.pipeline = {.name = "p", .has_transforms = true, .transforms = {2, transforms}}};
     const refusal_t *no = stage_get_refusal(stage, "signature_checker", MSG_SIGNATURE_COMPARE, &ask);
     assert_int_equal(no->code, ERROR_BAD_REQUEST);
     assert_string_equal(no->field, "pipeline.transforms[1].tag");
