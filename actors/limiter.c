@@ -14,6 +14,17 @@
 
 #define DISK_PERIOD_US INT64_C(1000000)
 
+enum { ROOM_TRIES = 3 }; /* a recorder that fails on one question may answer the next */
+
+/* Limits that are worked out for a new job, while the recorder says how much room there is. */
+typedef struct resolving {
+    struct resolving *next;
+    ticket_t ticket; /* also names it in the context of the question */
+    msg_limits_t limits;
+    msg_room_ask_t ask;
+    int tries;
+} resolving_t;
+
 typedef struct limited {
     uint64_t id;
     char job[256], recording[256];
@@ -31,6 +42,7 @@ typedef struct limiter {
     uint64_t last_id;
     int64_t duration_ms, size_limit, count_limit, min_free_disk; /* the options */
     timer_id_t disk_timer;
+    resolving_t *resolving;
 } limiter_t;
 
 static int on_options(void *state, const answer_t *answer, uint64_t context, fault_t *why);
@@ -43,6 +55,11 @@ static void limiter_destroy(void **state) {
     if (!l) return;
     for (size_t i = 0; i < l->count; i++) free(l->jobs[i]);
     free(l->jobs);
+    while (l->resolving) {
+        resolving_t *next = l->resolving->next;
+        free(l->resolving);
+        l->resolving = next;
+    }
     free(l);
     *state = NULL;
 }
@@ -160,7 +177,7 @@ static int on_budget_set(void *state, const answer_t *answer, uint64_t id, fault
     return 0;
 }
 
-/* ---- messages ---- */
+/* ---- the options, and what the recordings say ---- */
 
 static void take_options(limiter_t *l, const msg_options_t *options) {
     l->duration_ms = options->recording_duration_ms;
@@ -205,6 +222,43 @@ static int on_options_changed(void *state, const envelope_t *in, fault_t *why) {
     return 0;
 }
 
+/* ---- the limits of a new job ---- */
+
+/* Could a job with these limits record anything? One that cannot would end at once, and look like a success. */
+static int room_check(const limiter_t *l, const msg_limits_t *limits, const msg_room_t *room, refusal_t *no) {
+    if (limits->bytes != LIMIT_NONE && limits->bytes < room->least)
+        return refuse(no, ERROR_BAD_REQUEST, "limits.bytes",
+                      "`limits.bytes` is %lld: nothing can be recorded in it; a small element with what belongs to it needs %lld bytes",
+                      (long long)limits->bytes, (long long)room->least);
+    if (l->size_limit != LIMIT_NONE && l->size_limit - room->held < room->least)
+        return refuse(no, ERROR_NO_SPACE, "recording_size_limit",
+                      "the recordings take %lld bytes, `recording_size_limit` is %lld, and another recording needs %lld at least",
+                      (long long)room->held, (long long)l->size_limit, (long long)room->least);
+    return 0;
+}
+
+static int on_room(void *state, const answer_t *answer, uint64_t ticket, fault_t *why) {
+    (void)why;
+    limiter_t *l = state;
+    resolving_t **at = &l->resolving, *resolving;
+    refusal_t no;
+    while ((*at)->ticket != ticket) at = &(*at)->next;
+    resolving = *at;
+    if (answer->refusal && answer->refusal->code == ERROR_UNAVAILABLE && ++resolving->tries < ROOM_TRIES) {
+        actor_ask(l->me, "recorder", MSG_ROOM_ASK, &resolving->ask, on_room, ticket);
+        return 0;
+    }
+    if (answer->refusal)
+        actor_refuse_as(l->me, ticket, answer->refusal);
+    else if (room_check(l, &resolving->limits, answer->message, &no) < 0)
+        actor_refuse_as(l->me, ticket, &no);
+    else
+        actor_answer(l->me, ticket, &(msg_limits_resolved_t){.limits = resolving->limits});
+    *at = resolving->next;
+    free(resolving);
+    return 0;
+}
+
 static int on_resolve(void *state, const envelope_t *in, fault_t *why) {
     limiter_t *l = state;
     const msg_limits_resolve_t *m = in->message;
@@ -215,15 +269,20 @@ static int on_resolve(void *state, const envelope_t *in, fault_t *why) {
                      (long long)free_bytes, actor_config(l->me)->data, (long long)l->min_free_disk);
         return 0;
     }
-    msg_limits_resolved_t answer = {0};
-    msg_limits_t *limits = &answer.limits;
+    resolving_t *resolving = calloc(1, sizeof *resolving);
+    must(resolving);
+    *resolving = (resolving_t){.next = l->resolving, .ticket = in->ticket, .ask = {.has_streams = m->has_streams, .streams = m->streams}};
+    msg_limits_t *limits = &resolving->limits;
     limits->has_duration_ms = limits->has_bytes = limits->has_count = true;
     limits->duration_ms = m->has_limits && m->limits.has_duration_ms ? m->limits.duration_ms : l->duration_ms;
     limits->bytes = m->has_limits && m->limits.has_bytes ? m->limits.bytes : LIMIT_NONE;
     limits->count = m->has_limits && m->limits.has_count ? m->limits.count : l->count_limit;
-    actor_answer(l->me, in->ticket, &answer);
+    l->resolving = resolving;
+    actor_ask(l->me, "recorder", MSG_ROOM_ASK, &resolving->ask, on_room, in->ticket);
     return 0;
 }
+
+/* ---- messages ---- */
 
 static int on_start(void *state, const envelope_t *in, fault_t *why) {
     (void)why;
@@ -281,5 +340,5 @@ const actor_class_t limiter_class = {
             [MSG_RECORDER_RECOVERED] = on_recovered,
             [MSG_OPTIONS_CHANGED] = on_options_changed,
         },
-    .sends = {MSG_OPTIONS_GET, MSG_RECORDING_JOBS_ASK, MSG_BUDGET_SET, MSG_LIMIT_REACHED, MSG_NOTIFY},
+    .sends = {MSG_OPTIONS_GET, MSG_RECORDING_JOBS_ASK, MSG_BUDGET_SET, MSG_ROOM_ASK, MSG_LIMIT_REACHED, MSG_NOTIFY},
 };

@@ -124,6 +124,37 @@ class Limits(EngineTest):
         self.assertLessEqual(total, before + 500000)
         self.assertGreater(total, before + 400000)
 
+    def test_where_all_recordings_leave_no_room_the_next_job_is_refused_and_can_run_once_there_is(self):
+        first = self.run_generators("filling", bytes=100000)
+        held = sum(one["size"] for one in self.engine.ask("recording.list")["recordings"])
+        self.engine.ask("options.set", recording_size_limit=held + 1000)
+        error = self.refused("no_space", "pipeline.run", pipeline=pipeline("crowded", source("Read", PUSH)))
+        self.assertEqual(error["field"], "recording_size_limit")
+        self.assertIn(f"the recordings take {held} bytes", error["message"])
+        self.engine.ask("recording.clear", pipeline="filling")
+        self.assertNotIn(first["recording"], [one["recording"] for one in self.engine.ask("recording.list")["recordings"]])
+        self.engine.run(pipeline("crowded", source("Read", GENERATOR, {"rate": 0, "count": 3})))
+        self.assertEqual(self.engine.wait("crowded")["elements"], 3)
+
+    def test_a_limit_of_bytes_in_which_nothing_fits_is_refused_and_the_least_takes_one_element(self):
+        error = self.refused("bad_request", "pipeline.run", pipeline=pipeline("tiny", source("Read", GENERATOR, {"rate": 0, "size": 10})),
+                             limits={"bytes": 1000})
+        self.assertEqual(error["field"], "limits.bytes")
+        least = int(error["message"].split("needs ")[1].split()[0])
+        self.engine.run(pipeline("tiny", source("Read", GENERATOR, {"rate": 0, "size": 10})), limits={"bytes": least})
+        job = self.engine.wait("tiny")
+        self.check_end(job, "bytes")
+        self.assertGreater(job["elements"], 0)
+        self.assertLessEqual(self.written(job["recording"]), least)
+
+    def test_lowering_the_limit_of_all_bytes_ends_the_jobs_that_record(self):
+        self.pushable("lowered")
+        self.assertEqual(self.push("lowered", range(10)), (10, None))
+        self.engine.ask("options.set", recording_size_limit=2000)
+        job = self.engine.wait("lowered")
+        self.check_end(job, "bytes")
+        self.assertEqual(job["elements"], 10)
+
     def test_a_full_disk_refuses_new_jobs_and_ends_those_that_run(self):
         self.engine.run(pipeline("running", source("Read", GENERATOR, {"rate": 1000})))
         self.engine.replay(pipeline="running", max_elements=10)

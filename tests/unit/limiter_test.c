@@ -62,16 +62,37 @@ static void assert_reached(stage_t *stage, const char *job, const char *limit) {
 
 /* ---- which limits hold ---- */
 
+enum { LEAST = 2000 };
+
+static void resolve(stage_t *stage, const char *as, const msg_limits_t *limits, int64_t streams) {
+    msg_limits_resolve_t ask = {.has_limits = limits != NULL, .has_streams = streams > 0, .streams = streams};
+    if (limits) ask.limits = *limits;
+    stage_ask(stage, as, "limiter", MSG_LIMITS_RESOLVE, &ask);
+    stage_run(stage);
+}
+
+/* The recorder says how much there is. */
+static const msg_room_ask_t *with_room(stage_t *stage, int64_t held) {
+    return desk_answer(stage, "recorder", MSG_ROOM_ASK, &(msg_room_t){.held = held, .least = LEAST});
+}
+
+static const msg_limits_resolved_t *resolved_with(stage_t *stage, const msg_limits_t *limits) {
+    resolve(stage, "asker", limits, 0);
+    assert_true(desk_waits(stage, "asker"));
+    with_room(stage, 0);
+    return desk_yes(stage, "asker");
+}
+
 static void without_limits_of_its_own_a_job_gets_the_options(void **test) {
     (void)test;
     stage_t *stage = with_limiter();
-    const msg_limits_resolved_t *resolved = stage_get(stage, "limiter", MSG_LIMITS_RESOLVE, &(msg_limits_resolve_t){0});
+    const msg_limits_resolved_t *resolved = resolved_with(stage, NULL);
     assert_limits(&resolved->limits, 60000, LIMIT_NONE, LIMIT_NONE);
     msg_options_t made = options();
     made.recording_duration_ms = 5;
     made.recording_count_limit = 6;
     change(stage, &made);
-    resolved = stage_get(stage, "limiter", MSG_LIMITS_RESOLVE, &(msg_limits_resolve_t){0});
+    resolved = resolved_with(stage, NULL);
     assert_limits(&resolved->limits, 5, LIMIT_NONE, 6);
     stage_destroy(&stage);
 }
@@ -82,11 +103,11 @@ static void a_limit_of_its_own_replaces_the_option_and_nil_takes_it_away(void **
     msg_options_t made = options();
     made.recording_count_limit = 6;
     change(stage, &made);
-    msg_limits_resolve_t ask = {.has_limits = true, .limits = limits_of(LIMIT_NONE, 7, 8)};
-    const msg_limits_resolved_t *resolved = stage_get(stage, "limiter", MSG_LIMITS_RESOLVE, &ask);
-    assert_limits(&resolved->limits, LIMIT_NONE, 7, 8);
-    ask.limits = (msg_limits_t){.has_count = true, .count = LIMIT_NONE, .duration_ms = LIMIT_NONE, .bytes = LIMIT_NONE};
-    resolved = stage_get(stage, "limiter", MSG_LIMITS_RESOLVE, &ask);
+    msg_limits_t limits = limits_of(LIMIT_NONE, 7000, 8);
+    const msg_limits_resolved_t *resolved = resolved_with(stage, &limits);
+    assert_limits(&resolved->limits, LIMIT_NONE, 7000, 8);
+    limits = (msg_limits_t){.has_count = true, .count = LIMIT_NONE, .duration_ms = LIMIT_NONE, .bytes = LIMIT_NONE};
+    resolved = resolved_with(stage, &limits);
     assert_limits(&resolved->limits, 60000, LIMIT_NONE, LIMIT_NONE);
     stage_destroy(&stage);
 }
@@ -100,6 +121,82 @@ static void with_too_little_disk_nothing_may_start(void **test) {
     const refusal_t *no = stage_get_refusal(stage, "limiter", MSG_LIMITS_RESOLVE, &(msg_limits_resolve_t){0});
     assert_int_equal(no->code, ERROR_NO_SPACE);
     assert_non_null(strstr(no->message, "`min_free_disk` is 9223372036854775807"));
+    stage_destroy(&stage);
+}
+
+static void where_all_recordings_leave_no_room_nothing_may_start(void **test) {
+    (void)test;
+    stage_t *stage = with_limiter();
+    msg_options_t made = options();
+    made.recording_size_limit = 50000;
+    change(stage, &made);
+    resolve(stage, "asker", NULL, 3);
+    const msg_room_ask_t *asked = with_room(stage, 50000 - LEAST + 1);
+    assert_int_equal(asked->streams, 3);
+    refusal_t no = desk_no(stage, "asker");
+    assert_int_equal(no.code, ERROR_NO_SPACE);
+    assert_string_equal(no.field, "recording_size_limit");
+    assert_string_equal(no.message,
+                        "the recordings take 48001 bytes, `recording_size_limit` is 50000, and another recording needs 2000 at least");
+    resolve(stage, "asker", NULL, 0);
+    with_room(stage, 50000 - LEAST);
+    desk_yes(stage, "asker");
+    made.recording_size_limit = LIMIT_NONE;
+    change(stage, &made);
+    resolve(stage, "asker", NULL, 0);
+    with_room(stage, INT64_MAX);
+    desk_yes(stage, "asker");
+    stage_destroy(&stage);
+}
+
+static void a_limit_of_bytes_that_holds_nothing_is_a_bad_request(void **test) {
+    (void)test;
+    stage_t *stage = with_limiter();
+    msg_limits_t limits = limits_of(1000, LEAST - 1, LIMIT_NONE);
+    resolve(stage, "asker", &limits, 0);
+    with_room(stage, 0);
+    refusal_t no = desk_no(stage, "asker");
+    assert_int_equal(no.code, ERROR_BAD_REQUEST);
+    assert_string_equal(no.field, "limits.bytes");
+    assert_non_null(strstr(no.message, "1999"));
+    assert_non_null(strstr(no.message, "2000"));
+    limits = limits_of(1000, LEAST, LIMIT_NONE);
+    assert_limits(&resolved_with(stage, &limits)->limits, 1000, LEAST, LIMIT_NONE);
+    stage_destroy(&stage);
+}
+
+static void a_recorder_that_fails_is_asked_for_room_again(void **test) {
+    (void)test;
+    stage_t *stage = with_limiter();
+    resolve(stage, "first", NULL, 0);
+    resolve(stage, "second", NULL, 0);
+    const stage_message_t *of_first = desk_take(stage, "recorder", MSG_ROOM_ASK);
+    with_room(stage, 0); /* of the second, whose answer comes first */
+    desk_yes(stage, "second");
+    stage_refuse(stage, of_first, ERROR_UNAVAILABLE, "recorder failed on this request and is restarted");
+    desk_refuse(stage, "recorder", MSG_ROOM_ASK, ERROR_UNAVAILABLE, "recorder failed on this request and is restarted");
+    assert_true(desk_waits(stage, "first"));
+    with_room(stage, 0);
+    desk_yes(stage, "first");
+    resolve(stage, "third", NULL, 0);
+    for (int i = 0; i < 3; i++) desk_refuse(stage, "recorder", MSG_ROOM_ASK, ERROR_UNAVAILABLE, "recorder failed on this request");
+    assert_int_equal(desk_no(stage, "third").code, ERROR_UNAVAILABLE);
+    desk_is_quiet(stage, "recorder", MSG_ROOM_ASK);
+    stage_destroy(&stage);
+}
+
+static void limits_that_are_worked_out_when_it_fails_are_by_the_new_state(void **test) {
+    (void)test;
+    stage_t *stage = with_limiter();
+    resolve(stage, "asker", NULL, 2);
+    desk_take(stage, "recorder", MSG_ROOM_ASK);
+    stage_fail(stage, "limiter");
+    stage_run(stage);
+    msg_options_t made = options();
+    made.recording_count_limit = 9;
+    load(stage, &made, 0, NULL);
+    assert_int_equal(with_room(stage, 0)->streams, 2);
+    assert_limits(&((const msg_limits_resolved_t *)desk_yes(stage, "asker"))->limits, 60000, LIMIT_NONE, 9);
     stage_destroy(&stage);
 }
 
@@ -342,6 +439,10 @@ int main(void) {
         cmocka_unit_test(without_limits_of_its_own_a_job_gets_the_options),
         cmocka_unit_test(a_limit_of_its_own_replaces_the_option_and_nil_takes_it_away),
         cmocka_unit_test(with_too_little_disk_nothing_may_start),
+        cmocka_unit_test(where_all_recordings_leave_no_room_nothing_may_start),
+        cmocka_unit_test(a_limit_of_bytes_that_holds_nothing_is_a_bad_request),
+        cmocka_unit_test(a_recorder_that_fails_is_asked_for_room_again),
+        cmocka_unit_test(limits_that_are_worked_out_when_it_fails_are_by_the_new_state),
         cmocka_unit_test(a_job_starts_when_the_recorder_has_its_budget),
         cmocka_unit_test(without_limits_the_budget_says_so_but_for_the_size_of_all),
         cmocka_unit_test(the_longest_duration_does_not_overflow),
