@@ -16,7 +16,7 @@ static void recordings_print(const msg_recordings_t *recordings) {
         const msg_recording_t *recording = &recordings->recordings.items[i];
         table_add(&table, "%s", recording->recording);
         table_add(&table, "%s", recording->pipeline);
-        table_add(&table, "%s%s", recording->state, recording->kept ? ", kept" : "");
+        table_add(&table, "%s%s%s", recording->state, recording->kept ? ", kept" : "", recording->has_invalidated ? ", invalid" : "");
         table_add(&table, "%s", units_count(recording->elements).text);
         table_add(&table, "%s", units_bytes(recording->size).text);
         table_add(&table, "%s", recording->start ? units_time(recording->start).text : "");

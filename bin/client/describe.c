@@ -20,7 +20,8 @@ static void job_describe(const msg_job_t *job) {
 }
 
 void describe_recording(const msg_recording_t *recording) {
-    table_pair(stdout, "recording", "%s, %s%s", recording->recording, recording->state, recording->kept ? ", kept" : "");
+    table_pair(stdout, "recording", "%s, %s%s%s", recording->recording, recording->state, recording->kept ? ", kept" : "",
+               recording->has_invalidated ? ", invalid: its sources have changed" : "");
     table_pair(stdout, "pipeline", "%s", recording->pipeline);
     table_pair(stdout, "recorded", "%s%s%s", recording->start ? units_time(recording->start).text : "not begun yet",
                recording->has_end ? ", for " : "", recording->has_end ? units_duration(recording->end - recording->start).text : "");
