@@ -16,11 +16,17 @@ static int on_pipelines(void *state, const answer_t *answer, uint64_t context, f
 /* A run whose end is being remembered. */
 struct finishing {
     ticket_t ticket;
-    char run[64], before[256]; /* its state, if that cannot be remembered */
+    char run[64];
+    char *before; /* the state to go back to where this one cannot be remembered; NULL: not known */
     finishing_t *next;
 };
 
 /* ---- life ---- */
+
+static void finishing_free(finishing_t *finishing) {
+    free(finishing->before);
+    free(finishing);
+}
 
 static void pipeline_tracker_destroy(void **state) {
     pipeline_tracker_t *t = *state;
@@ -28,7 +34,7 @@ static void pipeline_tracker_destroy(void **state) {
     works_fini(t);
     while (t->finishings) {
         finishing_t *next = t->finishings->next;
-        free(t->finishings);
+        finishing_free(t->finishings);
         t->finishings = next;
     }
     pipelines_fini(&t->pipelines);
@@ -185,7 +191,7 @@ static int on_finish_written(void *state, const answer_t *answer, uint64_t ticke
     run_t *run = NULL;
     pipelines_find_run(&t->pipelines, finishing->run, &run);
     if (answer->refusal) {
-        if (run) memcpy(run->state, finishing->before, sizeof run->state);
+        if (run) pipelines_set_state(run, finishing->before);
         actor_refuse_as(t->me, ticket, answer->refusal);
     } else if (run) {
         msg_run_finished_t finished = {0};
@@ -194,7 +200,7 @@ static int on_finish_written(void *state, const answer_t *answer, uint64_t ticke
     } else {
         actor_refuse(t->me, ticket, ERROR_NOT_FOUND, "run", "run `%s` was forgotten meanwhile", finishing->run);
     }
-    free(finishing);
+    finishing_free(finishing);
     return 0;
 }
 
@@ -212,10 +218,11 @@ static int on_run_finish(void *state, const envelope_t *in, fault_t *why) {
     must(finishing);
     finishing->ticket = in->ticket;
     memcpy(finishing->run, run->run, sizeof finishing->run);
-    memcpy(finishing->before, run->state, sizeof finishing->before);
+    finishing->before = run->state;
+    run->state = NULL;
     finishing->next = t->finishings;
     t->finishings = finishing;
-    snprintf(run->state, sizeof run->state, "%s", m->state);
+    pipelines_set_state(run, m->state);
     pipelines_write_runs(pipeline, t->me, on_finish_written, in->ticket);
     return 0;
 }

@@ -1,13 +1,21 @@
-/* Every pipeline has its definition and its last runs in memory: a thousand pipelines are a few megabytes. */
+/* Every pipeline has its definition and its last runs in memory, and no more of it than there is: a thousand pipelines with all the runs that
+ * are remembered are a few megabytes. */
 #include "pipelines.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+static void run_fini(run_t *run) {
+    free(run->job);
+    free(run->state);
+}
+
 static void free_pipeline(void **item) {
     pipeline_t *pipeline = *item;
     if (!pipeline) return;
+    for (size_t i = 0; i < pipeline->runs_count; i++) run_fini(&pipeline->runs[i]);
+    free(pipeline->runs);
     record_free(RECORD_CLASS(pipeline), (void **)&pipeline->definition);
     free(pipeline);
     *item = NULL;
@@ -66,13 +74,42 @@ int pipelines_load(pipelines_t *pipelines, const msg_documents_t *documents, fau
 
 /* ---- runs ---- */
 
-static void load_run(pipelines_t *pipelines, pipeline_t *pipeline, const msg_run_t *known) {
+static char *text_copy(const char *text) {
+    char *copy = text ? strdup(text) : NULL;
+    must(copy || !text);
+    return copy;
+}
+
+void pipelines_set_state(run_t *run, const char *state) {
+    free(run->state);
+    run->state = text_copy(state);
+}
+
+static void remove_run(pipeline_t *pipeline, run_t *run) {
+    size_t after = (size_t)(&pipeline->runs[pipeline->runs_count] - run) - 1;
+    run_fini(run);
+    memmove(run, run + 1, after * sizeof *run);
+    pipeline->runs_count--;
+}
+
+/* The newest; the oldest goes where there are too many. */
+static run_t *add_run(pipeline_t *pipeline, const char *name, const char *reason, const char *job, int64_t started_at) {
+    if (pipeline->runs_count == RUNS_MAX) remove_run(pipeline, &pipeline->runs[0]);
+    if (pipeline->runs_count == pipeline->runs_room) {
+        pipeline->runs_room = pipeline->runs_room > 0 ? pipeline->runs_room * 2 : 1;
+        pipeline->runs = realloc(pipeline->runs, pipeline->runs_room * sizeof *pipeline->runs);
+        must(pipeline->runs);
+    }
     run_t *run = &pipeline->runs[pipeline->runs_count++];
-    *run = (run_t){.started_at = known->started_at};
-    snprintf(run->run, sizeof run->run, "%s", known->run);
-    snprintf(run->reason, sizeof run->reason, "%s", known->reason);
-    snprintf(run->job, sizeof run->job, "%s", known->has_job ? known->job : "");
-    snprintf(run->state, sizeof run->state, "%s", known->has_state ? known->state : "");
+    *run = (run_t){.started_at = started_at, .job = text_copy(job)};
+    snprintf(run->run, sizeof run->run, "%s", name);
+    snprintf(run->reason, sizeof run->reason, "%s", reason);
+    return run;
+}
+
+static void load_run(pipelines_t *pipelines, pipeline_t *pipeline, const msg_run_t *known) {
+    run_t *run = add_run(pipeline, known->run, known->reason, known->has_job ? known->job : NULL, known->started_at);
+    if (known->has_state) pipelines_set_state(run, known->state);
     if (known->started_at > pipelines->last_run) pipelines->last_run = known->started_at;
 }
 
@@ -103,21 +140,13 @@ static run_t *run_of(pipeline_t *pipeline, const char *name) {
 
 void pipelines_add_run(pipelines_t *pipelines, pipeline_t *pipeline, const char *name, const msg_job_decision_t *decision, int64_t now) {
     if (run_of(pipeline, name)) return;
-    if (pipeline->runs_count == RUNS_MAX) memmove(&pipeline->runs[0], &pipeline->runs[1], --pipeline->runs_count * sizeof(run_t));
     pipelines->last_run = now > pipelines->last_run ? now : pipelines->last_run + 1;
-    run_t *run = &pipeline->runs[pipeline->runs_count++];
-    *run = (run_t){.started_at = pipelines->last_run};
-    snprintf(run->run, sizeof run->run, "%s", name);
-    snprintf(run->reason, sizeof run->reason, "%s", decision->reason);
-    if (decision->has_job) snprintf(run->job, sizeof run->job, "%s", decision->job);
+    add_run(pipeline, name, decision->reason, decision->has_job ? decision->job : NULL, pipelines->last_run);
 }
 
 void pipelines_remove_run(pipeline_t *pipeline, const char *name) {
     run_t *run = run_of(pipeline, name);
-    if (!run) return;
-    size_t after = (size_t)(&pipeline->runs[pipeline->runs_count] - run) - 1;
-    memmove(run, run + 1, after * sizeof *run);
-    pipeline->runs_count--;
+    if (run) remove_run(pipeline, run);
 }
 
 pipeline_t *pipelines_find_run(const pipelines_t *pipelines, const char *name, run_t **ret_run) {
@@ -134,9 +163,9 @@ void pipelines_describe_run(const run_t *run, msg_run_t *ret) {
     *ret = (msg_run_t){.run = run->run,
                        .started_at = run->started_at,
                        .reason = run->reason,
-                       .has_job = run->job[0] != '\0',
+                       .has_job = run->job != NULL,
                        .job = run->job,
-                       .has_state = run->state[0] != '\0',
+                       .has_state = run->state != NULL,
                        .state = run->state};
 }
 

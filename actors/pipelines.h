@@ -9,14 +9,16 @@
 enum { RUNS_MAX = 20 }; /* remembered of one pipeline */
 
 typedef struct run {
-    char run[64], job[256], reason[32], state[256];
+    char run[64], reason[32];
+    char *job;   /* NULL: none */
+    char *state; /* of the main job; NULL: not known */
     int64_t started_at;
 } run_t;
 
 typedef struct pipeline {
     msg_pipeline_t *definition;
-    run_t runs[RUNS_MAX]; /* the oldest first */
-    size_t runs_count;
+    run_t *runs; /* the oldest first */
+    size_t runs_count, runs_room;
 } pipeline_t;
 
 typedef struct pipelines {
@@ -39,6 +41,8 @@ void pipelines_add_run(pipelines_t *pipelines, pipeline_t *pipeline, const char 
 void pipelines_remove_run(pipeline_t *pipeline, const char *name);
 /* The pipeline that has that run, and the run; NULL where none has. */
 pipeline_t *pipelines_find_run(const pipelines_t *pipelines, const char *name, run_t **ret_run);
+/* Copies `state`; NULL: not known. */
+void pipelines_set_state(run_t *run, const char *state);
 void pipelines_describe_run(const run_t *run, msg_run_t *ret);
 /* Has the catalog remember a pipeline's runs. */
 void pipelines_write_runs(const pipeline_t *pipeline, actor_t *me, answer_fn *then, uint64_t context);

@@ -54,6 +54,44 @@ static void the_oldest_run_is_forgotten_where_there_are_too_many(void **test) {
     pipelines_fini(&pipelines);
 }
 
+static void a_pipeline_has_no_room_for_runs_that_it_never_had(void **test) {
+    (void)test;
+    pipelines_t pipelines;
+    pipelines_init(&pipelines);
+    pipelines_set(&pipelines, definition("p", "a"));
+    pipeline_t *pipeline = pipelines_find(&pipelines, "p");
+    assert_null(pipeline->runs);
+    for (int i = 0; i < 3 * RUNS_MAX; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "run-%d", i);
+        pipelines_add_run(&pipelines, pipeline, name, &(msg_job_decision_t){.reason = "job_running", .has_job = true, .job = "j1"},
+                          NOW + i);
+        assert_true(pipeline->runs_room < 2 * pipeline->runs_count || pipeline->runs_count == RUNS_MAX);
+    }
+    assert_true(pipeline->runs_room < 2 * RUNS_MAX);
+    assert_true(sizeof(run_t) <= 128); /* what it does not have it points to */
+    pipelines_fini(&pipelines);
+}
+
+static void a_run_has_the_state_that_was_set_last(void **test) {
+    (void)test;
+    pipelines_t pipelines;
+    msg_run_t told;
+    pipelines_init(&pipelines);
+    pipelines_set(&pipelines, definition("p", "a"));
+    pipeline_t *pipeline = pipelines_find(&pipelines, "p");
+    pipelines_add_run(&pipelines, pipeline, "run-1", &(msg_job_decision_t){.reason = "no_recordable_source"}, NOW);
+    pipelines_set_state(&pipeline->runs[0], "FAILED");
+    pipelines_set_state(&pipeline->runs[0], "DONE");
+    pipelines_describe_run(&pipeline->runs[0], &told);
+    assert_string_equal(told.state, "DONE");
+    assert_false(told.has_job);
+    pipelines_set_state(&pipeline->runs[0], NULL);
+    pipelines_describe_run(&pipeline->runs[0], &told);
+    assert_false(told.has_state);
+    pipelines_fini(&pipelines);
+}
+
 static void a_run_that_is_added_again_is_the_same_run(void **test) {
     (void)test;
     pipelines_t pipelines;
@@ -149,6 +187,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_definition_replaces_the_one_before_and_keeps_the_runs),
         cmocka_unit_test(the_oldest_run_is_forgotten_where_there_are_too_many),
+        cmocka_unit_test(a_pipeline_has_no_room_for_runs_that_it_never_had),
+        cmocka_unit_test(a_run_has_the_state_that_was_set_last),
         cmocka_unit_test(a_run_that_is_added_again_is_the_same_run),
         cmocka_unit_test(runs_stand_in_order_though_the_clock_goes_back),
         cmocka_unit_test(what_the_catalog_has_is_loaded),
