@@ -1,5 +1,6 @@
 /* A signature string is `urn|` and the payload: bytes as hex, any other value as the hex of its canonical msgpack, so that the same source
- * described by clients in two languages is the same source. Labels, tags and order do not count. */
+ * described by clients in two languages is the same source. Labels, tags and order do not count. Where a pipeline comes from Beam, only the
+ * finding of its sources is different. */
 #include "signature.h"
 
 #include <stdio.h>
@@ -8,6 +9,7 @@
 
 #include "../messages/fault.h"
 #include "../messages/wire.h"
+#include "beam.h"
 
 static void *zone_take(msgpack_zone *zone, size_t size) {
     void *memory = msgpack_zone_malloc(zone, size ? size : 1);
@@ -75,14 +77,34 @@ static bool is_recordable(const msg_transform_t *transform, const names_t *patte
     return false;
 }
 
+/* What a definition lists: its own transforms, or the sources that were found in a pipeline of Beam. */
+typedef struct listing {
+    const msg_transform_t *items;
+    size_t count;
+    bool of_beam;
+} listing_t;
+
+static int list(const msg_pipeline_t *pipeline, const names_t *patterns, msgpack_zone *zone, listing_t *ret, refusal_t *no) {
+    if (pipeline->has_transforms && pipeline->has_beam)
+        return refuse(no, ERROR_BAD_REQUEST, "pipeline.beam", "pipeline `%.80s` has `transforms` and `beam`; it may have one of them",
+                      pipeline->name);
+    if (!pipeline->has_transforms && !pipeline->has_beam)
+        return refuse(no, ERROR_BAD_REQUEST, "pipeline.transforms", "pipeline `%.80s` has neither `transforms` nor `beam`", pipeline->name);
+    beam_sources_t sources = {0};
+    if (pipeline->has_beam && beam_sources(pipeline->beam, patterns, zone, &sources, no) < 0) return -1;
+    *ret = pipeline->has_beam ? (listing_t){sources.items, sources.count, true}
+                              : (listing_t){pipeline->transforms.items, pipeline->transforms.count, false};
+    return 0;
+}
+
 /* A tag that names two sources is refused; `places` is left sorted by tag. */
-static int check_tags(place_t *places, size_t count, refusal_t *no) {
+static int check_tags(const listing_t *listing, place_t *places, size_t count, refusal_t *no) {
     if (count > 0) qsort(places, count, sizeof *places, compare_tags);
     for (size_t i = 1; i < count; i++) {
         const msg_source_t *a = places[i - 1].source, *b = places[i].source;
         if (strcmp(a->tag, b->tag) != 0 || strcmp(a->signature, b->signature) == 0) continue;
-        char field[96];
-        snprintf(field, sizeof field, "pipeline.transforms[%zu].tag", places[i].index);
+        char field[96] = "pipeline.beam";
+        if (!listing->of_beam) snprintf(field, sizeof field, "pipeline.transforms[%zu].tag", places[i].index);
         return refuse(no, ERROR_BAD_REQUEST, field, "tag `%.80s` names two different sources, `%.80s` and `%.80s`", a->tag, a->name,
                       b->name);
     }
@@ -90,7 +112,7 @@ static int check_tags(place_t *places, size_t count, refusal_t *no) {
 }
 
 /* One recordable for each distinct signature string, with every tag that names it. */
-static void group(const msg_pipeline_t *pipeline, place_t *places, size_t count, msgpack_zone *zone, msg_comparison_t *ret) {
+static void group(const listing_t *listing, place_t *places, size_t count, msgpack_zone *zone, msg_comparison_t *ret) {
     if (count > 0) qsort(places, count, sizeof *places, compare_places);
     ret->recordables.items = zone_take(zone, count * sizeof *ret->recordables.items);
     ret->recordables.count = 0;
@@ -99,7 +121,7 @@ static void group(const msg_pipeline_t *pipeline, place_t *places, size_t count,
     msg_recordable_t *last = NULL;
     for (size_t i = 0; i < count; i++) {
         const msg_source_t *source = places[i].source;
-        const msg_transform_t *transform = &pipeline->transforms.items[places[i].index];
+        const msg_transform_t *transform = &listing->items[places[i].index];
         if (!last || strcmp(last->signature, source->signature) != 0) {
             last = &ret->recordables.items[ret->recordables.count++];
             *last = (msg_recordable_t){.signature = source->signature,
@@ -116,10 +138,12 @@ static void group(const msg_pipeline_t *pipeline, place_t *places, size_t count,
 
 int signature_extract(const msg_pipeline_t *pipeline, const names_t *patterns, msgpack_zone *zone, msg_comparison_t *ret, refusal_t *no) {
     size_t count = 0;
-    place_t *places = zone_take(zone, pipeline->transforms.count * sizeof *places);
-    ret->sources.items = zone_take(zone, pipeline->transforms.count * sizeof *ret->sources.items);
-    for (size_t i = 0; i < pipeline->transforms.count; i++) {
-        const msg_transform_t *transform = &pipeline->transforms.items[i];
+    listing_t listing;
+    if (list(pipeline, patterns, zone, &listing, no) < 0) return -1;
+    place_t *places = zone_take(zone, listing.count * sizeof *places);
+    ret->sources.items = zone_take(zone, listing.count * sizeof *ret->sources.items);
+    for (size_t i = 0; i < listing.count; i++) {
+        const msg_transform_t *transform = &listing.items[i];
         if (!is_recordable(transform, patterns)) continue;
         char field[96];
         snprintf(field, sizeof field, "pipeline.transforms[%zu].payload", i);
@@ -133,8 +157,8 @@ int signature_extract(const msg_pipeline_t *pipeline, const names_t *patterns, m
         count++;
     }
     ret->sources.count = count;
-    if (check_tags(places, count, no) < 0) return -1;
-    group(pipeline, places, count, zone, ret);
+    if (check_tags(&listing, places, count, no) < 0) return -1;
+    group(&listing, places, count, zone, ret);
     return 0;
 }
 

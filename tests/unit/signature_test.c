@@ -1,5 +1,5 @@
 /* Signatures: what a source is, whoever describes it. */
-#include "pack.h"
+#include "graph.h"
 
 #include "actors/signature.h"
 
@@ -18,7 +18,7 @@ static sheet_t *sheet(size_t count, const msg_transform_t *transforms) {
     if (s.zone) msgpack_zone_free(s.zone);
     s = (sheet_t){.zone = msgpack_zone_new(MSGPACK_ZONE_CHUNK_SIZE)};
     if (count > 0) memcpy(s.transforms, transforms, count * sizeof *transforms);
-    s.pipeline = (msg_pipeline_t){.name = "p", .transforms = {count, s.transforms}};
+    s.pipeline = (msg_pipeline_t){.name = "p", .has_transforms = true, .transforms = {count, s.transforms}};
     return &s;
 }
 
@@ -165,12 +165,112 @@ static void thousands_of_sources_are_sorted_and_not_searched(void **test) {
     msgpack_zone *zone = msgpack_zone_new(MSGPACK_ZONE_CHUNK_SIZE);
     msg_comparison_t found = {0};
     refusal_t no;
-    msg_pipeline_t pipeline = {.name = "p", .transforms = {MANY, transforms}};
+    msg_pipeline_t pipeline = {.name = "p", .has_transforms = true, .transforms = {MANY, transforms}};
     assert_int_equal(signature_extract(&pipeline, &(names_t){1, patterns}, zone, &found, &no), 0);
     assert_int_equal(found.recordables.count, 1);
     assert_int_equal(found.recordables.items[0].tags.count, MANY);
     msgpack_zone_free(zone);
     free(transforms);
+}
+
+/* ---- pipelines of Beam ---- */
+
+static sheet_t *beam_sheet(void) {
+    sheet_t *s = sheet(0, NULL);
+    s->pipeline.has_transforms = false;
+    s->pipeline.has_beam = true;
+    s->pipeline.beam = graph_pack();
+    return s;
+}
+
+static const msg_comparison_t *extracted_from_beam(void) {
+    sheet_t *s = beam_sheet();
+    if (extract(s) < 0) fail_msg("refused: %s", s->no.message);
+    return &s->found;
+}
+
+static void a_source_of_beam_is_the_hex_of_its_payload(void **test) {
+    (void)test;
+    graph_begin();
+    graph_read("read", "\x01\xaf");
+    graph_root("read");
+    const msg_comparison_t *c = extracted_from_beam();
+    assert_signature(c, "beam:transform:pubsub_read:v1|01af");
+    assert_string_equal(c->sources.items[0].name, "read");
+    assert_string_equal(c->sources.items[0].tag, "read-out");
+    assert_string_equal(c->sources.items[0].signature, c->signature.items[0]);
+    assert_memory_equal(c->recordables.items[0].payload.data, "\xc4\x02\x01\xaf", 4);
+}
+
+static void a_source_is_the_same_whether_beam_or_we_describe_it(void **test) {
+    (void)test;
+    char ours[128];
+    msg_transform_t transform = {
+        .name = "Read", .urn = "beam:transform:pubsub_read:v1", .has_payload = true, .payload = pack("b", "topic")};
+    snprintf(ours, sizeof ours, "%s", EXTRACT(transform)->signature.items[0]);
+    graph_begin();
+    graph_read("read", "topic");
+    graph_root("read");
+    assert_signature(extracted_from_beam(), ours);
+    transform.payload = (bytes_t){0};
+    transform.has_payload = false;
+    snprintf(ours, sizeof ours, "%s", EXTRACT(transform)->signature.items[0]);
+    graph_begin();
+    graph_read("read", "");
+    graph_root("read");
+    assert_signature(extracted_from_beam(), ours);
+}
+
+static void two_instances_of_a_source_of_beam_are_one_signature_with_two_tags(void **test) {
+    (void)test;
+    graph_begin();
+    graph_read("two", "a");
+    graph_read("one", "a");
+    graph_read("other", "b");
+    graph_root("two one other");
+    const msg_comparison_t *c = extracted_from_beam();
+    assert_int_equal(c->sources.count, 3);
+    assert_int_equal(c->recordables.count, 2);
+    assert_int_equal(c->recordables.items[0].tags.count, 2);
+    assert_string_equal(c->recordables.items[0].tags.items[0], "one-out");
+    assert_string_equal(c->recordables.items[0].tags.items[1], "two-out");
+}
+
+static void a_pcollection_that_two_sources_of_beam_fill_is_refused(void **test) {
+    (void)test;
+    graph_begin();
+    graph_read("one", "a");
+    graph_transform("two", PUBSUB, BYTES("b"), "", "one-out", "");
+    graph_root("one two");
+    sheet_t *s = beam_sheet();
+    assert_int_equal(extract(s), -1);
+    assert_int_equal(s->no.code, ERROR_BAD_REQUEST);
+    assert_string_equal(s->no.field, "pipeline.beam");
+    assert_string_equal(s->no.message, "tag `one-out` names two different sources, `one` and `two`");
+}
+
+static void a_damaged_pipeline_of_beam_is_refused(void **test) {
+    (void)test;
+    sheet_t *s = beam_sheet();
+    s->pipeline.beam = BYTES("\x0a\x07");
+    assert_int_equal(extract(s), -1);
+    assert_string_equal(s->no.field, "pipeline.beam");
+    assert_string_equal(s->no.message, "components: at byte 1 a length of 7 passes the end: 0 bytes follow");
+}
+
+static void a_definition_has_transforms_or_beam_and_not_both(void **test) {
+    (void)test;
+    sheet_t *s = sheet(0, NULL);
+    s->pipeline.has_beam = true;
+    assert_int_equal(extract(s), -1);
+    assert_int_equal(s->no.code, ERROR_BAD_REQUEST);
+    assert_string_equal(s->no.field, "pipeline.beam");
+    assert_string_equal(s->no.message, "pipeline `p` has `transforms` and `beam`; it may have one of them");
+    s->pipeline.has_transforms = s->pipeline.has_beam = false;
+    assert_int_equal(extract(s), -1);
+    assert_int_equal(s->no.code, ERROR_BAD_REQUEST);
+    assert_string_equal(s->no.field, "pipeline.transforms");
+    assert_string_equal(s->no.message, "pipeline `p` has neither `transforms` nor `beam`");
 }
 
 static void what_is_in_one_and_not_in_the_other_is_told(void **test) {
@@ -202,6 +302,12 @@ int main(void) {
         cmocka_unit_test(a_tag_of_a_bounded_transform_is_free),
         cmocka_unit_test(a_payload_with_a_key_twice_is_refused_by_its_place),
         cmocka_unit_test(thousands_of_sources_are_sorted_and_not_searched),
+        cmocka_unit_test(a_source_of_beam_is_the_hex_of_its_payload),
+        cmocka_unit_test(a_source_is_the_same_whether_beam_or_we_describe_it),
+        cmocka_unit_test(two_instances_of_a_source_of_beam_are_one_signature_with_two_tags),
+        cmocka_unit_test(a_pcollection_that_two_sources_of_beam_fill_is_refused),
+        cmocka_unit_test(a_damaged_pipeline_of_beam_is_refused),
+        cmocka_unit_test(a_definition_has_transforms_or_beam_and_not_both),
         cmocka_unit_test(what_is_in_one_and_not_in_the_other_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
