@@ -14,6 +14,8 @@
 #include "store/folder.h"
 #include "store/manifest.h"
 
+enum { STREAMS_MAX = 1000000 }; /* of a recording that is asked about: more than any has */
+
 /* A description that waits until the definition that came with it is stored. */
 typedef struct definition {
     TAILQ_ENTRY(definition) link;
@@ -283,9 +285,9 @@ static int on_mark(void *state, const envelope_t *in, fault_t *why) {
 static int on_room(void *state, const envelope_t *in, fault_t *why) {
     recorder_t *self = state;
     const msg_room_ask_t *m = in->message;
+    int64_t streams = !m->has_streams ? 1 : m->streams < STREAMS_MAX ? m->streams : STREAMS_MAX;
     (void)why;
-    actor_answer(self->me, in->ticket,
-                 &(msg_room_t){.held = self->ledger.held, .least = reel_least(m->has_streams ? (size_t)m->streams : 1)});
+    actor_answer(self->me, in->ticket, &(msg_room_t){.held = self->ledger.held, .least = reel_least((size_t)streams)});
     return 0;
 }
 

@@ -11,6 +11,7 @@ enum {
     PING_US = 2 * 1000 * 1000,
     ACK_BYTES = RECORDER_CREDIT / 4, /* acknowledged at the latest, so that a sender never stands still */
     CURSOR_MAX = 64 * 1024,
+    GAP_MAX = 1000,                /* bytes of its text */
     CURSORS_MAX = 8 * 1024 * 1024, /* of a recording's producers, with their names: they stand in the header of each segment */
 };
 
@@ -221,6 +222,16 @@ static bool batch_is_next(recorder_t *self, const envelope_t *in, attachment_t *
     return false;
 }
 
+static int gap_check(const msg_source_batch_t *m, refusal_t *no) {
+    if (m->has_lost_us && !m->has_gap)
+        return refuse(no, ERROR_BAD_REQUEST, "lost_us", "`source.batch`: `lost_us` is of a `gap`, and there is none");
+    if (m->has_gap && m->gap[0] == '\0')
+        return refuse(no, ERROR_BAD_REQUEST, "gap", "`source.batch`: `gap` must say what was lost, and is empty");
+    if (m->has_gap && strlen(m->gap) > GAP_MAX)
+        return refuse(no, ERROR_TOO_LARGE, "gap", "`source.batch`: a `gap` of %zu bytes is longer than %d", strlen(m->gap), GAP_MAX);
+    return 0;
+}
+
 /* Can it be recorded? If not, it is refused and its number used up. */
 static bool batch_is_good(recorder_t *self, const envelope_t *in, attachment_t *attachment, reel_batch_t *batch) {
     const msg_source_batch_t *m = in->message;
@@ -235,7 +246,7 @@ static bool batch_is_good(recorder_t *self, const envelope_t *in, attachment_t *
     } else if (m->has_cursor && attachment->recording->reel->header_cost + (int64_t)m->cursor.size > CURSORS_MAX) {
         refuse(&no, ERROR_TOO_LARGE, "cursor", "`source.batch`: with this cursor, those of the job's producers have more than %d bytes",
                CURSORS_MAX);
-    } else {
+    } else if (gap_check(m, &no) == 0) {
         batch->body = frame_bytes(in->body);
         if (wire_body_check(batch->body, &batch->count, &no) == 0) return true;
     }
@@ -259,7 +270,12 @@ int ingest_batch(void *state, const envelope_t *in, fault_t *why) {
     int64_t ticks = actor_ticks(self->me);
     attachment->connection->heard = ticks;
     if (reel_is_sealed(recording->reel) || attachment->done || attachment->leaving) return 0; /* a stop or an answer follows */
-    reel_batch_t batch = {.seq = (uint64_t)m->seq, .cursor = m->cursor, .has_watermark = m->has_watermark, .watermark = m->watermark};
+    reel_batch_t batch = {.seq = (uint64_t)m->seq,
+                          .cursor = m->cursor,
+                          .has_watermark = m->has_watermark,
+                          .watermark = m->watermark,
+                          .gap = m->has_gap ? m->gap : NULL,
+                          .lost_us = m->has_lost_us ? m->lost_us : -1};
     if (!batch_is_next(self, in, attachment) || !batch_is_good(self, in, attachment, &batch)) return 0;
     fault_t problem;
     if (reel_put(recording->reel, attachment->producer, &batch, ticks, &problem) < 0) {

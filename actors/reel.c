@@ -10,6 +10,7 @@
 
 enum {
     WATERMARK_SIZE = 9, /* of a watermark record's body */
+    GAP_SIZE = 32,      /* of a gap's body without its text, at most */
     META_SIZE = 80,     /* at most, of one producer's entry in a meta or in a segment's header, without its name and cursor */
     STREAM_SIZE = 80,   /* of one stream's entry in a segment's header */
     HEADER_SIZE = 600,  /* of the rest of it */
@@ -95,6 +96,7 @@ static reel_t *reel_new(journal_t *journal, int64_t now, int64_t ticks, reel_led
         reel_producer_t *producer = reel_producer(reel, (uint32_t)known[i].stream, known[i].producer);
         if (!producer) break;
         producer->seq = (uint64_t)known[i].seq;
+        producer->gap = (uint64_t)known[i].gap;
         producer->has_watermark = known[i].has_watermark;
         producer->watermark = known[i].watermark;
         if (known[i].has_cursor) producer_set_cursor(reel, producer, known[i].cursor);
@@ -439,6 +441,20 @@ static int reel_put_joined(reel_t *reel, reel_producer_t *producer, const reel_b
     return 0;
 }
 
+/* A batch that comes again, because the process died in the middle of it, has its gap in the journal already. */
+static int reel_put_gap(reel_t *reel, reel_producer_t *producer, const reel_batch_t *batch, int64_t at, fault_t *why) {
+    journal_meta_t by = {.producer = producer->name, .seq = batch->seq};
+    if (!batch->gap || producer->gap == batch->seq) return 0;
+    if (reel_flush_gathered(reel, at, why) < 0) return -1;
+    if (!reel_fits(reel, &by, GAP_SIZE + strlen(batch->gap))) {
+        reel->spent = "bytes";
+        return 0;
+    }
+    producer->gap = batch->seq;
+    return reel_appended(reel,
+                         journal_gap_by(reel->journal, producer->stream, at, batch->gap, batch->lost_us, producer->name, batch->seq, why));
+}
+
 int reel_put(reel_t *reel, reel_producer_t *producer, const reel_batch_t *batch, int64_t ticks, fault_t *why) {
     must(!reel->spent && !reel->broken);
     if (reel_time(reel, ticks) > reel->budget.until) {
@@ -446,6 +462,8 @@ int reel_put(reel_t *reel, reel_producer_t *producer, const reel_batch_t *batch,
         return 0;
     }
     int64_t at = reel_at(reel, ticks);
+    if (reel_put_gap(reel, producer, batch, at, why) < 0) return -1;
+    if (reel->spent) return 0;
     uint32_t count = batch->count;
     if (reel->budget.elements != LIMIT_NONE && count > 0 && reel_elements(reel) + count >= reel->budget.elements) {
         reel->spent = "count";

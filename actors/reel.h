@@ -24,6 +24,7 @@ typedef struct reel_producer {
     bool gathered;    /* has something that is not appended yet */
     bool cut;         /* batch `seq` was cut: it is not acknowledged */
     uint64_t seq;     /* the last batch dealt with; gathered ones included */
+    uint64_t gap;     /* the last batch whose gap is in the journal */
     int64_t accepted; /* elements taken of batch `seq`; -1: not known */
     uint8_t *cursor;  /* the position that came last: a msgpack value */
     size_t cursor_size, cursor_room;
@@ -114,9 +115,11 @@ typedef struct reel_batch {
     bytes_t cursor; /* size 0: none */
     bool has_watermark;
     int64_t watermark;
+    const char *gap; /* what was lost before it; NULL: nothing */
+    int64_t lost_us; /* < 0: not known */
 } reel_batch_t;
 
-/* Takes a batch, as much of it as the budget allows: the producer's `seq` and `accepted` say how much. `spent` is set when a limit was
+/* Takes a batch, its gap first, as much of it as the budget allows: the producer's `seq` and `accepted` say how much. `spent` is set when a limit was
  * reached by it. -1: the journal failed, and the reel is broken. Not for a reel that is spent or broken. */
 int reel_put(reel_t *reel, reel_producer_t *producer, const reel_batch_t *batch, int64_t ticks, fault_t *why);
 

@@ -30,9 +30,10 @@ struct journal {
     ledger_t ledger;
     writer_t writer;
     uint64_t segment_bytes;
-    uint64_t slack;   /* how far past its size a segment may go for records without elements */
-    uint64_t full_at; /* the size, or more where one batch is larger: where the slack begins */
-    bool failed;      /* an append has failed: closing records only */
+    uint64_t slack;    /* how far past its size a segment may go for records without elements */
+    uint64_t full_at;  /* the size, or more where one batch is larger: where the slack begins */
+    bool failed;       /* an append has failed: closing records only */
+    bool gaps_unsaved; /* the manifest does not have them all */
     msgpack_sbuffer meta, body;
     bytes_t *parts; /* of a body, its array's header first */
     struct iovec *pieces;
@@ -164,6 +165,8 @@ static int journal_head(journal_t *journal, writer_t *writer, int64_t at, fault_
 static int journal_roll(journal_t *journal, int64_t at, fault_t *why) {
     writer_t next;
 
+    /* what was said in this segment is not read again once there is another */
+    if (journal->gaps_unsaved && journal_save(journal, journal->manifest, why) < 0) return -1;
     if (writer_create(&next, journal->folder, journal->ledger.totals.records, journal_room(journal), journal->slack, why) < 0) return -1;
     if (journal_head(journal, &next, at, why) < 0) {
         writer_abandon(&next);
@@ -230,10 +233,9 @@ int journal_watermark(journal_t *journal, uint32_t stream, int64_t at, int64_t w
     return journal_append(journal, &record, (bytes_t){0}, &body, 1, why);
 }
 
-int journal_gap(journal_t *journal, uint32_t stream, int64_t at, const char *what, int64_t lost_us, fault_t *why) {
-    record_view_t record = {.kind = RECORD_GAP, .stream = stream, .at = at};
+static int gap_append(journal_t *journal, record_view_t *record, const char *what, int64_t lost_us, fault_t *why) {
     bytes_t text = {(const uint8_t *)what, strlen(what)};
-    bool all = stream == RECORD_STREAM_ALL;
+    bool all = record->stream == RECORD_STREAM_ALL;
     msgpack_sbuffer out;
     msgpack_packer pk;
     int failed;
@@ -251,11 +253,33 @@ int journal_gap(journal_t *journal, uint32_t stream, int64_t at, const char *wha
         msgpack_pack_str_with_body(&pk, "all", 3);
         msgpack_pack_true(&pk);
     }
-    failed = journal_append(journal, &record, (bytes_t){0}, &(bytes_t){(const uint8_t *)out.data, out.size}, 1, why);
+    failed = journal_append(journal, record, (bytes_t){0}, &(bytes_t){(const uint8_t *)out.data, out.size}, 1, why);
     msgpack_sbuffer_destroy(&out);
     if (failed < 0) return -1;
-    ledger_gap(&journal->ledger, stream, text, lost_us);
+    ledger_gap(&journal->ledger, record->stream, text, lost_us);
+    journal->gaps_unsaved = true;
+    return 0;
+}
+
+int journal_gap(journal_t *journal, uint32_t stream, int64_t at, const char *what, int64_t lost_us, fault_t *why) {
+    record_view_t record = {.kind = RECORD_GAP, .stream = stream, .at = at};
+
+    if (gap_append(journal, &record, what, lost_us, why) < 0) return -1;
     return journal_save(journal, journal->manifest, why);
+}
+
+int journal_gap_by(journal_t *journal, uint32_t stream, int64_t at, const char *what, int64_t lost_us, const char *producer, uint64_t seq,
+                   fault_t *why) {
+    record_view_t record = {.kind = RECORD_GAP, .stream = stream, .at = at};
+    journal_meta_t by = {.producer = producer, .seq = seq};
+
+    if (journal->failed) return fault_set(why, "cannot append to %s: an append before this one has failed", journal->writer.path);
+    msgpack_sbuffer_clear(&journal->meta);
+    meta_write(&by, 1, &journal->meta);
+    record.meta = (bytes_t){(const uint8_t *)journal->meta.data, journal->meta.size};
+    if (gap_append(journal, &record, what, lost_us, why) < 0) return -1;
+    producers_gap(&journal->ledger.producers, stream, producer, seq);
+    return 0;
 }
 
 int journal_stream_ended(journal_t *journal, uint32_t stream, int64_t at, fault_t *why) {
@@ -336,6 +360,7 @@ journal_t *journal_open(const char *folder, int64_t segment_bytes, uint64_t *ret
 
     journal_t *journal = journal_new(folder, manifest, segment_bytes);
 
+    journal->gaps_unsaved = true; /* perhaps */
     if (recovery_run(folder, &journal->ledger, &found, why) < 0 || journal_mend(journal, &found, why) < 0)
         journal_close(&journal);
     else
@@ -359,6 +384,7 @@ int journal_save(journal_t *journal, const msg_manifest_t *manifest, fault_t *wh
     if (manifest_write(journal->folder, &whole, why) < 0) return -1;
     journal->manifest = manifest_copy(&whole);
     journal->ledger.manifest = journal->manifest;
+    journal->gaps_unsaved = false;
     manifest_free(&old);
     return 0;
 }

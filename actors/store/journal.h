@@ -39,8 +39,12 @@ int journal_save(journal_t *journal, const msg_manifest_t *manifest, fault_t *wh
 int journal_elements(journal_t *journal, uint32_t stream, int64_t at, uint32_t count, const bytes_t *parts, size_t parts_count,
                      const journal_meta_t *metas, size_t metas_count, fault_t *why);
 int journal_watermark(journal_t *journal, uint32_t stream, int64_t at, int64_t watermark, fault_t *why);
-/* `stream` may be RECORD_STREAM_ALL; `lost_us` < 0: not known. Also added to the totals' gaps. */
+/* `stream` may be RECORD_STREAM_ALL; `lost_us` < 0: not known. Also added to the totals' gaps, and to the manifest. */
 int journal_gap(journal_t *journal, uint32_t stream, int64_t at, const char *what, int64_t lost_us, fault_t *why);
+/* The same, of a stream whose producer said so with its batch `seq`: should the batch come again, journal_producer knows of its gap. The
+ * manifest follows with the next segment, or when it is saved. */
+int journal_gap_by(journal_t *journal, uint32_t stream, int64_t at, const char *what, int64_t lost_us, const char *producer, uint64_t seq,
+                   fault_t *why);
 int journal_stream_ended(journal_t *journal, uint32_t stream, int64_t at, fault_t *why);
 /* Writes the closing record; nothing can be appended afterwards. */
 int journal_ended(journal_t *journal, int64_t at, fault_t *why);

@@ -11,12 +11,15 @@
 #include "manifest.h"
 #include "meta.h"
 
+enum { GAPS_MAX = 1000 }; /* listed; the records have them all */
+
 static const char *ledger_tag(const ledger_t *ledger, uint32_t stream) {
     if (stream >= ledger->streams_count || ledger->manifest->recording.streams.items[stream].tags.count == 0) return NULL;
     return ledger->manifest->recording.streams.items[stream].tags.items[0];
 }
 
 static void ledger_gap_add(ledger_t *ledger, const char *tag, bytes_t what, bool has_lost, int64_t lost_us, int64_t element) {
+    if (ledger->gaps_count == GAPS_MAX) return;
     if (ledger->gaps_count == ledger->gaps_room) {
         ledger->gaps_room = ledger->gaps_room ? 2 * ledger->gaps_room : 4;
         ledger->gaps = realloc(ledger->gaps, ledger->gaps_room * sizeof *ledger->gaps);
@@ -149,7 +152,12 @@ int ledger_metas(ledger_t *ledger, const record_view_t *record) {
     journal_meta_t meta;
     int more = meta_begin(&walk, record->meta);
 
-    while (more >= 0 && (more = meta_next(&walk, &meta)) > 0) producers_put(&ledger->producers, record->stream, &meta);
+    while (more >= 0 && (more = meta_next(&walk, &meta)) > 0) {
+        if (record->kind == RECORD_GAP)
+            producers_gap(&ledger->producers, record->stream, meta.producer, meta.seq);
+        else
+            producers_put(&ledger->producers, record->stream, &meta);
+    }
     return more;
 }
 

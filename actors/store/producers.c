@@ -99,6 +99,14 @@ void producers_put(producers_t *producers, uint32_t stream, const journal_meta_t
     item->has_cursor = true;
 }
 
+void producers_gap(producers_t *producers, uint32_t stream, const char *producer, uint64_t seq) {
+    size_t index = producers_add(producers, stream, producer);
+    msg_producer_t *item = &producers->items[index];
+
+    item->has_gap = true;
+    item->gap = (int64_t)seq;
+}
+
 void producers_load(producers_t *producers, const msg_producer_t *producer) {
     journal_meta_t meta = {
         .producer = producer->producer,
@@ -109,4 +117,5 @@ void producers_load(producers_t *producers, const msg_producer_t *producer) {
     };
 
     producers_put(producers, (uint32_t)producer->stream, &meta);
+    if (producer->has_gap) producers_gap(producers, (uint32_t)producer->stream, producer->producer, (uint64_t)producer->gap);
 }

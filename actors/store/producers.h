@@ -17,7 +17,9 @@ void producers_fini(producers_t *producers); /* as {0} afterwards */
 const msg_producer_t *producers_find(const producers_t *producers, uint32_t stream, const char *producer);
 /* Sets its sequence number, and its cursor and watermark where `meta` has one: those last until there is a newer one. */
 void producers_put(producers_t *producers, uint32_t stream, const journal_meta_t *meta);
-/* The same, from a segment's header. */
+/* Its batch `seq` came with a gap, which is in the journal. */
+void producers_gap(producers_t *producers, uint32_t stream, const char *producer, uint64_t seq);
+/* As both, from a segment's header. */
 void producers_load(producers_t *producers, const msg_producer_t *producer);
 
 #endif

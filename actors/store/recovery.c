@@ -87,7 +87,7 @@ static int scan_begin(scan_t *scan, uint64_t number, fault_t *why) {
     return scan_header(scan, &record, why) < 0 ? -1 : 1;
 }
 
-/* The manifest was saved after the gap's record, so that only the last of them can be missing there. */
+/* The manifest was saved after the gap's record, so that some of this segment can be missing there. */
 static int scan_gap(scan_t *scan, const record_view_t *record) {
     bytes_t what;
     int64_t lost_us;

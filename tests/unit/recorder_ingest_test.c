@@ -63,6 +63,66 @@ static void a_bad_body_is_refused_and_its_number_used_up(void **state) {
     studio_close(&studio);
 }
 
+static void send_gap(studio_t *studio, int64_t seq, const char *what, int64_t lost_us, size_t count) {
+    msg_source_batch_t batch = {
+        .tag = "a", .seq = seq, .has_gap = what != NULL, .gap = what, .has_lost_us = lost_us >= 0, .lost_us = lost_us};
+    stage_peer_send(studio->stage, source_named("s"), MSG_SOURCE_BATCH, &batch, stage_body(studio->stage, count, seq * 100, 20));
+    stage_run(studio->stage);
+}
+
+static void a_gap_that_came_with_a_batch_is_described_once_however_often_the_batch_comes(void **state) {
+    studio_t studio;
+    (void)state;
+    open_attached(&studio);
+    source_batch(&studio, "s", "a", 1, 3);
+    source_is_acked(&studio, "s", 1);
+    for (int i = 0; i < 2; i++) {
+        send_gap(&studio, 2, "the connection was lost", 1500, 2);
+        source_is_acked(&studio, "s", 2);
+    }
+    send_gap(&studio, 3, "lost again", -1, 0);
+    source_is_acked(&studio, "s", 3);
+    for (int i = 0; i < 2; i++) {
+        const msg_recording_t *described = studio_describe(&studio, "r1");
+        assert_int_equal(described->elements, 5);
+        assert_int_equal(described->gaps.count, 2);
+        const msg_gap_t *gaps = described->gaps.items;
+        assert_string_equal(gaps[0].tag, "a");
+        assert_string_equal(gaps[0].what, "the connection was lost");
+        assert_int_equal(gaps[0].lost_us, 1500);
+        assert_int_equal(gaps[0].element, 3);
+        assert_string_equal(gaps[1].what, "lost again");
+        assert_false(gaps[1].has_lost_us);
+        assert_int_equal(gaps[1].element, 5);
+        stage_fail(studio.stage, "recorder");
+        studio_load(&studio);
+    }
+    studio_budget(&studio, "j1", LIMIT_NONE);
+    assert_int_equal(source_attach(&studio, "t", "j1", "a", "w")->next_seq, 4);
+    studio_close(&studio);
+}
+
+static void a_gap_that_says_nothing_or_too_much_is_refused_with_its_batch(void **state) {
+    studio_t studio;
+    char text[1002];
+    (void)state;
+    open_attached(&studio);
+    memset(text, 'x', sizeof text - 1);
+    text[sizeof text - 1] = 0;
+    send_gap(&studio, 1, text, 5, 1);
+    assert_string_equal(source_is_nacked(&studio, "s", 1, "too_large")->error.field, "gap");
+    send_gap(&studio, 2, "", -1, 1);
+    assert_string_equal(source_is_nacked(&studio, "s", 2, "bad_request")->error.field, "gap");
+    send_gap(&studio, 3, NULL, 5, 1);
+    assert_string_equal(source_is_nacked(&studio, "s", 3, "bad_request")->error.field, "lost_us");
+    text[1000] = 0;
+    send_gap(&studio, 4, text, 5, 1);
+    source_is_acked(&studio, "s", 4);
+    assert_int_equal(studio_describe(&studio, "r1")->elements, 1);
+    assert_int_equal(studio_describe(&studio, "r1")->gaps.count, 1);
+    studio_close(&studio);
+}
+
 static void a_batch_must_name_its_source_where_its_tag_does_not(void **state) {
     studio_t studio;
     (void)state;
@@ -320,6 +380,8 @@ int main(void) {
         cmocka_unit_test(a_producer_that_has_gone_holds_no_watermark_back),
         cmocka_unit_test(a_peer_that_reads_slowly_is_acknowledged_later),
         cmocka_unit_test(cursors_are_limited_together),
+        cmocka_unit_test(a_gap_that_came_with_a_batch_is_described_once_however_often_the_batch_comes),
+        cmocka_unit_test(a_gap_that_says_nothing_or_too_much_is_refused_with_its_batch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -450,6 +450,92 @@ static void a_segment_of_another_recording_is_refused(void **state) {
     story_end(&story);
 }
 
+/* ---- gaps that producers told of ---- */
+
+static journal_t *reopened(store_t *store, journal_t *journal, int64_t segment_bytes) {
+    uint64_t torn = 0;
+    fault_t why;
+
+    journal_close(&journal);
+    journal = journal_open(store->folder, segment_bytes, &torn, &why);
+    if (!journal) fail_msg("%s", why.text);
+    return journal;
+}
+
+/* The manifest does not have them, or has them from when a segment was begun: none is lost, and none is doubled. */
+static void gaps_of_producers_are_found_again_wherever_they_are(void **state) {
+    store_t store;
+    fault_t why;
+    size_t count;
+    char what[32];
+
+    (void)state;
+    store_make(&store, 2);
+    journal_t *journal = store_journal(&store, 2000);
+    for (uint64_t seq = 1; seq <= 40; seq++) {
+        snprintf(what, sizeof what, "hole %d", (int)seq);
+        ok(journal_gap_by(journal, 1, START, what, (int64_t)seq, "p", seq, &why), why);
+        ok(store_append(journal, 1, START, 2, 50, seq, &why), why);
+        if (seq % 7 == 0) journal = reopened(&store, journal, 2000);
+    }
+    assert_true(journal_totals(journal)->segment > 0);
+    for (int i = 0; i < 3; i++) {
+        const msg_gap_t *gaps = journal_gaps(journal, &count);
+
+        assert_int_equal(count, 40);
+        for (size_t g = 0; g < count; g++) {
+            assert_int_equal(gaps[g].lost_us, (int64_t)g + 1);
+            assert_int_equal(gaps[g].element, 2 * (int64_t)g);
+            assert_string_equal(gaps[g].tag, store.signatures[1]);
+        }
+        journal = reopened(&store, journal, 2000);
+    }
+    journal_close(&journal);
+    store_remove(&store);
+}
+
+/* The gap is the last record of a segment, and another has been begun. */
+static void the_batch_of_a_gap_is_known_in_the_next_segment(void **state) {
+    store_t store;
+    fault_t why;
+
+    (void)state;
+    store_make(&store, 1);
+    journal_t *journal = store_journal(&store, 2000);
+    ok(journal_gap_by(journal, 0, START, "a hole", -1, "late", 9, &why), why);
+    for (uint64_t seq = 1; seq <= 40; seq++) ok(store_append(journal, 0, START, 2, 50, seq, &why), why);
+    assert_true(journal_totals(journal)->segment > 0);
+    journal = reopened(&store, journal, 2000);
+    const msg_producer_t *late = journal_producer(journal, 0, "late");
+
+    assert_non_null(late);
+    assert_int_equal(late->gap, 9);
+    assert_int_equal(late->seq, 0);
+    journal_close(&journal);
+    store_remove(&store);
+}
+
+static void no_more_than_a_thousand_gaps_are_listed(void **state) {
+    store_t store;
+    fault_t why;
+    size_t count;
+
+    (void)state;
+    store_make(&store, 1);
+    journal_t *journal = store_journal(&store, 20000);
+    for (uint64_t seq = 1; seq <= 1100; seq++) ok(journal_gap_by(journal, 0, START, "a hole", (int64_t)seq, "p", seq, &why), why);
+    for (int i = 0; i < 2; i++) {
+        const msg_gap_t *gaps = journal_gaps(journal, &count);
+
+        assert_int_equal(count, 1000);
+        assert_int_equal(gaps[999].lost_us, 1000);
+        assert_int_equal(journal_producer(journal, 0, "p")->gap, 1100);
+        journal = reopened(&store, journal, 20000);
+    }
+    journal_close(&journal);
+    store_remove(&store);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_unharmed_recording_opens_as_it_was),
@@ -464,6 +550,9 @@ int main(void) {
         cmocka_unit_test(nothing_valid_can_follow_the_end),
         cmocka_unit_test(an_unknown_format_is_refused_by_its_number),
         cmocka_unit_test(a_segment_of_another_recording_is_refused),
+        cmocka_unit_test(gaps_of_producers_are_found_again_wherever_they_are),
+        cmocka_unit_test(the_batch_of_a_gap_is_known_in_the_next_segment),
+        cmocka_unit_test(no_more_than_a_thousand_gaps_are_listed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

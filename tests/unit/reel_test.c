@@ -194,7 +194,12 @@ static void no_byte_is_over_the_limit_and_none_is_wasted(void **state) {
             reel_producer_t *producer = producers[random >> 16 & 1 ? 0 : random >> 17 & 1 ? 1 : 2];
             uint64_t before = producer->seq;
             put_with(&bench, producer, 1 + (random >> 20) % 9, 50,
-                     (reel_batch_t){.cursor = {cursor, sizeof cursor}, .has_watermark = true, .watermark = i}, 0);
+                     (reel_batch_t){.cursor = {cursor, sizeof cursor},
+                                    .has_watermark = true,
+                                    .watermark = i,
+                                    .gap = random >> 25 & 3 ? NULL : "the connection was lost",
+                                    .lost_us = i},
+                     0);
             assert_true(producer->seq == before || producer->accepted > 0);
             if (random >> 24 & 1) flush(&bench);
         }
@@ -211,6 +216,89 @@ static void no_byte_is_over_the_limit_and_none_is_wasted(void **state) {
         if (limit > 4000) assert_in_range(before, limit - (2 * REEL_RESERVE + 1400), limit);
         bench_close(&bench);
     }
+}
+
+/* ---- gaps ---- */
+
+static const msg_gap_t *gaps_of(const bench_t *bench, size_t expected) {
+    size_t count;
+    const msg_gap_t *gaps = journal_gaps(bench->reel->journal, &count);
+    assert_int_equal(count, expected);
+    return gaps;
+}
+
+static void a_gap_comes_before_the_elements_of_its_batch_and_after_all_others(void **state) {
+    bench_t bench;
+    (void)state;
+    bench_open(&bench, 2, BIG_SEGMENT);
+    reel_producer_t *a = reel_producer(bench.reel, 0, "a"), *b = reel_producer(bench.reel, 1, "b");
+    put(&bench, b, 1, 10);
+    put_with(&bench, a, 2, 10, (reel_batch_t){.gap = "a hole", .lost_us = 77}, 0);
+    put(&bench, a, 3, 10);
+    put_with(&bench, a, 0, 10, (reel_batch_t){.gap = "another", .lost_us = -1}, 0);
+    flush(&bench);
+    assert_string_equal(records(&bench), "e1@1 gap e5@0 gap e0@0");
+    const msg_gap_t *gaps = gaps_of(&bench, 2);
+    assert_string_equal(gaps[0].tag, bench.store.signatures[0]);
+    assert_string_equal(gaps[0].what, "a hole");
+    assert_int_equal(gaps[0].lost_us, 77);
+    assert_int_equal(gaps[0].element, 1);
+    assert_false(gaps[1].has_lost_us);
+    assert_int_equal(gaps[1].element, 6);
+    assert_int_equal(journal_producer(bench.reel->journal, 0, "a")->seq, 3);
+    bench_close(&bench);
+}
+
+/* The gap is in the log, and the process dies before the elements are: the batch comes again. */
+static void a_batch_that_comes_again_does_not_say_its_gap_twice(void **state) {
+    bench_t bench;
+    (void)state;
+    bench_open(&bench, 1, BIG_SEGMENT);
+    put(&bench, reel_producer(bench.reel, 0, "a"), 1, 10);
+    put_with(&bench, reel_producer(bench.reel, 0, "a"), 2, 10, (reel_batch_t){.gap = "a hole", .lost_us = 5}, 0);
+    for (int i = 0; i < 2; i++) {
+        bench_reopen(&bench);
+        reel_producer_t *a = reel_producer(bench.reel, 0, "a");
+        assert_int_equal(a->seq, 1);
+        put_with(&bench, a, 2, 10, (reel_batch_t){.gap = "a hole", .lost_us = 5}, 0);
+    }
+    put_with(&bench, reel_producer(bench.reel, 0, "a"), 1, 10, (reel_batch_t){.gap = "a hole", .lost_us = 5}, 0);
+    flush(&bench);
+    assert_string_equal(records(&bench), "e1@0 gap e2@0 gap e1@0");
+    bench_reopen(&bench);
+    gaps_of(&bench, 2);
+    bench_close(&bench);
+}
+
+static void a_gap_that_does_not_fit_spends_the_bytes_and_leaves_the_batch(void **state) {
+    bench_t bench;
+    char text[900];
+    (void)state;
+    memset(text, 'x', sizeof text - 1);
+    text[sizeof text - 1] = 0;
+    bench_open(&bench, 1, BIG_SEGMENT);
+    reel_producer_t *a = reel_producer(bench.reel, 0, "a");
+    bench_limit(&bench, (reel_budget_t){LIMIT_NONE, 2300, LIMIT_NONE, INT64_MAX});
+    put(&bench, a, 1, 10);
+    assert_null(bench.reel->spent);
+    put_with(&bench, a, 1, 10, (reel_batch_t){.gap = text}, 0);
+    assert_string_equal(bench.reel->spent, "bytes");
+    assert_int_equal(a->seq, 1);
+    ok(reel_end(bench.reel, 0, &bench.why), bench.why);
+    assert_string_equal(records(&bench), "e1@0 end");
+    gaps_of(&bench, 0);
+    bench_close(&bench);
+}
+
+static void a_gap_after_the_last_moment_is_not_recorded(void **state) {
+    bench_t bench;
+    (void)state;
+    bench_open(&bench, 1, BIG_SEGMENT);
+    bench_limit(&bench, (reel_budget_t){LIMIT_NONE, LIMIT_NONE, LIMIT_NONE, START + 1000});
+    put_with(&bench, reel_producer(bench.reel, 0, "a"), 1, 10, (reel_batch_t){.gap = "a hole"}, 1001);
+    assert_string_equal(bench.reel->spent, "duration");
+    gaps_of(&bench, 0);
+    bench_close(&bench);
 }
 
 static void recordings_share_the_bytes_of_all(void **state) {
@@ -407,6 +495,10 @@ int main(void) {
         cmocka_unit_test(a_batch_over_the_count_is_cut_at_the_element),
         cmocka_unit_test(the_last_element_of_the_count_spends_it),
         cmocka_unit_test(no_byte_is_over_the_limit_and_none_is_wasted),
+        cmocka_unit_test(a_gap_comes_before_the_elements_of_its_batch_and_after_all_others),
+        cmocka_unit_test(a_batch_that_comes_again_does_not_say_its_gap_twice),
+        cmocka_unit_test(a_gap_that_does_not_fit_spends_the_bytes_and_leaves_the_batch),
+        cmocka_unit_test(a_gap_after_the_last_moment_is_not_recorded),
         cmocka_unit_test(recordings_share_the_bytes_of_all),
         cmocka_unit_test(a_budget_that_is_over_already_is_spent_at_once),
         cmocka_unit_test(no_record_is_later_than_the_end),
