@@ -14,6 +14,11 @@ static const bool may_follow[JOB_STATES][JOB_STATES] = {
     [JOB_CANCELLING] = {[JOB_CANCELLED] = true, [JOB_FAILED] = true},
 };
 
+bool job_state_may_follow(job_state_t before, job_state_t after) {
+    must(before < JOB_STATES && after < JOB_STATES);
+    return may_follow[before][after];
+}
+
 const char *job_state_name(job_state_t state) {
     must(state < JOB_STATES);
     return names[state];
@@ -37,7 +42,12 @@ bool job_stopped_by_limit(const char *stop_reason) {
 }
 
 void job_move(job_t *job, job_state_t state) {
-    must(may_follow[job->state][state]);
+    must(job_state_may_follow(job->state, state));
+    job->state = state;
+}
+
+void job_recall(job_t *job, job_state_t state) {
+    must(state < JOB_STATES && !job->plan); /* not one that is under way here */
     job->state = state;
 }
 
@@ -189,8 +199,10 @@ job_t *jobs_last_of(const jobs_t *jobs, const char *pipeline) {
 }
 
 job_t *jobs_active_of(const jobs_t *jobs, const char *pipeline) {
-    job_t *job = jobs_last_of(jobs, pipeline); /* an older one has ended before a newer begins */
-    return job && job_is_active(job) ? job : NULL;
+    job_t *last = NULL; /* an older one has ended before a newer begins, but for those that a crash left behind */
+    for (job_t *job = jobs->first; job; job = job->next)
+        if (job_is_active(job) && strcmp(job->pipeline, pipeline) == 0) last = job;
+    return last;
 }
 
 job_t *jobs_current_of(const jobs_t *jobs, const char *pipeline) {

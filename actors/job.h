@@ -9,6 +9,7 @@ typedef enum job_state { JOB_STARTING, JOB_RUNNING, JOB_CANCELLING, JOB_CANCELLE
 const char *job_state_name(job_state_t state);
 job_state_t job_state_find(const char *name); /* JOB_STATES: no such */
 bool job_state_is_terminal(job_state_t state);
+bool job_state_may_follow(job_state_t before, job_state_t after);
 
 typedef enum waiter_kind {
     WAIT_START,  /* until it runs or has ended: answered with the decision */
@@ -71,7 +72,7 @@ job_t *jobs_find(const jobs_t *jobs, const char *id);
 job_t *jobs_of_serial(const jobs_t *jobs, uint64_t serial);
 job_t *jobs_of_recording(const jobs_t *jobs, const char *recording);
 job_t *jobs_last_of(const jobs_t *jobs, const char *pipeline);
-job_t *jobs_active_of(const jobs_t *jobs, const char *pipeline); /* NULL: none that has not ended */
+job_t *jobs_active_of(const jobs_t *jobs, const char *pipeline); /* the newest that has not ended; NULL: all have */
 /* The one that the pipeline reads from: the newest whose recording is valid. Where none is, the newest. */
 job_t *jobs_current_of(const jobs_t *jobs, const char *pipeline);
 /* A complete recording that has all of `signature` (sorted), valid or not: the one that was valid last. NULL: none. */
@@ -81,8 +82,10 @@ int jobs_order_by_validity(const void *a, const void *b);
 void jobs_remove(jobs_t *jobs, job_t *job);
 void jobs_fini(jobs_t *jobs);
 
-/* Goes to another state; which may follow which stands in one table. */
+/* Goes to another state; which may follow which stands in one table. A new job is STARTING. */
 void job_move(job_t *job, job_state_t state);
+/* Gives a job that is read from the disk the state that it had there: nothing has happened to it, so no table is asked. */
+void job_recall(job_t *job, job_state_t state);
 /* Its end is a success: DONE, or ended by a limit. A user's cancel is none. */
 bool job_is_done(const job_t *job);
 bool job_is_active(const job_t *job); /* not terminal */

@@ -53,8 +53,8 @@ void job_answer_decision(job_supervisor_t *s, ticket_t ticket, const job_t *job,
     actor_answer(s->me, ticket, &decision);
 }
 
-void job_answer_restored(job_supervisor_t *s, ticket_t ticket, const job_t *job) {
-    msg_job_decision_t decision = {.reason = "recording_valid",
+void job_answer_made_of(job_supervisor_t *s, ticket_t ticket, const job_t *job, const char *reason) {
+    msg_job_decision_t decision = {.reason = reason,
                                    .has_job = true,
                                    .job = job->job,
                                    .has_recording = true,
@@ -147,31 +147,42 @@ static int on_remembered(void *state, const answer_t *answer, uint64_t context, 
     return 0;
 }
 
-/* The oldest job of that pipeline of which nothing is left but that it was, where there are more than are remembered. */
-static job_t *job_to_forget(const job_supervisor_t *s, const char *pipeline) {
-    job_t *oldest = NULL;
-    size_t count = 0;
-    for (job_t *job = s->jobs.first; job; job = job->next) {
-        if (job_is_active(job) || job->has_recording || strcmp(job->pipeline, pipeline) != 0) continue;
-        if (!oldest) oldest = job;
-        count++;
-    }
-    return count > JOBS_REMEMBERED ? oldest : NULL;
+/* Is nothing left of it but that it was? */
+static bool is_memory(const job_t *job, const char *pipeline) {
+    return !job_is_active(job) && !job->has_recording && strcmp(job->pipeline, pipeline) == 0;
 }
 
-/* Has the catalog remember a job that has ended, in place of the oldest one. */
+/* Lists the oldest jobs of that pipeline of which nothing is left, as many as there are more than are remembered. */
+static size_t jobs_to_forget(const job_supervisor_t *s, const job_t *spared, job_t ***ret_jobs) {
+    size_t count = 0, found = 0;
+    for (const job_t *job = s->jobs.first; job; job = job->next) count += is_memory(job, spared->pipeline);
+    size_t surplus = count > JOBS_REMEMBERED ? count - JOBS_REMEMBERED : 0;
+    job_t **jobs = calloc(surplus + 1, sizeof *jobs);
+    must(jobs);
+    for (job_t *job = s->jobs.first; job && found < surplus; job = job->next)
+        if (job != spared && is_memory(job, spared->pipeline)) jobs[found++] = job;
+    *ret_jobs = jobs;
+    return found;
+}
+
+/* Has the catalog remember a job that has ended, in place of the oldest ones. */
 static void remember(job_supervisor_t *s, const job_t *job) {
     msg_job_t described;
     job_describe(job, actor_now(s->me), NULL, &described);
     msgpack_sbuffer out;
     msgpack_sbuffer_init(&out);
     record_encode(RECORD_CLASS(job), &described, &out);
-    msg_document_t documents[2] = {{.kind = "job", .key = job->job, .has_value = true, .value = {(const uint8_t *)out.data, out.size}}};
-    job_t *forgotten = job_to_forget(s, job->pipeline);
-    if (forgotten) documents[1] = (msg_document_t){.kind = "job", .key = forgotten->job};
-    actor_ask(s->me, "catalog", MSG_CATALOG_WRITE, &(msg_catalog_write_t){.documents = {forgotten ? 2 : 1, documents}}, on_remembered, 0);
+    job_t **forgotten;
+    size_t count = jobs_to_forget(s, job, &forgotten);
+    msg_document_t *documents = calloc(count + 1, sizeof *documents);
+    must(documents);
+    for (size_t i = 0; i < count; i++) documents[i] = (msg_document_t){.kind = "job", .key = forgotten[i]->job};
+    documents[count] = (msg_document_t){.kind = "job", .key = job->job, .has_value = true, .value = {(const uint8_t *)out.data, out.size}};
+    actor_ask(s->me, "catalog", MSG_CATALOG_WRITE, &(msg_catalog_write_t){.documents = {count + 1, documents}}, on_remembered, 0);
+    for (size_t i = 0; i < count; i++) jobs_remove(&s->jobs, forgotten[i]);
     msgpack_sbuffer_destroy(&out);
-    if (forgotten && forgotten != job) jobs_remove(&s->jobs, forgotten);
+    free(documents);
+    free(forgotten);
 }
 
 /* A text that was cut may end within a character, and nobody would take it any more. */
@@ -208,6 +219,7 @@ static int on_finished(void *state, const answer_t *answer, uint64_t serial, fau
     const msg_recording_jobs_t *m = answer->message;
     if (m && m->recordings.count == 1) {
         const msg_recording_job_t *recording = &m->recordings.items[0];
+        job->has_recording = true; /* also where it was said that it could not be created */
         job->elements = recording->elements;
         job->bytes = recording->bytes;
         if (recording->has_ended) job->ended = recording->ended;
@@ -408,7 +420,6 @@ void job_begin(job_supervisor_t *s, job_t *job, const msg_job_ensure_t *ensure, 
                                    .reason = reason};
     take_plan(job, &plan);
     free(streams);
-    job->state = JOB_STARTING;
     job->timer = actor_after(s->me, START_TIMEOUT_US, on_start_timeout, job->serial);
     job_notify(s, "job.state", "job", job->job, job_state_name(job->state), NULL);
     actor_ask(s->me, "recorder", MSG_RECORDING_CREATE, job->plan, on_created, job->serial);
@@ -424,8 +435,8 @@ void job_resume(job_supervisor_t *s, job_t *job, const msg_recording_job_t *reco
                                    .has_reason = recording->has_reason,
                                    .reason = recording->reason};
     memcpy(&plan.streams, &recording->streams, sizeof plan.streams);
+    job_recall(job, job->started ? JOB_RUNNING : JOB_STARTING);
     take_plan(job, &plan);
-    job->state = job->started ? JOB_RUNNING : JOB_STARTING;
     job->ended = 0; /* whatever the catalog says */
     job->stop_reason[0] = job->error[0] = '\0';
     job_state_t ending = recording->has_ending ? job_state_find(recording->ending) : JOB_STATES;

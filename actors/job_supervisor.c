@@ -39,7 +39,7 @@ static void *job_supervisor_create(actor_t *me, bytes_t args, fault_t *why) {
 static void load_job(job_supervisor_t *s, const msg_job_t *known) {
     job_t *job = jobs_add_known(&s->jobs, known->job, known->recording, known->pipeline);
     job_state_t state = job_state_find(known->state);
-    job->state = state < JOB_STATES && job_state_is_terminal(state) ? state : JOB_FAILED;
+    job_recall(job, state < JOB_STATES && job_state_is_terminal(state) ? state : JOB_FAILED);
     snprintf(job->stop_reason, sizeof job->stop_reason, "%s", known->has_stop_reason ? known->stop_reason : "");
     snprintf(job->error, sizeof job->error, "%s", known->has_error ? known->error : "");
     job->limits = known->limits;
@@ -67,7 +67,7 @@ static void load_recording(job_supervisor_t *s, const msg_recording_job_t *recor
         return;
     }
     job_stop_sources(s, recording);
-    job->state = state;
+    job_recall(job, state);
     job->ended = recording->has_ended ? recording->ended : job->started;
     snprintf(job->stop_reason, sizeof job->stop_reason, "%s", recording->has_stop_reason ? recording->stop_reason : "");
     snprintf(job->error, sizeof job->error, "%s", recording->has_error ? recording->error : "");
@@ -143,6 +143,7 @@ static int on_invalidate(void *state, const envelope_t *in, fault_t *why) {
     const msg_job_invalidate_t *m = in->message;
     task_t *task = task_add(s, TASK_INVALIDATE, m->pipeline, in->ticket);
     task->invalidate = record_copy(&message_class(MSG_JOB_INVALIDATE)->record, m);
+    task->again = in->request != in->ticket;
     tasks_run(s);
     return 0;
 }

@@ -34,6 +34,7 @@ typedef struct task {
     ticket_t ticket;
     msg_job_ensure_t *ensure;         /* TASK_ENSURE: the request */
     msg_job_invalidate_t *invalidate; /* TASK_INVALIDATE: the request */
+    bool again;                       /* an earlier state was asked this, and did not answer */
     bool active;                      /* has begun */
     bool waits_for_end;               /* of the pipeline's job */
     bool decided;                     /* what follows is known: */
@@ -70,8 +71,8 @@ void job_add_waiter(job_supervisor_t *s, job_t *job, waiter_kind_t kind, ticket_
                     int64_t timeout_us);
 /* The recorder has said how far the job is. */
 void job_counted(job_supervisor_t *s, job_t *job);
-/* The job's recording is what the sources that came back are made of: no other is needed. */
-void job_answer_restored(job_supervisor_t *s, ticket_t ticket, const job_t *job);
+/* The sources changed, and this job's recording has them all: no other is needed, and what it was made of counts from now on. */
+void job_answer_made_of(job_supervisor_t *s, ticket_t ticket, const job_t *job, const char *reason);
 void job_answer_decision(job_supervisor_t *s, ticket_t ticket, const job_t *job, bool started, bool needed, const char *reason);
 void job_answer(job_supervisor_t *s, ticket_t ticket, const job_t *job, const bool *cancelled);
 void job_notify(job_supervisor_t *s, const char *topic, const char *key, const char *name, const char *state, const char *detail);

@@ -55,7 +55,12 @@ static task_t *task_of_answer(job_supervisor_t *s, const answer_t *answer, uint6
 static int on_dropped(void *state, const answer_t *answer, uint64_t serial, fault_t *why) {
     (void)why;
     job_supervisor_t *s = state;
-    task_t *task = task_of_answer(s, answer, serial);
+    task_t *task = task_of_serial(s, serial);
+    if (task && answer->refusal && answer->refusal->code == ERROR_CONFLICT) { /* somebody keeps it since it was asked about */
+        sweep_next(s, task);
+        return 0;
+    }
+    task = task_of_answer(s, answer, serial);
     if (!task) return 0;
     job_t *job = jobs_of_recording(&s->jobs, current(task));
     if (job) job->has_recording = false;
@@ -73,15 +78,17 @@ static int on_marked(void *state, const answer_t *answer, uint64_t serial, fault
     task_t *task = task_of_answer(s, answer, serial);
     if (!task) return 0;
     job_t *job = jobs_of_recording(&s->jobs, current(task));
+    if (job && answer->refusal) job->has_recording = false;
     if (job && !job->invalidated) job->invalidated = actor_now(s->me);
-    job_notify(s, "recording.invalidated", "recording", current(task), "kept", NULL);
+    if (!answer->refusal) job_notify(s, "recording.invalidated", "recording", current(task), "kept", NULL);
     task->sweep.next++;
     sweep_next(s, task);
     return 0;
 }
 
 static void drop(job_supervisor_t *s, task_t *task) {
-    actor_ask(s->me, "recorder", MSG_RECORDING_DROP, &(msg_recording_drop_t){.recording = current(task)}, on_dropped, task->serial);
+    msg_recording_drop_t drop = {.recording = current(task), .has_spares = true, .spares = task->sweep.fate != FATE_DROP};
+    actor_ask(s->me, "recorder", MSG_RECORDING_DROP, &drop, on_dropped, task->serial);
 }
 
 static void mark_invalid(job_supervisor_t *s, task_t *task) {
@@ -142,12 +149,17 @@ static int on_restored(void *state, const answer_t *answer, uint64_t serial, fau
     job_supervisor_t *s = state;
     task_t *task = task_of_serial(s, serial);
     if (!task) return 0;
-    if (answer->refusal) { /* one that was deleted meanwhile: the client asks again, and it is recorded anew */
+    job_t *job = jobs_of_recording(&s->jobs, task->restores);
+    must(job); /* only a task of this pipeline forgets it */
+    if (answer->refusal && answer->refusal->code != ERROR_NOT_FOUND) {
         task_refuse(s, task, answer->refusal);
         return 0;
     }
-    job_t *job = jobs_of_recording(&s->jobs, task->restores);
-    must(job); /* only a task of this pipeline forgets it */
+    if (answer->refusal) { /* somebody took its folder away: without it something else is decided */
+        job->has_recording = false;
+        task->restores[0] = '\0';
+        task->decided = false;
+    }
     job->invalidated = 0;
     task_proceed(s, task);
     return 0;

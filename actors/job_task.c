@@ -115,23 +115,27 @@ static names_t signature_of(const msg_job_ensure_t *ensure) {
 
 /* ---- TASK_ENSURE ---- */
 
-/* Sets why a job is needed, or why none is; and the recording that becomes valid again, where the sources that it is made of came back. */
+/* Sets why a job is needed, or why none is; and the recording that becomes valid again, where the sources that it is made of came back.
+ *
+ * A valid recording that has all the sources was begun after they changed, whatever the tracker could remember: its manifest is the truth. */
 static void decide(const job_supervisor_t *s, task_t *task) {
     const msg_job_ensure_t *ensure = task->ensure;
-    const job_t *job = jobs_current_of(&s->jobs, task->pipeline);
+    const job_t *job = jobs_current_of(&s->jobs, task->pipeline), *complete = NULL;
     names_t signature = signature_of(ensure);
     bool fits = job && job_is_valid(job) && job_covers(job, &signature);
+    bool serves = s->replay_enabled && fits && (job_is_active(job) || job_is_done(job));
     bool changed = ensure->changed || (job && job->has_recording && !fits);
-    bool stands = s->replay_enabled && fits && !changed;
-    const job_t *complete = s->replay_enabled && changed ? jobs_complete_of(&s->jobs, task->pipeline, &signature) : NULL;
+    if (s->replay_enabled && changed && !serves && signature.count > 0) complete = jobs_complete_of(&s->jobs, task->pipeline, &signature);
     free(signature.items);
     task->decided = true;
     task->fate = s->replay_enabled ? FATE_RETIRE : FATE_EVICT;
+    task->reason = task->not_needed = NULL;
+    snprintf(task->restores, sizeof task->restores, "%s", complete ? complete->recording : "");
     if (ensure->recordables.count == 0)
         task->not_needed = "no_recordable_source";
-    else if (stands && (job->state == JOB_STARTING || job->state == JOB_RUNNING))
+    else if (serves && job_is_active(job))
         task->not_needed = "job_running";
-    else if (complete || (stands && job_is_done(job)))
+    else if (serves || complete)
         task->not_needed = "recording_valid";
     else if (!s->replay_enabled)
         task->reason = "replay_disabled";
@@ -143,7 +147,6 @@ static void decide(const job_supervisor_t *s, task_t *task) {
         task->reason = "job_failed";
     else
         task->reason = job_is_done(job) ? "recording_missing" : "job_cancelled";
-    if (task->not_needed && complete) snprintf(task->restores, sizeof task->restores, "%s", complete->recording);
 }
 
 static int on_limits(void *state, const answer_t *answer, uint64_t serial, fault_t *why) {
@@ -179,13 +182,17 @@ static void answer_not_started(job_supervisor_t *s, task_t *task) {
     bool needed = task->reason != NULL;
     if (!needed && !task->ensure->dry && job && job->state == JOB_STARTING)
         job_add_waiter(s, job, WAIT_START, task->ticket, false, task->not_needed, START_ANSWER_US);
+    else if (!needed && task->ensure->changed && job)
+        job_answer_made_of(s, task->ticket, job, task->not_needed);
     else
         job_answer_decision(s, task->ticket, job, false, needed, needed ? task->reason : task->not_needed);
     task_end(s, task);
 }
 
-static void answer_restored(job_supervisor_t *s, task_t *task, const job_t *job) {
-    job_answer_restored(s, task->ticket, job);
+/* The recording that the task restores becomes valid, and is the answer. */
+static void restore(job_supervisor_t *s, task_t *task) {
+    if (!sweep_restore(s, task)) return;
+    job_answer_made_of(s, task->ticket, jobs_of_recording(&s->jobs, task->restores), "recording_valid");
     task_end(s, task);
 }
 
@@ -198,21 +205,27 @@ static void ensure(job_supervisor_t *s, task_t *task) {
         decide(s, task);
     }
     bool dry = task->ensure->dry, restores = task->restores[0] != '\0';
-    bool sweeps = dry ? task->fate == FATE_EVICT && task->reason : task->reason || restores;
-    if (sweeps && !end_and_sweep(s, task, task->fate)) return;
-    if (dry || !(task->reason || restores)) {
-        answer_not_started(s, task);
-        return;
-    }
+    bool starts = task->reason && !dry, evicts = task->reason && task->fate == FATE_EVICT;
+    if ((restores || starts || evicts) && !end_and_sweep(s, task, task->fate)) return;
     if (restores) {
-        if (sweep_restore(s, task)) answer_restored(s, task, jobs_of_recording(&s->jobs, task->restores));
-        return;
+        restore(s, task);
+    } else if (starts) {
+        msg_limits_resolve_t resolve = {.has_limits = task->ensure->has_limits,
+                                        .limits = task->ensure->limits,
+                                        .has_streams = true,
+                                        .streams = (int64_t)task->ensure->recordables.count};
+        actor_ask(s->me, "limiter", MSG_LIMITS_RESOLVE, &resolve, on_limits, task->serial);
+    } else {
+        answer_not_started(s, task);
     }
-    msg_limits_resolve_t resolve = {.has_limits = task->ensure->has_limits, .limits = task->ensure->limits};
-    actor_ask(s->me, "limiter", MSG_LIMITS_RESOLVE, &resolve, on_limits, task->serial);
 }
 
 /* ---- the other kinds ---- */
+
+static void answer_invalid(job_supervisor_t *s, task_t *task) {
+    job_answer_decision(s, task->ticket, NULL, false, true, "sources_changed");
+    task_end(s, task);
+}
 
 static void invalidate(job_supervisor_t *s, task_t *task) {
     const job_t *active = jobs_active_of(&s->jobs, task->pipeline);
@@ -221,22 +234,27 @@ static void invalidate(job_supervisor_t *s, task_t *task) {
         task->waits_for_end = active && active->finishing;
         if (task->waits_for_end) return;
         const job_t *job = jobs_current_of(&s->jobs, task->pipeline);
-        if (job && job_is_valid(job) && job_covers(job, signature) && (active || job_is_done(job))) {
-            answer_restored(s, task, job); /* asked again after a failure: it was done */
+        bool valid = job && job_is_valid(job);
+        if (valid && job_covers(job, signature) && (active || job_is_done(job))) {
+            job_answer_made_of(s, task->ticket, job, "recording_valid"); /* asked again after a failure: it was done */
+            task_end(s, task);
             return;
         }
-        const job_t *complete = s->replay_enabled ? jobs_complete_of(&s->jobs, task->pipeline, signature) : NULL;
-        if (complete) snprintf(task->restores, sizeof task->restores, "%s", complete->recording);
+        bool restores = s->replay_enabled && signature->count > 0;
+        const job_t *complete = restores ? jobs_complete_of(&s->jobs, task->pipeline, signature) : NULL;
+        if (!active && !valid && !complete && !task->again) { /* all of it was dealt with when the change was first seen */
+            answer_invalid(s, task);
+            return;
+        }
+        snprintf(task->restores, sizeof task->restores, "%s", complete ? complete->recording : "");
         task->decided = true;
         task->fate = s->replay_enabled ? FATE_RETIRE : FATE_EVICT;
     }
     if (!end_and_sweep(s, task, task->fate)) return;
-    if (task->restores[0]) {
-        if (sweep_restore(s, task)) answer_restored(s, task, jobs_of_recording(&s->jobs, task->restores));
-        return;
-    }
-    job_answer_decision(s, task->ticket, NULL, false, true, "sources_changed");
-    task_end(s, task);
+    if (task->restores[0])
+        restore(s, task);
+    else
+        answer_invalid(s, task);
 }
 
 static int on_forgotten(void *state, const answer_t *answer, uint64_t serial, fault_t *why) {

@@ -247,6 +247,10 @@ static int on_drop(void *state, const envelope_t *in, fault_t *why) {
                      recording_job(recording)->state);
         return 0;
     }
+    if (recording && m->has_spares && m->spares && recording_job(recording)->kept) {
+        actor_refuse(self->me, in->ticket, ERROR_CONFLICT, "recording", "recording %s is kept", m->recording);
+        return 0;
+    }
     for (size_t i = 0; recording && i < recording->followers_count; i++)
         actor_tell(self->me, recording->followers[i], MSG_RECORDING_DROPPED, &(msg_recording_dropped_t){.recording = m->recording});
     if (recording) shelf_remove(self, &recording);

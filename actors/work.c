@@ -191,13 +191,15 @@ static bool record_started(pipeline_tracker_t *t, work_t *work) {
 
 /* A change is remembered until a job has started on it, whoever saw it first. */
 static bool record_change(pipeline_tracker_t *t, work_t *work) {
-    if (!work->updates || !work->comparison->changed) return true;
+    if (!work->updates || !work->comparison->changed || work->settled) return true;
     record_signature(t, work, &work->comparison->signature, true);
     return false;
 }
 
+/* Before the change is remembered: so where the process dies between the two, it is seen once more, and no recording of other sources than
+ * the recorded ones looks valid. One that was seen earlier may be of sources that are all recorded somewhere, now that others are gone. */
 static bool invalidate(pipeline_tracker_t *t, work_t *work) {
-    if (!work->updates || !work->comparison->changed) return true;
+    if (!work->updates || !(work->comparison->changed || work->comparison->pending)) return true;
     msg_job_invalidate_t invalidate = {.pipeline = work->definition->name, .signature = work->comparison->signature};
     actor_ask(t->me, "job_supervisor", MSG_JOB_INVALIDATE, &invalidate, on_decided, work->serial);
     return false;
@@ -432,10 +434,10 @@ static const course_t courses[MESSAGE_COUNT] = {
     [MSG_PIPELINE_DESCRIBE] = {false, {compare, store, find_job, find_recording, find_test_stream, answer_description}},
     [MSG_PIPELINE_RUN_ASK] = {true, {compare, store, decide, record_started, serve, write_run, answer_run}},
     [MSG_JOB_START] = {true, {compare, store, decide, record_started, serve, answer_run}},
-    [MSG_JOB_NEEDED] = {true, {compare, store, record_change, invalidate, record_started, decide, answer_need}},
+    [MSG_JOB_NEEDED] = {true, {compare, store, invalidate, record_started, record_change, decide, record_started, answer_need}},
     [MSG_SOURCE_HAS] = {false, {compare, answer_sources}},
     [MSG_SOURCE_SIGNATURE] = {false, {compare, answer_signature}},
-    [MSG_SOURCE_CHANGED] = {true, {compare, store, record_change, invalidate, record_started, answer_changes}},
+    [MSG_SOURCE_CHANGED] = {true, {compare, store, invalidate, record_started, record_change, answer_changes}},
     [MSG_RECORDING_COMPLETE_ASK] = {false, {compare, store, find_job, answer_complete}},
     [MSG_PIPELINE_FORGET] = {true, {forget_job, forget_signature, forget_documents, forget_pipeline, answer_ok}},
 };

@@ -88,6 +88,17 @@ static inline const msg_signature_record_t *recorded(stage_t *stage) {
     return desk_answer(stage, "signature_checker", MSG_SIGNATURE_RECORD, NULL);
 }
 
+/* The old recording is invalid; one of these sources, which is job `j0`'s, is valid again. NULL: none is. */
+static inline const msg_job_invalidate_t *invalidated(stage_t *stage, const char *const *made_of) {
+    const char *signature[4];
+    msg_job_decision_t decision = {.needed = true, .reason = "sources_changed"};
+    if (made_of) decision = (msg_job_decision_t){.reason = "recording_valid", .has_job = true, .job = "j0", .has_made_of = true};
+    for (; made_of && made_of[decision.made_of.count]; decision.made_of.count++)
+        signature[decision.made_of.count] = made_of[decision.made_of.count];
+    decision.made_of.items = signature;
+    return desk_answer(stage, "job_supervisor", MSG_JOB_INVALIDATE, &decision);
+}
+
 static inline void served(stage_t *stage) {
     desk_answer(stage, "test_stream_server", MSG_TEST_STREAM_START, &(msg_test_stream_t){.running = true});
 }

@@ -40,9 +40,9 @@ static inline stage_t *foreman(void) {
     return stage;
 }
 
-/* Asks for a job on the sources `urns`, each tagged `t0`, `t1`…; ends with NULL. */
+/* Asks for a job on the sources `urns`, each tagged `t0`, `t1`…; ends with NULL. Another `payload` makes other sources. */
 typedef struct wanted {
-    const char *pipeline, *request;
+    const char *pipeline, *request, *payload;
     const char *urns[4];
     bool changed, dry;
 } wanted_t;
@@ -53,7 +53,7 @@ static inline void ask_ensure(stage_t *stage, const char *as, const wanted_t *wa
     msg_recordable_t items[3];
     size_t count = 0;
     for (; wanted->urns[count]; count++) {
-        snprintf(signatures[count], sizeof signatures[0], "%s|0%zu", wanted->urns[count], count);
+        snprintf(signatures[count], sizeof signatures[0], "%s|%s%zu", wanted->urns[count], wanted->payload ? wanted->payload : "0", count);
         items[count] = (msg_recordable_t){.signature = signatures[count], .urn = wanted->urns[count], .tags = {1, tags[count]}};
     }
     msg_job_ensure_t ensure = {.pipeline = wanted->pipeline,
@@ -128,16 +128,61 @@ static inline void fail_source(stage_t *stage, const char *job, const char *why)
     stage_run(stage);
 }
 
-/* The recorder is asked whether it is kept, and drops it if it is not. */
-static inline void drop(stage_t *stage, const char *recording, bool kept) {
+/* ---- what becomes of recordings ---- */
+
+/* The recorder says of one that has ended whether it is kept by name, and whether it is invalid already. */
+static inline void known(stage_t *stage, const char *recording, bool kept, bool invalidated) {
     const stage_message_t *m = desk_take(stage, "recorder", MSG_RECORDING_JOBS_ASK);
     assert_string_equal(((const msg_recording_jobs_ask_t *)m->message)->recording, recording);
-    msg_recording_job_t there = {.recording = recording, .job = "j", .pipeline = "p", .state = "DONE", .limits = no_limits, .kept = kept};
+    msg_recording_job_t there = {.recording = recording,
+                                 .job = "j",
+                                 .pipeline = "p",
+                                 .state = "DONE",
+                                 .limits = no_limits,
+                                 .kept = kept,
+                                 .has_invalidated = invalidated,
+                                 .invalidated = 1};
     stage_answer(stage, m, &(msg_recording_jobs_t){.recordings = {1, &there}});
     stage_run(stage);
-    if (kept) return;
+}
+
+/* It is asked about, and goes. */
+static inline void drop(stage_t *stage, const char *recording) {
+    known(stage, recording, false, false);
     const msg_recording_drop_t *dropped = desk_answer(stage, "recorder", MSG_RECORDING_DROP, NULL);
     assert_string_equal(dropped->recording, recording);
+    assert_true(dropped->spares);
+}
+
+static inline void marked(stage_t *stage, const char *recording, bool invalid) {
+    const msg_recording_mark_t *mark = desk_answer(stage, "recorder", MSG_RECORDING_MARK, NULL);
+    assert_string_equal(mark->recording, recording);
+    assert_int_equal(mark->invalid, invalid);
+}
+
+/* It is asked about, and stays as invalid. */
+static inline void retire(stage_t *stage, const char *recording, bool kept) {
+    known(stage, recording, kept, false);
+    marked(stage, recording, true);
+}
+
+/* It goes, kept or not. */
+static inline void deleted(stage_t *stage, const char *recording) {
+    const msg_recording_drop_t *dropped = desk_answer(stage, "recorder", MSG_RECORDING_DROP, NULL);
+    assert_string_equal(dropped->recording, recording);
+    assert_false(dropped->spares);
+}
+
+/* Options of the job supervisor's, at run time. */
+static inline void set_options(stage_t *stage, bool replay, int64_t keep) {
+    msg_options_t options;
+    options_default(&options);
+    options.enable_recording_replay = replay;
+    options.keep_recordings = keep;
+    msg_options_changed_t changed;
+    memcpy(&changed, &options, sizeof changed);
+    stage_tell(stage, "catalog", "job_supervisor", MSG_OPTIONS_CHANGED, &changed);
+    stage_run(stage);
 }
 
 static inline void cancel_job(stage_t *stage, const char *pipeline) {

@@ -144,6 +144,7 @@ static void of_two_that_cancel_one_does(void **test) {
 
 static msg_stream_t streams[2];
 static const char *const_tags[2][1] = {{"t0"}, {"t1"}};
+static char signatures[2][64] = {"", PUSH "|01"}; /* as those that ask_ensure asks for */
 
 static msg_recording_job_t on_disk(const char *number, const char *state, const char *urn) {
     static char ids[4][2][32];
@@ -151,8 +152,9 @@ static msg_recording_job_t on_disk(const char *number, const char *state, const 
     char(*id)[32] = ids[next++ % 4];
     snprintf(id[0], sizeof id[0], "r0000000000%s", number);
     snprintf(id[1], sizeof id[1], "j0000000000%s", number);
-    streams[0] = (msg_stream_t){.signature = "s0", .urn = urn, .tags = {1, const_tags[0]}};
-    streams[1] = (msg_stream_t){.signature = "s1", .urn = PUSH, .tags = {1, const_tags[1]}};
+    snprintf(signatures[0], sizeof signatures[0], "%s|00", urn);
+    streams[0] = (msg_stream_t){.signature = signatures[0], .urn = urn, .tags = {1, const_tags[0]}};
+    streams[1] = (msg_stream_t){.signature = signatures[1], .urn = PUSH, .tags = {1, const_tags[1]}};
     return (msg_recording_job_t){.recording = id[0],
                                  .job = id[1],
                                  .pipeline = "p",
@@ -180,7 +182,7 @@ static void a_running_job_goes_on_with_its_sources(void **test) {
     const msg_child_start_t *child = desk_answer(stage, "supervisor", MSG_CHILD_START, NULL);
     assert_string_equal(child->name, "source_generator:j0000000000a1:0");
     desk_is_quiet(stage, "limiter", MSG_LIMITS_START);
-    ask_ensure(stage, "runner", &(wanted_t){.pipeline = "p", .urns = {PUSH}});
+    ask_ensure(stage, "runner", &(wanted_t){.pipeline = "p", .urns = {GENERATOR, PUSH}});
     assert_decision(decision(stage, "runner"), false, "job_running");
     stage_advance(stage, 60 * SECOND);
     desk_is_quiet(stage, "recorder", MSG_RECORDING_FINISH);
@@ -216,7 +218,7 @@ static void a_source_that_has_ended_is_not_started_again(void **test) {
     streams[0].has_ended = streams[0].ended = true;
     stage_t *stage = restarted(0, NULL, 1, &there);
     desk_is_quiet(stage, "supervisor", MSG_CHILD_START);
-    stage_tell(stage, "recorder", "job_supervisor", MSG_SOURCE_ENDED, &(msg_source_ended_t){.job = there.job, .signature = "s1"});
+    stage_tell(stage, "recorder", "job_supervisor", MSG_SOURCE_ENDED, &(msg_source_ended_t){.job = there.job, .signature = signatures[1]});
     assert_string_equal(finish(stage, 5)->state, "DONE");
     stage_destroy(&stage);
 }

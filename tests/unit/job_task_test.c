@@ -1,18 +1,16 @@
 /* Why a job is started or not: the first reason that holds. And what goes one at a time for a pipeline. */
 #include "foreman.h"
 
-static void ensure_again(stage_t *stage, bool changed) {
-    ask_ensure(stage, "runner", &(wanted_t){.pipeline = "p", .urns = {PUSH}, .changed = changed});
+static void ask_other(stage_t *stage, const char *as) {
+    ask_ensure(stage, as, &(wanted_t){.pipeline = "p", .urns = {PUSH}, .payload = "other", .changed = true});
 }
 
-static void set_replay(stage_t *stage, bool enabled) {
-    msg_options_t options;
-    options_default(&options);
-    options.enable_recording_replay = enabled;
-    msg_options_changed_t changed;
-    memcpy(&changed, &options, sizeof changed);
-    stage_tell(stage, "catalog", "job_supervisor", MSG_OPTIONS_CHANGED, &changed);
-    stage_run(stage);
+/* Of the same sources; or of others, which the tracker knows to have changed. */
+static void ensure_again(stage_t *stage, bool changed) {
+    if (changed)
+        ask_other(stage, "runner");
+    else
+        ask_ensure(stage, "runner", &(wanted_t){.pipeline = "p", .urns = {PUSH}});
 }
 
 /* A recording that has come to its limit. */
@@ -35,7 +33,7 @@ static void assert_restarted(stage_t *stage, const char *reason) {
 static void with_nothing_to_record_there_is_nothing_to_do(void **test) {
     (void)test;
     stage_t *stage = foreman();
-    set_replay(stage, false);
+    set_options(stage, false, 0);
     run_job(stage, "p");
     ask_ensure(stage, "asker", &(wanted_t){.pipeline = "p", .changed = true});
     const msg_job_decision_t *d = decision(stage, "asker");
@@ -55,7 +53,7 @@ static void a_first_run_starts_a_job(void **test) {
 static void a_job_that_runs_or_starts_is_left_running(void **test) {
     (void)test;
     stage_t *stage = foreman();
-    ensure_again(stage, true);
+    ensure_again(stage, false);
     resolve_limits(stage);
     create(stage);
     ask_ensure(stage, "second", &(wanted_t){.pipeline = "p", .urns = {PUSH}});
@@ -85,15 +83,15 @@ static void a_complete_recording_is_valid(void **test) {
 static void without_replay_every_run_records_anew(void **test) {
     (void)test;
     stage_t *stage = foreman();
-    set_replay(stage, false);
+    set_options(stage, false, 0);
     ensure_again(stage, true);
     assert_restarted(stage, "replay_disabled");
     ensure_again(stage, false);
     const msg_recording_finish_t *order = finish(stage, 3);
     assert_string_equal(order->stop_reason, "superseded");
-    drop(stage, order->recording, false);
+    drop(stage, order->recording);
     assert_restarted(stage, "replay_disabled");
-    set_replay(stage, true);
+    set_options(stage, true, 0);
     ensure_again(stage, false);
     assert_decision(decision(stage, "runner"), false, "job_running");
     stage_destroy(&stage);
@@ -104,10 +102,10 @@ static void changed_sources_overrule_a_valid_recording(void **test) {
     stage_t *stage = foreman();
     const msg_recording_create_t *made = complete(stage);
     ensure_again(stage, true);
+    drop(stage, made->recording);
     const msg_test_stream_invalidate_t *told = desk_told(stage, "test_stream_server", MSG_TEST_STREAM_INVALIDATE);
     assert_string_equal(told->pipeline, "p");
     assert_false(told->forgotten);
-    drop(stage, made->recording, false);
     assert_restarted(stage, "sources_changed");
     stage_destroy(&stage);
 }
@@ -121,7 +119,7 @@ static void changed_sources_overrule_a_running_job(void **test) {
     assert_string_equal(order->recording, made->recording);
     assert_string_equal(order->state, "CANCELLED");
     assert_string_equal(order->stop_reason, "superseded");
-    drop(stage, made->recording, false);
+    drop(stage, made->recording);
     assert_restarted(stage, "sources_changed");
     stage_destroy(&stage);
 }
@@ -131,7 +129,7 @@ static void a_kept_recording_is_not_dropped_by_a_change(void **test) {
     stage_t *stage = foreman();
     const msg_recording_create_t *made = complete(stage);
     ensure_again(stage, true);
-    drop(stage, made->recording, true);
+    retire(stage, made->recording, true);
     desk_is_quiet(stage, "recorder", MSG_RECORDING_DROP);
     assert_restarted(stage, "sources_changed");
     stage_destroy(&stage);
@@ -144,7 +142,7 @@ static void a_job_that_failed_is_started_again(void **test) {
     fail_source(stage, made->job, "gone");
     finish(stage, 3);
     ensure_again(stage, false);
-    drop(stage, made->recording, false);
+    drop(stage, made->recording);
     assert_restarted(stage, "job_failed");
     stage_destroy(&stage);
 }
@@ -156,7 +154,7 @@ static void changed_sources_are_named_before_a_failure(void **test) {
     fail_source(stage, made->job, "gone");
     finish(stage, 3);
     ensure_again(stage, true);
-    drop(stage, made->recording, false);
+    drop(stage, made->recording);
     assert_restarted(stage, "sources_changed");
     stage_destroy(&stage);
 }
@@ -167,7 +165,7 @@ static void a_job_that_a_user_cancelled_is_started_again(void **test) {
     const msg_recording_create_t *made = run_job(stage, "p");
     cancel_job(stage, "p");
     ensure_again(stage, false);
-    drop(stage, made->recording, false);
+    drop(stage, made->recording);
     assert_restarted(stage, "job_cancelled");
     stage_destroy(&stage);
 }
@@ -177,7 +175,7 @@ static void a_recording_that_was_deleted_is_made_again(void **test) {
     stage_t *stage = foreman();
     const msg_recording_create_t *made = complete(stage);
     stage_ask(stage, "deleter", "job_supervisor", MSG_RECORDING_DELETE, &(msg_recording_delete_t){.recording = made->recording});
-    desk_answer(stage, "recorder", MSG_RECORDING_DROP, NULL);
+    deleted(stage, made->recording);
     const msg_recordings_dropped_t *dropped = desk_yes(stage, "deleter");
     assert_int_equal(dropped->recordings.count, 1);
     ensure_again(stage, false);
@@ -239,7 +237,7 @@ static void a_run_that_meets_a_cancel_waits_for_its_end(void **test) {
     assert_true(desk_waits(stage, "runner"));
     finish(stage, 1);
     assert_true(((const msg_job_cancelled_t *)desk_yes(stage, "canceller"))->cancelled);
-    drop(stage, made->recording, false);
+    drop(stage, made->recording);
     assert_restarted(stage, "job_cancelled");
     stage_destroy(&stage);
 }
@@ -270,6 +268,7 @@ static void the_same_request_again_starts_no_other_job(void **test) {
     assert_decision(decision(stage, "first"), true, "first_run");
     assert_decision(decision(stage, "second"), true, "first_run");
     wanted.request = "1-2";
+    wanted.payload = "other";
     ask_ensure(stage, "third", &wanted);
     assert_string_equal(finish(stage, 1)->stop_reason, "superseded");
     stage_destroy(&stage);
@@ -296,10 +295,10 @@ static void a_recording_that_cannot_be_dropped_refuses_the_run_and_lets_the_next
     stage_t *stage = foreman();
     const msg_recording_create_t *made = complete(stage);
     ensure_again(stage, true);
-    ask_ensure(stage, "second", &(wanted_t){.pipeline = "p", .urns = {PUSH}, .changed = true});
+    ask_other(stage, "second");
     desk_refuse(stage, "recorder", MSG_RECORDING_JOBS_ASK, ERROR_INTERNAL, "cannot read");
     assert_int_equal(desk_no(stage, "runner").code, ERROR_INTERNAL);
-    drop(stage, made->recording, false);
+    drop(stage, made->recording);
     resolve_limits(stage);
     create(stage);
     start_clock(stage);
@@ -313,10 +312,13 @@ static void what_is_invalid_is_superseded_and_dropped(void **test) {
     (void)test;
     stage_t *stage = foreman();
     const msg_recording_create_t *made = run_job(stage, "p");
-    stage_ask(stage, "tracker", "job_supervisor", MSG_JOB_INVALIDATE, &(msg_job_invalidate_t){.pipeline = "p"});
+    const char *others[] = {"other"};
+    stage_ask(stage, "tracker", "job_supervisor", MSG_JOB_INVALIDATE, &(msg_job_invalidate_t){.pipeline = "p", .signature = {1, others}});
     assert_string_equal(finish(stage, 1)->stop_reason, "superseded");
-    drop(stage, made->recording, false);
-    desk_yes(stage, "tracker");
+    drop(stage, made->recording);
+    const msg_job_decision_t *d = desk_yes(stage, "tracker");
+    assert_decision(d, false, "sources_changed");
+    assert_false(d->has_made_of);
     desk_told(stage, "test_stream_server", MSG_TEST_STREAM_INVALIDATE);
     stage_destroy(&stage);
 }
@@ -335,14 +337,15 @@ static void what_is_forgotten_is_gone_kept_or_not_and_who_waited_is_answered(voi
     stage_t *stage = foreman();
     const msg_recording_create_t *old = complete(stage);
     ensure_again(stage, true);
-    drop(stage, old->recording, true);
+    retire(stage, old->recording, true);
     assert_restarted(stage, "sources_changed");
     stage_ask(stage, "waiter", "job_supervisor", MSG_JOB_WAIT,
               &(msg_job_wait_t){.has_pipeline = true, .pipeline = "p", .timeout_ms = 60000});
     stage_ask(stage, "tracker", "job_supervisor", MSG_JOB_FORGET, &(msg_job_forget_t){.pipeline = "p"});
     finish(stage, 1);
     assert_string_equal(((const msg_job_t *)desk_yes(stage, "waiter"))->state, "CANCELLED");
-    for (int i = 0; i < 2; i++) desk_answer(stage, "recorder", MSG_RECORDING_DROP, NULL);
+    for (int i = 0; i < 2; i++)
+        assert_false(((const msg_recording_drop_t *)desk_answer(stage, "recorder", MSG_RECORDING_DROP, NULL))->spares);
     const stage_message_t *last = NULL, *m;
     while ((m = stage_take(stage, "catalog", MSG_CATALOG_WRITE))) last = m; /* those before it remember how the jobs ended */
     assert_true(desk_waits(stage, "tracker"));
@@ -371,7 +374,7 @@ static void a_forgotten_pipeline_runs_for_the_first_time_again(void **test) {
     const msg_recording_create_t *made = complete(stage);
     desk_told(stage, "catalog", MSG_CATALOG_WRITE); /* the job's end */
     stage_ask(stage, "tracker", "job_supervisor", MSG_JOB_FORGET, &(msg_job_forget_t){.pipeline = "p"});
-    desk_answer(stage, "recorder", MSG_RECORDING_DROP, NULL);
+    deleted(stage, made->recording);
     const msg_catalog_write_t *write = desk_answer(stage, "catalog", MSG_CATALOG_WRITE, NULL);
     assert_int_equal(write->documents.count, 1);
     assert_string_equal(write->documents.items[0].key, made->job);
@@ -392,10 +395,11 @@ static void clearing_spares_what_is_kept_and_is_refused_while_the_job_runs(void 
     assert_int_equal(stage_get_refusal(stage, "job_supervisor", MSG_RECORDING_CLEAR, &clear)->code, ERROR_INVALID_STATE);
     finish(stage, 10);
     stage_ask(stage, "clearer", "job_supervisor", MSG_RECORDING_CLEAR, &clear);
-    drop(stage, made->recording, true);
+    known(stage, made->recording, true, false);
+    desk_is_quiet(stage, "recorder", MSG_NONE);
     assert_int_equal(((const msg_recordings_dropped_t *)desk_yes(stage, "clearer"))->recordings.count, 0);
     stage_ask(stage, "clearer", "job_supervisor", MSG_RECORDING_CLEAR, &clear);
-    drop(stage, made->recording, false);
+    drop(stage, made->recording);
     const msg_recordings_dropped_t *dropped = desk_yes(stage, "clearer");
     assert_int_equal(dropped->recordings.count, 1);
     assert_string_equal(dropped->recordings.items[0], made->recording);
@@ -409,7 +413,7 @@ static void a_recording_is_deleted_though_a_newer_job_of_its_pipeline_runs(void 
     stage_t *stage = foreman();
     const msg_recording_create_t *old = complete(stage);
     ensure_again(stage, true);
-    drop(stage, old->recording, true);
+    retire(stage, old->recording, true);
     resolve_limits(stage);
     const msg_recording_create_t *new = create(stage);
     start_clock(stage);
@@ -418,8 +422,7 @@ static void a_recording_is_deleted_though_a_newer_job_of_its_pipeline_runs(void 
         stage_get_refusal(stage, "job_supervisor", MSG_RECORDING_DELETE, &(msg_recording_delete_t){.recording = new->recording});
     assert_int_equal(no->code, ERROR_INVALID_STATE);
     stage_ask(stage, "deleter", "job_supervisor", MSG_RECORDING_DELETE, &(msg_recording_delete_t){.recording = old->recording});
-    assert_string_equal(((const msg_recording_drop_t *)desk_answer(stage, "recorder", MSG_RECORDING_DROP, NULL))->recording,
-                        old->recording);
+    deleted(stage, old->recording);
     desk_yes(stage, "deleter");
     stage_destroy(&stage);
 }
@@ -432,7 +435,7 @@ static void of_two_that_delete_a_recording_one_does(void **test) {
     stage_ask(stage, "first", "job_supervisor", MSG_RECORDING_DELETE, &delete);
     stage_run(stage);
     stage_ask(stage, "second", "job_supervisor", MSG_RECORDING_DELETE, &delete);
-    desk_answer(stage, "recorder", MSG_RECORDING_DROP, NULL);
+    deleted(stage, made->recording);
     desk_yes(stage, "first");
     assert_int_equal(desk_no(stage, "second").code, ERROR_NOT_FOUND);
     assert_int_equal(stage_get_refusal(stage, "job_supervisor", MSG_RECORDING_DELETE, &delete)->code, ERROR_NOT_FOUND);

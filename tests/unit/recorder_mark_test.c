@@ -48,6 +48,22 @@ static void the_recording_of_a_pipeline_is_the_newest_that_is_valid(void **state
     studio_close(&studio);
 }
 
+static void a_recording_that_somebody_keeps_meanwhile_is_spared_by_who_spares(void **state) {
+    studio_t studio;
+    (void)state;
+    open_with_two(&studio);
+    stage_get(studio.stage, "recorder", MSG_RECORDING_KEEP, &(msg_recording_keep_t){.recording = "r1", .kept = true});
+    msg_recording_drop_t drop = {.recording = "r1", .has_spares = true, .spares = true};
+    assert_int_equal(stage_get_refusal(studio.stage, "recorder", MSG_RECORDING_DROP, &drop)->code, ERROR_CONFLICT);
+    assert_true(studio_describe(&studio, "r1")->kept);
+    drop.recording = "r2";
+    stage_get(studio.stage, "recorder", MSG_RECORDING_DROP, &drop);
+    stage_get(studio.stage, "recorder", MSG_RECORDING_DROP, &(msg_recording_drop_t){.recording = "r1"});
+    const msg_recordings_t *all = stage_get(studio.stage, "recorder", MSG_RECORDING_LIST, &(msg_recording_list_t){0});
+    assert_int_equal(all->recordings.count, 0);
+    studio_close(&studio);
+}
+
 static void a_mark_outlives_the_process_until_it_is_taken_back(void **state) {
     studio_t studio;
     (void)state;
@@ -192,6 +208,7 @@ static void with_the_least_room_one_small_element_fits(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_recording_of_a_pipeline_is_the_newest_that_is_valid),
+        cmocka_unit_test(a_recording_that_somebody_keeps_meanwhile_is_spared_by_who_spares),
         cmocka_unit_test(a_mark_outlives_the_process_until_it_is_taken_back),
         cmocka_unit_test(a_mark_that_is_there_already_changes_nothing),
         cmocka_unit_test(only_a_recording_that_has_ended_is_marked),

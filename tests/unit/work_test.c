@@ -162,20 +162,94 @@ static void a_run_that_cannot_be_written_is_no_run(void **test) {
     stage_destroy(&stage);
 }
 
-static void a_change_is_remembered_before_the_recording_is_dropped(void **test) {
+/* So whenever the process dies, no recording that looks valid is of other sources than the recorded ones. */
+static void a_change_is_remembered_once_the_recording_is_invalid(void **test) {
     (void)test;
     stage_t *stage = bureau();
     track(stage, definition(stage, "p", SOURCES("a")));
     ask(stage, "asker", MSG_SOURCE_CHANGED, &(msg_source_changed_t){.has_pipeline = true, .pipeline = "p"});
     compared(stage, true, false);
-    desk_is_quiet(stage, "job_supervisor", MSG_JOB_INVALIDATE);
+    desk_is_quiet(stage, "signature_checker", MSG_SIGNATURE_RECORD);
+    invalidated(stage, NULL);
     const msg_signature_record_t *record = recorded(stage);
     assert_true(record->pending);
     assert_false(record->has_job);
-    desk_answer(stage, "job_supervisor", MSG_JOB_INVALIDATE, NULL);
     const msg_source_changes_t *answer = desk_yes(stage, "asker");
     assert_true(answer->changed);
     assert_int_equal(answer->added.count, 1);
+    stage_destroy(&stage);
+}
+
+static void a_recording_that_cannot_be_made_invalid_leaves_the_change_to_be_seen_again(void **test) {
+    (void)test;
+    stage_t *stage = bureau();
+    track(stage, definition(stage, "p", SOURCES("a")));
+    ask(stage, "asker", MSG_SOURCE_CHANGED, &(msg_source_changed_t){.has_pipeline = true, .pipeline = "p"});
+    compared(stage, true, false);
+    desk_refuse(stage, "job_supervisor", MSG_JOB_INVALIDATE, ERROR_INTERNAL, "cannot write");
+    assert_int_equal(desk_no(stage, "asker").code, ERROR_INTERNAL);
+    desk_is_quiet(stage, "signature_checker", MSG_SIGNATURE_RECORD);
+    stage_destroy(&stage);
+}
+
+static void sources_that_come_back_count_as_what_their_recording_was_made_of(void **test) {
+    (void)test;
+    stage_t *stage = bureau();
+    track(stage, definition(stage, "p", SOURCES("a")));
+    ask(stage, "asker", MSG_SOURCE_CHANGED, &(msg_source_changed_t){.has_pipeline = true, .pipeline = "p"});
+    compared(stage, true, false);
+    const msg_job_invalidate_t *order = invalidated(stage, SOURCES("a", "b"));
+    assert_int_equal(order->signature.count, 1);
+    const msg_signature_record_t *record = recorded(stage);
+    assert_false(record->pending);
+    assert_int_equal(record->signature.count, 2);
+    assert_string_equal(record->signature.items[1], "b");
+    assert_string_equal(record->job, "j0");
+    assert_true(((const msg_source_changes_t *)desk_yes(stage, "asker"))->changed);
+    stage_destroy(&stage);
+}
+
+/* A source was added, and is gone again before anything was recorded. */
+static void a_change_that_is_pending_may_be_taken_back_by_whoever_asks(void **test) {
+    (void)test;
+    stage_t *stage = bureau();
+    track(stage, definition(stage, "p", SOURCES("a")));
+    ask(stage, "asker", MSG_SOURCE_CHANGED, &(msg_source_changed_t){.has_pipeline = true, .pipeline = "p"});
+    compared(stage, false, true);
+    invalidated(stage, NULL);
+    assert_false(((const msg_source_changes_t *)desk_yes(stage, "asker"))->changed);
+    ask(stage, "asker", MSG_SOURCE_CHANGED, &(msg_source_changed_t){.has_pipeline = true, .pipeline = "p"});
+    compared(stage, false, true);
+    invalidated(stage, SOURCES("a"));
+    assert_false(recorded(stage)->pending);
+    assert_false(((const msg_source_changes_t *)desk_yes(stage, "asker"))->changed);
+    stage_destroy(&stage);
+}
+
+static void a_run_whose_sources_came_back_records_what_they_were_recorded_as(void **test) {
+    (void)test;
+    stage_t *stage = bureau();
+    track(stage, definition(stage, "p", SOURCES("a")));
+    ask_to_run(stage, "runner", "p", NULL);
+    compared(stage, true, false);
+    const char *made_of[] = {"a", "b"};
+    msg_job_decision_t restored = {.reason = "recording_valid",
+                                   .has_job = true,
+                                   .job = "j0",
+                                   .has_recording = true,
+                                   .recording = "r0",
+                                   .has_made_of = true,
+                                   .made_of = {2, made_of}};
+    desk_answer(stage, "job_supervisor", MSG_JOB_ENSURE, &restored);
+    const msg_signature_record_t *record = recorded(stage);
+    assert_int_equal(record->signature.count, 2);
+    assert_string_equal(record->job, "j0");
+    served(stage);
+    written(stage);
+    const msg_pipeline_run_answer_t *answer = desk_yes(stage, "runner");
+    assert_false(answer->started);
+    assert_string_equal(answer->reason, "recording_valid");
+    assert_string_equal(answer->recording, "r0");
     stage_destroy(&stage);
 }
 
@@ -210,14 +284,28 @@ static void asking_whether_a_job_is_needed_drops_what_is_invalid_first(void **te
     track(stage, definition(stage, "p", SOURCES("a")));
     ask(stage, "asker", MSG_JOB_NEEDED, &(msg_job_needed_t){.has_pipeline = true, .pipeline = "p"});
     compared(stage, true, false);
+    invalidated(stage, NULL);
     assert_true(recorded(stage)->pending);
-    desk_answer(stage, "job_supervisor", MSG_JOB_INVALIDATE, NULL);
     msg_job_decision_t decision = {.needed = true, .reason = "sources_changed"};
     const msg_job_ensure_t *ensure = desk_answer(stage, "job_supervisor", MSG_JOB_ENSURE, &decision);
     assert_true(ensure->dry && ensure->changed);
     const msg_job_need_t *need = desk_yes(stage, "asker");
     assert_true(need->needed);
     assert_string_equal(need->reason, "sources_changed");
+    stage_destroy(&stage);
+}
+
+static void asking_whether_a_job_is_needed_brings_a_recording_back(void **test) {
+    (void)test;
+    stage_t *stage = bureau();
+    track(stage, definition(stage, "p", SOURCES("a")));
+    ask(stage, "asker", MSG_JOB_NEEDED, &(msg_job_needed_t){.has_pipeline = true, .pipeline = "p"});
+    compared(stage, true, false);
+    invalidated(stage, SOURCES("a"));
+    assert_false(recorded(stage)->pending);
+    assert_false(decided(stage, false, "recording_valid")->changed);
+    desk_is_quiet(stage, "signature_checker", MSG_SIGNATURE_RECORD);
+    assert_false(((const msg_job_need_t *)desk_yes(stage, "asker"))->needed);
     stage_destroy(&stage);
 }
 
@@ -394,9 +482,14 @@ int main(void) {
         cmocka_unit_test(a_definition_that_is_refused_is_not_stored),
         cmocka_unit_test(a_definition_that_cannot_be_written_is_not_stored),
         cmocka_unit_test(a_run_that_cannot_be_written_is_no_run),
-        cmocka_unit_test(a_change_is_remembered_before_the_recording_is_dropped),
+        cmocka_unit_test(a_change_is_remembered_once_the_recording_is_invalid),
+        cmocka_unit_test(a_recording_that_cannot_be_made_invalid_leaves_the_change_to_be_seen_again),
+        cmocka_unit_test(sources_that_come_back_count_as_what_their_recording_was_made_of),
+        cmocka_unit_test(a_change_that_is_pending_may_be_taken_back_by_whoever_asks),
+        cmocka_unit_test(a_run_whose_sources_came_back_records_what_they_were_recorded_as),
         cmocka_unit_test(what_only_asks_changes_nothing),
         cmocka_unit_test(asking_whether_a_job_is_needed_drops_what_is_invalid_first),
+        cmocka_unit_test(asking_whether_a_job_is_needed_brings_a_recording_back),
         cmocka_unit_test(a_recording_is_complete_when_its_job_is_done_or_its_sources_changed),
         cmocka_unit_test(a_description_does_without_what_is_not_there),
         cmocka_unit_test(forgetting_goes_through_every_actor_and_the_definition_last),
