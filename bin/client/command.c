@@ -22,35 +22,10 @@ enum { FLAGS_MAX = 24, FLAG_HELP = 3, FLAG_COLUMN = 24 };
 
 /* ---- help ---- */
 
-/* A text from column `column` on, `at` being the one of the cursor, in lines of 80. */
-static void wrapped_print(FILE *out, const char *text, int column, int at) {
-    enum { WIDTH = 80 };
-    if (at >= column) {
-        fprintf(out, "\n");
-        at = 0;
-    }
-    fprintf(out, "%*s", column - at, "");
-    at = column;
-    while (*text) {
-        size_t size = strcspn(text, " ");
-        char word[WIDTH];
-        snprintf(word, sizeof word, "%.*s", (int)size, text);
-        int width = print_width(word);
-        if (at > column && at + 1 + width > WIDTH) {
-            fprintf(out, "\n%*s", column, "");
-            at = column;
-        }
-        at += fprintf(out, "%s", at > column ? " " : "") + width;
-        fputs(word, out);
-        text += size + strspn(text + size, " ");
-    }
-    fprintf(out, "\n");
-}
-
 static void flags_print(FILE *out, const flag_t *flags) {
     for (; flags && flags->name; flags++) {
         int at = fprintf(out, "  --%s%s%s", flags->name, flags->value ? " " : "", flags->value ? flags->value : "");
-        wrapped_print(out, flags->doc, FLAG_COLUMN, at);
+        print_wrapped(out, flags->doc, FLAG_COLUMN, at);
     }
 }
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "command_list.h"
+#include "print.h"
 #include "table.h"
 #include "units.h"
 
@@ -268,7 +269,8 @@ static status_t options(client_t *client, const call_t *call) {
 static void options_help(FILE *out) {
     fprintf(out, "Options:\n");
     for (const field_t *field = message_class(MSG_OPTIONS_SET)->record.fields; field->name; field++) {
-        fprintf(out, "  %s\n      %s\n", field->name, field->doc);
+        fprintf(out, "  %s\n", field->name);
+        print_wrapped(out, field->doc, 6, 0);
     }
 }
 

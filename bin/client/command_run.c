@@ -59,14 +59,56 @@ static status_t run_follow(client_t *client, const char *pipeline, const reply_t
     return status;
 }
 
-/* The definition in the file, or none where there is no such file: then the argument is the name of a pipeline. */
-static status_t definition_read(client_t *client, const char *path, msgpack_sbuffer *content, msgpack_zone *zone,
-                                msg_pipeline_t *definition, bool *ret_read) {
+enum { BASE_NAME_MAX = 256 };
+
+/* What `run` was given: the definition in a file, or none where there is no such file, and the argument is the name of a pipeline. */
+typedef struct defined {
+    msgpack_sbuffer content;
+    msgpack_zone zone;
+    msg_pipeline_t definition;
+    bool read;
+    char base[BASE_NAME_MAX]; /* a name made from the file's */
+} defined_t;
+
+/* A pipeline of Beam has no name: it gets the file's, without what follows the last dot. */
+static status_t beam_define(client_t *client, const char *path, defined_t *d) {
+    if (strcmp(path, "-") == 0 && !d->definition.name) {
+        return client_fail(client, STATUS_USAGE, "a pipeline of Beam from standard input needs --name");
+    }
+    const char *slash = strrchr(path, '/');
+    snprintf(d->base, sizeof d->base, "%s", slash ? slash + 1 : path);
+    char *dot = strrchr(d->base, '.');
+    if (dot && dot != d->base) {
+        *dot = '\0';
+    }
+    d->definition = (msg_pipeline_t){.has_name = true,
+                                     .name = d->definition.name ? d->definition.name : d->base,
+                                     .has_beam = true,
+                                     .beam = {(const uint8_t *)d->content.data, d->content.size}};
+    return STATUS_OK;
+}
+
+static status_t own_define(client_t *client, const char *path, defined_t *d) {
+    const char *given = d->definition.name, *what = strcmp(path, "-") == 0 ? "standard input" : path;
+    bytes_t bytes = {(const uint8_t *)d->content.data, d->content.size};
+    if (record_decode(RECORD_CLASS(pipeline), what, bytes, &d->zone, &d->definition, &client->no) == -1) {
+        return STATUS_FAILED;
+    }
+    if (given) {
+        d->definition.name = given;
+    }
+    return STATUS_OK;
+}
+
+static status_t definition_read(client_t *client, const call_t *call, const char *path, defined_t *d) {
     fault_t why;
-    int result = value_read(path, content, &why);
-    if (result == 1 && !strchr(path, '/')) {
-        *ret_read = false;
-        return STATUS_OK;
+    bool beam = call_has(call, "beam");
+    int result = beam ? value_read_bytes(path, &d->content, &why) : value_read(path, &d->content, &why);
+    d->definition.name = call_value(call, "name");
+    if (result == 1 && !beam && !strchr(path, '/')) {
+        return d->definition.name
+                   ? client_fail(client, STATUS_USAGE, "--name is for a definition in a file, and there is no file `%s`", path)
+                   : STATUS_OK;
     }
     if (result == 1) {
         return client_fail(client, STATUS_FAILED, "cannot read %s: there is no such file", path);
@@ -74,34 +116,23 @@ static status_t definition_read(client_t *client, const char *path, msgpack_sbuf
     if (result == -1) {
         return client_fail(client, STATUS_FAILED, "%s", why.text);
     }
-    *ret_read = true;
-    bytes_t bytes = {(const uint8_t *)content->data, content->size};
-    const char *name = strcmp(path, "-") == 0 ? "standard input" : path;
-    return record_decode(RECORD_CLASS(pipeline), name, bytes, zone, definition, &client->no) == -1 ? STATUS_FAILED : STATUS_OK;
+    d->read = true;
+    return beam ? beam_define(client, path, d) : own_define(client, path, d);
 }
 
-static status_t run(client_t *client, const call_t *call) {
+static status_t defined_run(client_t *client, const call_t *call, defined_t *d) {
     const char *path = call->arguments[0];
-    msgpack_sbuffer content;
-    msgpack_sbuffer_init(&content);
-    msgpack_zone zone;
-    must(msgpack_zone_init(&zone, MSGPACK_ZONE_CHUNK_SIZE));
-    msg_pipeline_t definition;
-    bool read;
     reply_t reply = {0};
-    if (call_has(call, "wait")) {
-        client_catch_interrupts(client);
-    }
     msg_limits_t limits;
     status_t status = call_limits(client, call, &limits);
     if (status == STATUS_OK) {
-        status = definition_read(client, path, &content, &zone, &definition, &read);
+        status = definition_read(client, call, path, d);
     }
     const char *name = path;
     if (status == STATUS_OK) {
-        name = read ? definition.name : path;
-        status = run_ask(client, &limits, name, read ? &definition : NULL, &reply);
-        if (status == STATUS_FAILED && !read && client_refused(client, ERROR_NOT_FOUND)) {
+        name = d->read ? d->definition.name : path;
+        status = run_ask(client, &limits, name, d->read ? &d->definition : NULL, &reply);
+        if (status == STATUS_FAILED && !d->read && client_refused(client, ERROR_NOT_FOUND)) {
             client_fail(client, status, "there is no file and no pipeline `%s`", path);
         }
     }
@@ -114,14 +145,27 @@ static status_t run(client_t *client, const call_t *call) {
         client_print(client, &reply);
     }
     reply_fini(&reply);
-    msgpack_zone_destroy(&zone);
-    msgpack_sbuffer_destroy(&content);
+    return status;
+}
+
+static status_t run(client_t *client, const call_t *call) {
+    defined_t defined = {0};
+    msgpack_sbuffer_init(&defined.content);
+    must(msgpack_zone_init(&defined.zone, MSGPACK_ZONE_CHUNK_SIZE));
+    if (call_has(call, "wait")) {
+        client_catch_interrupts(client);
+    }
+    status_t status = defined_run(client, call, &defined);
+    msgpack_zone_destroy(&defined.zone);
+    msgpack_sbuffer_destroy(&defined.content);
     return status;
 }
 
 static const flag_t run_flags[] = {
     {"limit", "LIMITS", "End the recording after these: `60s,1GB,1000` (a time, bytes, elements), or by name: `count=1e6,bytes=none`."},
     {"wait", NULL, "Wait until the recording has ended. Exit status 1 if it failed."},
+    {"beam", NULL, "FILE holds a pipeline of Apache Beam: a serialized `Pipeline` message."},
+    {"name", "NAME", "Name the pipeline. Default: as FILE says; with --beam, FILE without its ending."},
     {0},
 };
 const command_t command_run = {
@@ -132,7 +176,8 @@ const command_t command_run = {
             "  {\"name\": \"clicks\", \"transforms\": [{\"name\": \"Read\",\n"
             "   \"urn\": \"reprise:source:file:v1\", \"payload\": {\"path\": \"/var/log/app.log\"}}]}\n"
             "Bytes are written {\"base64\": \"…\"}. A pipeline that the engine knows already\n"
-            "can be named instead.",
+            "can be named instead. With --beam, FILE is what Apache Beam makes of a pipeline:\n"
+            "`pipeline.to_runner_api().SerializeToString()` in Python.",
     .arguments_min = 1,
     .arguments_max = 1,
     .flags = run_flags,

@@ -59,6 +59,9 @@ static void runs_describe(const msg_pipeline_description_t *pipeline) {
 
 void describe_pipeline(const msg_pipeline_description_t *pipeline) {
     table_pair(stdout, "pipeline", "%s", pipeline->name);
+    if (pipeline->has_beam_size) {
+        table_pair(stdout, "from", "Apache Beam, %s", units_bytes(pipeline->beam_size).text);
+    }
     for (size_t i = 0; i < pipeline->sources.count; i++) {
         const msg_source_t *source = &pipeline->sources.items[i];
         table_pair(stdout, i ? "" : "sources", "%s, %s", source->tag, source->urn);

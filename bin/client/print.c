@@ -67,3 +67,27 @@ void print_clean(char *text) {
         }
     }
 }
+
+void print_wrapped(FILE *out, const char *text, int column, int at) {
+    enum { WIDTH = 80 };
+    if (at >= column) {
+        fprintf(out, "\n");
+        at = 0;
+    }
+    fprintf(out, "%*s", column - at, "");
+    at = column;
+    while (*text) {
+        size_t size = strcspn(text, " ");
+        char word[WIDTH];
+        snprintf(word, sizeof word, "%.*s", (int)size, text);
+        int width = print_width(word);
+        if (at > column && at + 1 + width > WIDTH) {
+            fprintf(out, "\n%*s", column, "");
+            at = column;
+        }
+        at += fprintf(out, "%s", at > column ? " " : "") + width;
+        fputs(word, out);
+        text += size + strspn(text + size, " ");
+    }
+    fprintf(out, "\n");
+}

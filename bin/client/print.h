@@ -13,6 +13,8 @@ void print_data(FILE *out, bytes_t bytes);
 
 /* Columns that it takes on a terminal: one a code point. */
 int print_width(const char *text);
+/* Writes a text from column `column` on, `at` being the one of the cursor, in lines of 80. */
+void print_wrapped(FILE *out, const char *text, int column, int at);
 /* Replaces control characters, so that what others wrote cannot steer the terminal. */
 void print_clean(char *text);
 

@@ -170,34 +170,44 @@ static int json_read(const char *path, const msgpack_sbuffer *text, msgpack_sbuf
     return result;
 }
 
-int value_read(const char *path, msgpack_sbuffer *out, fault_t *why) {
+static int value_parse(const char *name, const msgpack_sbuffer *content, msgpack_sbuffer *out, fault_t *why) {
+    size_t blank = 0;
+    while (blank < content->size && strchr(" \t\r\n", content->data[blank]) && content->data[blank]) {
+        blank++;
+    }
+    refusal_t no;
+    if (blank == content->size) {
+        return fault_set(why, "%s is empty", name);
+    }
+    if (content->data[blank] == '{' || content->data[blank] == '[') {
+        return json_read(name, content, out, why);
+    }
+    if (wire_walk((bytes_t){(const uint8_t *)content->data, content->size}, &no) == -1) {
+        return fault_set(why, "%s is neither JSON nor msgpack: %s", name, no.message);
+    }
+    msgpack_sbuffer_write(out, content->data, content->size);
+    return 0;
+}
+
+int value_read_bytes(const char *path, msgpack_sbuffer *out, fault_t *why) {
     bool standard = strcmp(path, "-") == 0;
     FILE *in = standard ? stdin : fopen(path, "rbe");
     if (!in) {
         return errno == ENOENT ? 1 : fault_errno(why, "cannot read %s", path);
     }
-    const char *name = standard ? "standard input" : path;
-    msgpack_sbuffer content;
-    msgpack_sbuffer_init(&content);
-    int result = stream_read(in, name, &content, why);
+    int result = stream_read(in, standard ? "standard input" : path, out, why);
     if (!standard) {
         fclose(in);
     }
+    return result;
+}
+
+int value_read(const char *path, msgpack_sbuffer *out, fault_t *why) {
+    msgpack_sbuffer content;
+    msgpack_sbuffer_init(&content);
+    int result = value_read_bytes(path, &content, why);
     if (result == 0) {
-        size_t blank = 0;
-        while (blank < content.size && strchr(" \t\r\n", content.data[blank]) && content.data[blank]) {
-            blank++;
-        }
-        refusal_t no;
-        if (blank == content.size) {
-            result = fault_set(why, "%s is empty", name);
-        } else if (content.data[blank] == '{' || content.data[blank] == '[') {
-            result = json_read(name, &content, out, why);
-        } else if (wire_walk((bytes_t){(const uint8_t *)content.data, content.size}, &no) == -1) {
-            result = fault_set(why, "%s is neither JSON nor msgpack: %s", name, no.message);
-        } else {
-            msgpack_sbuffer_write(out, content.data, content.size);
-        }
+        result = value_parse(strcmp(path, "-") == 0 ? "standard input" : path, &content, out, why);
     }
     msgpack_sbuffer_destroy(&content);
     return result;

@@ -19,4 +19,7 @@ json_t *value_to_json(bytes_t in);
  * Returns 1 where there is no such file, without a fault. */
 int value_read(const char *path, msgpack_sbuffer *out, fault_t *why);
 
+/* The same for a file that may hold anything: appends its bytes as they are. */
+int value_read_bytes(const char *path, msgpack_sbuffer *out, fault_t *why);
+
 #endif

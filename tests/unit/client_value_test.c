@@ -145,16 +145,22 @@ static void text_that_is_not_base64_is_refused(void **state) {
 
 /* ---- files ---- */
 
-static int file_read(const char *content, size_t size, msgpack_sbuffer *out, fault_t *why) {
+typedef int read_fn(const char *path, msgpack_sbuffer *out, fault_t *why);
+
+static int file_read_by(read_fn *read, const char *content, size_t size, msgpack_sbuffer *out, fault_t *why) {
     char path[] = "/tmp/client_value_test.XXXXXX";
     int descriptor = mkstemp(path);
     assert_true(descriptor != -1);
     assert_int_equal(write(descriptor, content, size), size);
     close(descriptor);
     msgpack_sbuffer_init(out);
-    int result = value_read(path, out, why);
+    int result = read(path, out, why);
     unlink(path);
     return result;
+}
+
+static int file_read(const char *content, size_t size, msgpack_sbuffer *out, fault_t *why) {
+    return file_read_by(value_read, content, size, out, why);
 }
 
 static void a_file_may_be_json_or_msgpack(void **state) {
@@ -193,12 +199,26 @@ static void a_wrong_file_is_refused_with_the_place(void **state) {
     }
 }
 
+static void a_file_that_may_hold_anything_is_taken_as_it_is(void **state) {
+    (void)state;
+    msgpack_sbuffer out;
+    fault_t why;
+    assert_int_equal(file_read_by(value_read_bytes, "\n\xff\0{", 4, &out, &why), 0);
+    assert_int_equal(out.size, 4);
+    assert_memory_equal(out.data, "\n\xff\0{", 4);
+    msgpack_sbuffer_destroy(&out);
+    assert_int_equal(file_read_by(value_read_bytes, "", 0, &out, &why), 0);
+    assert_int_equal(out.size, 0);
+    msgpack_sbuffer_destroy(&out);
+}
+
 static void a_file_that_is_not_there_is_no_fault(void **state) {
     (void)state;
     msgpack_sbuffer out;
     msgpack_sbuffer_init(&out);
     fault_t why;
     assert_int_equal(value_read("/nonexistent/pipeline.json", &out, &why), 1);
+    assert_int_equal(value_read_bytes("/nonexistent/pipeline.pb", &out, &why), 1);
     msgpack_sbuffer_destroy(&out);
 }
 
@@ -214,6 +234,7 @@ int main(void) {
         cmocka_unit_test(text_that_is_not_base64_is_refused),
         cmocka_unit_test(a_file_may_be_json_or_msgpack),
         cmocka_unit_test(a_wrong_file_is_refused_with_the_place),
+        cmocka_unit_test(a_file_that_may_hold_anything_is_taken_as_it_is),
         cmocka_unit_test(a_file_that_is_not_there_is_no_fault),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
