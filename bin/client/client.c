@@ -14,7 +14,6 @@
 
 #include "../../messages/wire.h"
 #include "units.h"
-#include "url.h"
 #include "value.h"
 
 void client_init(client_t *client) {
@@ -85,7 +84,7 @@ static status_t commands_open(client_t *client) {
 
 status_t client_open(client_t *client, const char *endpoint, unsigned scope, channel_t *channel) {
     char reachable[512];
-    url_reachable(endpoint, client->engine, reachable, sizeof reachable);
+    channel_reachable(endpoint, client->engine, reachable, sizeof reachable);
     status_t status = channel_opened(client, reachable, scope, channel);
     if (status == STATUS_UNREACHABLE) {
         client_fail(client, status, "the engine at %s says that it serves %s, but nothing answers there", client->engine, reachable);
@@ -108,12 +107,6 @@ status_t client_open_where(client_t *client, where_t where, channel_t *channel) 
 }
 
 /* ---- questions ---- */
-
-static bool answers(bytes_t head, uint64_t id) {
-    bytes_t value;
-    int64_t number;
-    return wire_map_get(head, "ok", &value) && wire_map_get(head, "id", &value) && wire_int(value, &number) && (uint64_t)number == id;
-}
 
 static status_t reply_decode(client_t *client, message_id_t id, reply_t *reply) {
     reply->raw = reply->letter.head;
@@ -142,7 +135,7 @@ static status_t answer_await(client_t *client, channel_t *channel, message_id_t 
     int64_t deadline = channel_clock() + timeout_ms;
     for (;;) {
         received_t received = channel_receive(channel, deadline, &reply->letter);
-        if (received == RECEIVED && answers(reply->letter.head, number)) {
+        if (received == RECEIVED && echo_is(reply->letter.head, number)) {
             return reply_decode(client, id, reply);
         }
         if (received == RECEIVED_INTERRUPT) {
@@ -161,15 +154,11 @@ status_t client_ask_on(client_t *client, channel_t *channel, message_id_t id, co
     must(msgpack_zone_init(&reply->zone, MSGPACK_ZONE_CHUNK_SIZE));
     reply->held = true;
     client->no = (refusal_t){0};
-    uint8_t echo[9] = {0xcf};
-    client->asked++;
-    for (int i = 0; i < 8; i++) {
-        echo[1 + i] = (uint8_t)(client->asked >> (56 - 8 * i));
-    }
+    echo_t echo = echo_of(++client->asked);
     if (channel_reach(channel, channel_clock() + client->reach_ms) == RECEIVED_INTERRUPT) {
         return STATUS_INTERRUPTED;
     }
-    if (!channel_send(channel, id, message, (bytes_t){echo, sizeof echo}, NULL)) {
+    if (!channel_send(channel, id, message, (bytes_t){echo.data, sizeof echo.data}, NULL)) {
         return client_fail(client, STATUS_UNREACHABLE, "the connection to the engine at %s is lost", channel->endpoint);
     }
     return answer_await(client, channel, id, timeout_ms, reply);

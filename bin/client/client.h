@@ -4,7 +4,7 @@
 
 #include <jansson.h>
 
-#include "channel.h"
+#include "../library/channel.h"
 
 /* Exit statuses. */
 typedef enum status {

@@ -188,15 +188,3 @@ int url_parse(const char *url, url_source_t *source, fault_t *why) {
 void url_fini(url_source_t *source) {
     msgpack_sbuffer_destroy(&source->payload);
 }
-
-void url_reachable(const char *endpoint, const char *engine, char *ret_endpoint, size_t size) {
-    static const char *const anywhere[] = {"tcp://0.0.0.0:", "tcp://*:", "tcp://[::]:"};
-    const char *host = strncmp(engine, "tcp://", 6) == 0 ? engine + 6 : NULL, *port = host ? strrchr(host, ':') : NULL;
-    for (size_t i = 0; port && i < sizeof anywhere / sizeof anywhere[0]; i++) {
-        if (strncmp(endpoint, anywhere[i], strlen(anywhere[i])) == 0) {
-            snprintf(ret_endpoint, size, "tcp://%.*s:%s", (int)(port - host), host, endpoint + strlen(anywhere[i]));
-            return;
-        }
-    }
-    snprintf(ret_endpoint, size, "%s", endpoint);
-}

@@ -21,7 +21,4 @@ void url_fini(url_source_t *source);
 
 void url_print_help(FILE *out);
 
-/* `endpoint`, where it names no host of its own (`tcp://0.0.0.0:5572`), with the host of `engine`. */
-void url_reachable(const char *endpoint, const char *engine, char *ret_endpoint, size_t size);
-
 #endif

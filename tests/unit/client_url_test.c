@@ -84,29 +84,12 @@ static void what_is_no_source_is_refused(void **state) {
     assert_refused("generator:?a=1&", "must be `name=value`");
 }
 
-static void assert_reachable(const char *endpoint, const char *engine, const char *expected) {
-    char reachable[128];
-    url_reachable(endpoint, engine, reachable, sizeof reachable);
-    assert_string_equal(reachable, expected);
-}
-
-static void an_endpoint_without_a_host_is_on_the_engines(void **state) {
-    (void)state;
-    assert_reachable("tcp://0.0.0.0:5572", "tcp://host:5570", "tcp://host:5572");
-    assert_reachable("tcp://*:5572", "tcp://10.0.0.1:5570", "tcp://10.0.0.1:5572");
-    assert_reachable("tcp://[::]:5572", "tcp://[::1]:5570", "tcp://[::1]:5572");
-    assert_reachable("tcp://127.0.0.1:5572", "tcp://host:5570", "tcp://127.0.0.1:5572");
-    assert_reachable("ipc:///run/x", "tcp://host:5570", "ipc:///run/x");
-    assert_reachable("tcp://*:5572", "ipc:///run/x", "tcp://*:5572");
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_file_is_its_path),
         cmocka_unit_test(a_relative_path_is_taken_from_the_current_folder),
         cmocka_unit_test(a_querys_values_have_types),
         cmocka_unit_test(what_is_no_source_is_refused),
-        cmocka_unit_test(an_endpoint_without_a_host_is_on_the_engines),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

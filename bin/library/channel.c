@@ -4,10 +4,12 @@
 #include "channel.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
+#include "../../messages/handover.h"
 #include "../../messages/wire.h"
 
 enum { RECONNECT_MS = 20, LINGER_MS = 200 };
@@ -48,37 +50,85 @@ void channel_close(channel_t *channel) {
     if (!channel->socket) {
         return;
     }
+    if (channel->monitor) {
+        zmq_socket_monitor(channel->socket, NULL, 0);
+        zmq_close(channel->monitor);
+    }
     zmq_close(channel->socket);
-    channel->socket = NULL;
+    channel->socket = channel->monitor = NULL;
     msgpack_sbuffer_destroy(&channel->out);
 }
 
+/* ---- the connection ---- */
+
+void channel_watch(channel_t *channel, void *context) {
+    static atomic_uint watched;
+    char name[64];
+    snprintf(name, sizeof name, "inproc://reprise-watch-%u", atomic_fetch_add(&watched, 1U));
+    must(zmq_socket_monitor(channel->socket, name, ZMQ_EVENT_DISCONNECTED) == 0);
+    channel->monitor = zmq_socket(context, ZMQ_PAIR);
+    must(channel->monitor && zmq_connect(channel->monitor, name) == 0);
+}
+
+bool channel_was_lost(channel_t *channel) {
+    char event[8];
+    bool lost = false;
+    while (channel->monitor && zmq_recv(channel->monitor, event, sizeof event, ZMQ_DONTWAIT) >= 0) {
+        lost = true;
+    }
+    return lost;
+}
+
 static received_t channel_poll(channel_t *channel, short events, int64_t deadline) {
-    zmq_pollitem_t items[] = {{.socket = channel->socket, .events = events}, {.fd = channel->interrupts, .events = ZMQ_POLLIN}};
+    enum { SOCKET, MONITOR, INTERRUPTS, ITEMS };
+    zmq_pollitem_t items[ITEMS] = {[SOCKET] = {.socket = channel->socket, .events = events}};
+    int count = 1, monitor = 0, interrupts = 0;
+    if (channel->monitor) {
+        items[monitor = count++] = (zmq_pollitem_t){.socket = channel->monitor, .events = ZMQ_POLLIN};
+    }
+    if (channel->interrupts != -1) {
+        items[interrupts = count++] = (zmq_pollitem_t){.fd = channel->interrupts, .events = ZMQ_POLLIN};
+    }
     int64_t left = deadline - channel_clock();
-    int ready = zmq_poll(items, channel->interrupts == -1 ? 1 : 2, left > 0 ? (long)left : 0);
-    if (ready == -1) {
+    if (zmq_poll(items, count, left > 0 ? (long)left : 0) == -1) {
         must(errno == EINTR);
         return RECEIVED_NOTHING;
     }
-    if (items[0].revents) {
+    if (items[SOCKET].revents) {
         return RECEIVED;
     }
-    return ready > 0 ? RECEIVED_INTERRUPT : RECEIVED_NOTHING;
+    if (interrupts && items[interrupts].revents) {
+        return RECEIVED_INTERRUPT;
+    }
+    return monitor && items[monitor].revents && channel_was_lost(channel) ? RECEIVED_LOST : RECEIVED_NOTHING;
 }
 
 received_t channel_reach(channel_t *channel, int64_t deadline) {
     return channel_poll(channel, ZMQ_POLLOUT, deadline);
 }
 
-bool channel_send(channel_t *channel, message_id_t id, const void *message, bytes_t echo, const bytes_t *body) {
+/* ---- messages ---- */
+
+static bool head_send(channel_t *channel, message_id_t id, const void *message, bytes_t echo, int more) {
     msgpack_sbuffer_clear(&channel->out);
     message_encode(id, message, true, echo, &channel->out);
-    int more = body ? ZMQ_SNDMORE : 0;
-    if (zmq_send(channel->socket, channel->out.data, channel->out.size, ZMQ_DONTWAIT | more) == -1) {
+    return zmq_send(channel->socket, channel->out.data, channel->out.size, ZMQ_DONTWAIT | more) != -1;
+}
+
+bool channel_send(channel_t *channel, message_id_t id, const void *message, bytes_t echo, const bytes_t *body) {
+    if (!head_send(channel, id, message, echo, body ? ZMQ_SNDMORE : 0)) {
         return false;
     }
     return !body || zmq_send(channel->socket, body->data, body->size, ZMQ_DONTWAIT) != -1;
+}
+
+bool channel_send_frame(channel_t *channel, message_id_t id, const void *message, zmq_msg_t *body) {
+    handover_give(zmq_msg_data(body));
+    if (head_send(channel, id, message, (bytes_t){0}, ZMQ_SNDMORE) && zmq_msg_send(body, channel->socket, ZMQ_DONTWAIT) != -1) {
+        return true;
+    }
+    zmq_msg_close(body);
+    return false;
 }
 
 void letter_init(letter_t *letter) {
@@ -141,8 +191,36 @@ received_t channel_receive(channel_t *channel, int64_t deadline, letter_t *lette
             channel_send(channel, MSG_PONG, &pong, (bytes_t){0}, NULL);
         }
         received_t polled = channel_poll(channel, ZMQ_POLLIN, deadline);
-        if (polled == RECEIVED_INTERRUPT || (polled == RECEIVED_NOTHING && channel_clock() >= deadline)) {
+        if (polled == RECEIVED_INTERRUPT || polled == RECEIVED_LOST || (polled == RECEIVED_NOTHING && channel_clock() >= deadline)) {
             return polled;
         }
     }
+}
+
+/* ---- ids and endpoints ---- */
+
+echo_t echo_of(uint64_t number) {
+    echo_t echo = {{0xcf}};
+    for (int i = 0; i < 8; i++) {
+        echo.data[1 + i] = (uint8_t)(number >> (56 - 8 * i));
+    }
+    return echo;
+}
+
+bool echo_is(bytes_t head, uint64_t number) {
+    bytes_t value;
+    int64_t id;
+    return wire_map_get(head, "ok", &value) && wire_map_get(head, "id", &value) && wire_int(value, &id) && (uint64_t)id == number;
+}
+
+void channel_reachable(const char *endpoint, const char *engine, char *ret_endpoint, size_t size) {
+    static const char *const anywhere[] = {"tcp://0.0.0.0:", "tcp://*:", "tcp://[::]:"};
+    const char *host = strncmp(engine, "tcp://", 6) == 0 ? engine + 6 : NULL, *port = host ? strrchr(host, ':') : NULL;
+    for (size_t i = 0; port && i < sizeof anywhere / sizeof anywhere[0]; i++) {
+        if (strncmp(endpoint, anywhere[i], strlen(anywhere[i])) == 0) {
+            snprintf(ret_endpoint, size, "tcp://%.*s:%s", (int)(port - host), host, endpoint + strlen(anywhere[i]));
+            return;
+        }
+    }
+    snprintf(ret_endpoint, size, "%s", endpoint);
 }
