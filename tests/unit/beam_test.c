@@ -198,6 +198,21 @@ static void a_shared_subtransform_counts_once(void **test) {
     assert_string_equal(found_in(PUBSUB), "read");
 }
 
+/* Each level is twice in the one above: a walk that forgot where it had been would take 2^60 steps. */
+static void what_is_shared_on_every_level_is_walked_once(void **test) {
+    (void)test;
+    graph_begin();
+    for (int level = 0; level < 60; level++) {
+        char id[8], twice[16];
+        snprintf(id, sizeof id, "%d", level);
+        snprintf(twice, sizeof twice, "%d %d", level + 1, level + 1);
+        graph_transform(id, NULL, (bytes_t){0}, "", "", twice);
+    }
+    graph_read("60", "x");
+    graph_root("0");
+    assert_string_equal(found_in(PUBSUB), "60");
+}
+
 static void what_no_root_leads_to_is_not_in_the_pipeline(void **test) {
     (void)test;
     graph_begin();
@@ -424,6 +439,7 @@ int main(void) {
         cmocka_unit_test(reads_are_found_at_any_depth_in_the_order_of_the_roots),
         cmocka_unit_test(a_bounded_composite_is_looked_into),
         cmocka_unit_test(a_shared_subtransform_counts_once),
+        cmocka_unit_test(what_is_shared_on_every_level_is_walked_once),
         cmocka_unit_test(what_no_root_leads_to_is_not_in_the_pipeline),
         cmocka_unit_test(of_two_with_one_id_the_last_counts),
         cmocka_unit_test(the_order_of_the_maps_does_not_count),
