@@ -15,10 +15,9 @@
 static const msg_limits_t no_limits __attribute__((unused)) = {
     .has_duration_ms = true, .duration_ms = LIMIT_NONE, .has_bytes = true, .bytes = LIMIT_NONE, .has_count = true, .count = LIMIT_NONE};
 
-static inline void foreman_load(stage_t *stage, size_t jobs, const msg_job_t *known, size_t count, msg_recording_job_t *recordings) {
-    msg_options_t options;
-    options_default(&options);
-    desk_answer(stage, "catalog", MSG_OPTIONS_GET, &options);
+static inline void foreman_load_with(stage_t *stage, const msg_options_t *options, size_t jobs, const msg_job_t *known, size_t count,
+                                     msg_recording_job_t *recordings) {
+    desk_answer(stage, "catalog", MSG_OPTIONS_GET, options);
     msg_document_t documents[8];
     msgpack_sbuffer values[8];
     for (size_t i = 0; i < jobs; i++) {
@@ -31,6 +30,12 @@ static inline void foreman_load(stage_t *stage, size_t jobs, const msg_job_t *kn
     for (size_t i = 0; i < jobs; i++) msgpack_sbuffer_destroy(&values[i]);
     desk_answer(stage, "recorder", MSG_RECORDING_JOBS_ASK, &(msg_recording_jobs_t){.recordings = {count, recordings}});
     assert_true(stage_is_ready(stage, "job_supervisor"));
+}
+
+static inline void foreman_load(stage_t *stage, size_t jobs, const msg_job_t *known, size_t count, msg_recording_job_t *recordings) {
+    msg_options_t options;
+    options_default(&options);
+    foreman_load_with(stage, &options, jobs, known, count, recordings);
 }
 
 static inline stage_t *foreman(void) {
@@ -146,12 +151,16 @@ static inline void known(stage_t *stage, const char *recording, bool kept, bool 
     stage_run(stage);
 }
 
-/* It is asked about, and goes. */
-static inline void drop(stage_t *stage, const char *recording) {
-    known(stage, recording, false, false);
+static inline void deleted_unless_kept(stage_t *stage, const char *recording) {
     const msg_recording_drop_t *dropped = desk_answer(stage, "recorder", MSG_RECORDING_DROP, NULL);
     assert_string_equal(dropped->recording, recording);
     assert_true(dropped->spares);
+}
+
+/* It is asked about, and goes. */
+static inline void drop(stage_t *stage, const char *recording) {
+    known(stage, recording, false, false);
+    deleted_unless_kept(stage, recording);
 }
 
 static inline void marked(stage_t *stage, const char *recording, bool invalid) {
