@@ -51,11 +51,13 @@ void ledger_init(ledger_t *ledger, const msg_manifest_t *manifest) {
     }
 }
 
+static void gap_free(const msg_gap_t *gap) {
+    free((char *)(uintptr_t)gap->tag);
+    free((char *)(uintptr_t)gap->what);
+}
+
 void ledger_fini(ledger_t *ledger) {
-    for (size_t i = 0; i < ledger->gaps_count; i++) {
-        free((char *)(uintptr_t)ledger->gaps[i].tag);
-        free((char *)(uintptr_t)ledger->gaps[i].what);
-    }
+    for (size_t i = 0; i < ledger->gaps_count; i++) gap_free(&ledger->gaps[i]);
     free(ledger->gaps);
     free(ledger->streams);
     producers_fini(&ledger->producers);
@@ -137,6 +139,18 @@ void ledger_record(ledger_t *ledger, const record_view_t *record, const bytes_t 
 
 void ledger_gap(ledger_t *ledger, uint32_t stream, bytes_t what, int64_t lost_us) {
     ledger_gap_add(ledger, ledger_tag(ledger, stream), what, lost_us >= 0, lost_us >= 0 ? lost_us : 0, (int64_t)ledger->totals.elements);
+}
+
+void ledger_gaps_drop(ledger_t *ledger, const bool *seen, size_t count, int64_t after) {
+    size_t kept = 0;
+
+    for (size_t i = 0; i < ledger->gaps_count; i++) {
+        if (i < count && !seen[i] && ledger->gaps[i].element > after)
+            gap_free(&ledger->gaps[i]);
+        else
+            ledger->gaps[kept++] = ledger->gaps[i];
+    }
+    ledger->gaps_count = kept;
 }
 
 bool ledger_gap_is(const ledger_t *ledger, const msg_gap_t *gap, uint32_t stream, bytes_t what, int64_t lost_us) {

@@ -19,6 +19,7 @@ typedef struct scan {
     char path[SEGMENT_PATH_SIZE];
     bool *gaps_seen; /* of the manifest's gaps: there is a record for it */
     size_t gaps_known;
+    int64_t elements_before; /* the segment that is scanned; -1: nothing is left */
     recovery_t *out;
 } scan_t;
 
@@ -68,6 +69,7 @@ static int scan_header(scan_t *scan, const record_view_t *record, fault_t *why) 
     if (failed == 0 && header.streams.count != ledger->streams_count)
         failed = fault_set(why, "%s has %zu streams, its manifest %zu", scan->path, header.streams.count, ledger->streams_count);
     if (failed == 0) {
+        scan->elements_before = header.elements;
         ledger_load(ledger, &header);
         ledger_segment(ledger, record);
     }
@@ -174,6 +176,8 @@ static int scan_run(scan_t *scan, const uint64_t *numbers, size_t count, fault_t
         out->length = scan->ledger->totals.length;
         out->torn += scan->size - out->length;
     }
+    /* A machine that dies can keep a manifest that is newer than the records: what it says of those is lost with them. */
+    ledger_gaps_drop(scan->ledger, scan->gaps_seen, scan->gaps_known, scan->elements_before);
     out->dropped_count = count - last - 1;
     out->dropped = malloc((out->dropped_count + 1) * sizeof *out->dropped);
     must(out->dropped);
@@ -186,7 +190,7 @@ int recovery_run(const char *folder, ledger_t *ledger, recovery_t *ret_recovery,
     size_t count;
     int failed;
     recovery_t out = {0};
-    scan_t scan = {.folder = folder, .ledger = ledger, .gaps_known = ledger->gaps_count, .out = &out};
+    scan_t scan = {.folder = folder, .ledger = ledger, .gaps_known = ledger->gaps_count, .elements_before = -1, .out = &out};
 
     if (segment_list(folder, &numbers, &count, why) < 0) return -1;
     scan.gaps_seen = calloc(scan.gaps_known + 1, sizeof *scan.gaps_seen);
