@@ -63,6 +63,7 @@ void attachment_remove(recorder_t *self, attachment_t **attachment) {
         actor_refuse(self->me, old->done, ERROR_INTERNAL, NULL, "the recording of `%s` failed before its end was safe", old->tag);
     reel_detach(old->recording->reel, old->producer);
     recording_touch(self, old->recording);
+    self->credit_shared -= old->credit - CREDIT_LEAST;
     free(old->tag);
     free(old);
     *attachment = NULL;

@@ -48,6 +48,13 @@ void joins_refuse(recorder_t *self, recording_t *recording) {
 
 /* ---- letting in ---- */
 
+/* What is under way to the recorder waits in memory. Beyond the least, each sender gets a third of what is left for all of them, so that a few
+ * have plenty and hundreds have enough. */
+static int64_t credit_share(const recorder_t *self) {
+    int64_t credit = CREDIT_LEAST + (CREDIT_SHARED - self->credit_shared) / 3;
+    return credit < RECORDER_CREDIT ? credit : RECORDER_CREDIT;
+}
+
 static void join_answer(recorder_t *self, attachment_t *attachment, ticket_t ticket) {
     bytes_t cursor = reel_cursor(attachment->recording->reel, attachment->producer);
     msg_source_attached_t attached = {.source = attachment->source,
@@ -55,7 +62,7 @@ static void join_answer(recorder_t *self, attachment_t *attachment, ticket_t tic
                                       .next_seq = (int64_t)attachment->producer->seq + 1,
                                       .has_cursor = cursor.size > 0,
                                       .cursor = cursor,
-                                      .credit = RECORDER_CREDIT};
+                                      .credit = attachment->credit};
     actor_answer(self->me, ticket, &attached);
 }
 
@@ -88,6 +95,8 @@ static void join_attach(recorder_t *self, recording_t *recording, uint32_t strea
     attachment->recording = recording;
     attachment->producer = producer;
     attachment->source = source;
+    attachment->credit = credit_share(self);
+    self->credit_shared += attachment->credit - CREDIT_LEAST;
     attachment->tag = strdup(tag);
     must(attachment->tag);
     reel_attach(recording->reel, producer);

@@ -8,7 +8,9 @@
 #include "runtime/actor.h"
 
 enum {
-    RECORDER_CREDIT = 4 * 1024 * 1024, /* bytes of all frames that a sender may have unacknowledged */
+    RECORDER_CREDIT = 4 * 1024 * 1024, /* bytes of all frames that a sender may have unacknowledged, at most */
+    CREDIT_LEAST = 64 * 1024,          /* and at least */
+    CREDIT_SHARED = 12 * 1024 * 1024,  /* what all senders together have beyond the least */
     CONNECTION_BUCKETS = 1024,
 };
 
@@ -62,6 +64,7 @@ struct attachment {
     recording_t *recording;
     reel_producer_t *producer;
     int64_t source; /* its number */
+    int64_t credit; /* bytes that it may have unacknowledged */
     char *tag;
     size_t unacked;      /* bytes of frames since the last acknowledgement */
     bool due;            /* to be acknowledged */
@@ -99,6 +102,7 @@ typedef struct recorder {
     bool acks_full;               /* a peer could not take its acknowledgement */
     uint64_t last_number;
     int64_t last_source;
+    int64_t credit_shared; /* of CREDIT_SHARED, what the attachments have */
     int64_t worker_timeout_us;
     timer_id_t liveness_timer, due_timer;
 } recorder_t;

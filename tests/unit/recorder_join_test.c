@@ -152,12 +152,57 @@ static void the_newest_cursor_of_the_stream_is_given(void **state) {
     studio_close(&studio);
 }
 
+static int64_t credit_of(studio_t *studio, int number) {
+    char name[16];
+    snprintf(name, sizeof name, "s%d", number);
+    return source_attach(studio, name, "j1", "a", name)->credit;
+}
+
+static void a_few_senders_have_plenty_and_hundreds_have_little_altogether(void **state) {
+    enum { SENDERS = 200 };
+    const int64_t mib = 1024 * 1024, least = 64 * 1024;
+    studio_t studio;
+    int64_t credit, all = 0;
+    (void)state;
+    open_running(&studio);
+    assert_int_equal(credit = credit_of(&studio, 0), 4 * mib);
+    for (int i = 1; i < SENDERS; i++) {
+        all += credit;
+        credit = credit_of(&studio, i);
+        assert_true(credit >= least);
+        if (i == 1) assert_true(credit > 2 * mib);
+    }
+    assert_true(credit < 2 * least);
+    assert_true(all + credit <= 12 * mib + SENDERS * least);
+    studio_close(&studio);
+}
+
+static void the_credit_of_one_that_went_is_for_those_who_come(void **state) {
+    studio_t studio;
+    (void)state;
+    open_running(&studio);
+    for (int i = 0; i < 100; i++) credit_of(&studio, i);
+    assert_true(credit_of(&studio, 0) > 1024 * 1024); /* it takes over from itself */
+    assert_in_range(credit_of(&studio, 100), 64 * 1024, 1024 * 1024);
+    msg_source_done_t done = {.tag = "a"};
+    stage_peer_request(studio.stage, source_named("s7"), MSG_SOURCE_DONE, &done, (bytes_t){0}, 2);
+    stage_run(studio.stage);
+    assert_int_equal(source_attach(&studio, "t", "j1", "b", "t")->credit, 4 * 1024 * 1024);
+    studio_close(&studio);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_tag_of_the_current_definition_lets_in),        cmocka_unit_test(without_a_definition_the_tags_of_then_count),
-        cmocka_unit_test(an_unknown_tag_is_refused_with_those_there_are), cmocka_unit_test(a_job_that_does_not_run_is_refused),
-        cmocka_unit_test(a_stream_that_has_ended_lets_nobody_in),         cmocka_unit_test(a_second_under_the_same_name_takes_over),
-        cmocka_unit_test(producers_without_a_name_are_told_apart),        cmocka_unit_test(the_newest_cursor_of_the_stream_is_given),
+        cmocka_unit_test(a_tag_of_the_current_definition_lets_in),
+        cmocka_unit_test(without_a_definition_the_tags_of_then_count),
+        cmocka_unit_test(an_unknown_tag_is_refused_with_those_there_are),
+        cmocka_unit_test(a_job_that_does_not_run_is_refused),
+        cmocka_unit_test(a_stream_that_has_ended_lets_nobody_in),
+        cmocka_unit_test(a_second_under_the_same_name_takes_over),
+        cmocka_unit_test(producers_without_a_name_are_told_apart),
+        cmocka_unit_test(the_newest_cursor_of_the_stream_is_given),
+        cmocka_unit_test(a_few_senders_have_plenty_and_hundreds_have_little_altogether),
+        cmocka_unit_test(the_credit_of_one_that_went_is_for_those_who_come),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
