@@ -303,6 +303,8 @@ static int reel_flush_gathered(reel_t *reel, int64_t at, fault_t *why) {
     int result = journal_elements(reel->journal, gathered->stream, at, gathered->count, &part, gathered->size > 0, reel->metas,
                                   gathered->producers_count, why);
     gathered->producers_count = gathered->size = gathered->count = 0;
+    free(gathered->bytes); /* hundreds of recordings would each keep theirs, most of them for a few bytes */
+    gathered->bytes = NULL;
     reel->waiting_cost = 0;
     if (reel_appended(reel, result) < 0) return -1;
     return lane_flush_watermark(reel, gathered->stream, at, false, why);

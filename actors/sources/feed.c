@@ -18,9 +18,10 @@ enum {
     DOOR = 0,
     HEADER_BYTES = 5,             /* of the body's array: of fixed size, as the count comes last */
     ELEMENT_OVERHEAD = 1 + 9 + 5, /* of an element's array, time and size, at most */
-    CAPACITY = FEED_BATCH_BYTES + 64 * 1024,
-    MESSAGE_OVERHEAD = 128,    /* of a batch's first frame without its tag and cursor, at most */
-    BACKOFF_FIRST = 10 * 1000, /* µs */
+    ROOM_LEAST = 4 * 1024,        /* of a body's buffer */
+    ROOM_KEPT = 16 * 1024,        /* at most, when what was in it is sent as a copy */
+    MESSAGE_OVERHEAD = 128,       /* of a batch's first frame without its tag and cursor, at most */
+    BACKOFF_FIRST = 10 * 1000,    /* µs */
     BACKOFF_LAST = 1000 * 1000,
     SILENCE = 5 * 1000 * 1000, /* µs; longer than the recorder's pings are apart */
 };
@@ -219,7 +220,8 @@ bool feed_room(const feed_t *feed) {
 }
 
 bool feed_full(const feed_t *feed) {
-    return feed->size >= FEED_BATCH_BYTES || feed->count >= FEED_BATCH_ELEMENTS;
+    return feed->count > 0 &&
+           (feed->size >= FEED_BATCH_BYTES || (int64_t)feed->size >= feed->credit / 2 || feed->count >= FEED_BATCH_ELEMENTS);
 }
 
 static inline void big_endian(uint8_t *at, uint64_t value, unsigned bytes) {
@@ -227,7 +229,9 @@ static inline void big_endian(uint8_t *at, uint64_t value, unsigned bytes) {
 }
 
 static void batch_grow(feed_t *feed, size_t need) {
-    size_t capacity = feed->size + need > CAPACITY ? feed->size + need : CAPACITY;
+    size_t wanted = feed->size + need;
+    size_t capacity = feed->capacity > 0 ? feed->capacity * 2 : feed->size_last + feed->size_last / 8 + ROOM_LEAST;
+    if (capacity < wanted) capacity = wanted;
     feed->batch = realloc(feed->batch, capacity);
     must(feed->batch);
     feed->capacity = capacity;
@@ -257,15 +261,20 @@ static void batch_release(void *data, void *hint) {
     free(data);
 }
 
-/* The body goes without a copy, unless it is so small that its buffer would weigh more than it. */
+/* The body goes without a copy, unless it is so small that its buffer would weigh more than it. A large buffer is not kept for later: a source
+ * that had much to send once would hold it for ever. */
 static void batch_take(feed_t *feed, frame_t *ret_body) {
     bytes_t bytes = {feed->batch, feed->size};
     feed->batch[0] = 0xdd;
     big_endian(feed->batch + 1, feed->count, 4);
-    if (feed->size < feed->capacity / 4) {
+    bool copied = feed->size < feed->capacity / 4;
+    feed->size_last = feed->size;
+    if (copied)
         frame_copy_of(ret_body, bytes);
-    } else {
+    else
         frame_wrap(ret_body, bytes, batch_release, NULL);
+    if (!copied || feed->capacity > ROOM_KEPT) {
+        if (copied) free(feed->batch);
         feed->batch = NULL;
         feed->capacity = 0;
     }

@@ -9,7 +9,7 @@
 #include "../runtime/actor.h"
 
 enum {
-    FEED_BATCH_BYTES = 256 * 1024,       /* a batch is sent when it has these */
+    FEED_BATCH_BYTES = 256 * 1024,       /* a batch is sent when it has these, or half of its credit */
     FEED_BATCH_ELEMENTS = 4096,          /* or these */
     FEED_ELEMENT_MAX = 15 * 1024 * 1024, /* bytes of one element: a batch with it is still a message that the engine takes */
     FEED_UNACKED_MAX = 1024,             /* batches that are not acknowledged, whatever the credit is */
@@ -47,6 +47,7 @@ typedef struct feed {
     int64_t sent[FEED_UNACKED_MAX]; /* bytes of each batch that is not acknowledged, by its number */
     uint8_t *batch;                 /* the body that is being made */
     size_t size, capacity;          /* of it */
+    size_t size_last;               /* of the one before: the next one will hardly need more room */
     uint32_t count;                 /* elements in it */
     msgpack_sbuffer numbers;        /* of feed_cursor */
     int64_t backoff;                /* µs until the recorder is asked again */

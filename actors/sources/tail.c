@@ -224,6 +224,12 @@ static int line_long(const tail_t *tail, fault_t *why) {
     return fault_set(why, "%s: the line at byte %lld is longer than %zu bytes", tail->path, (long long)tail->offset, tail->line_max);
 }
 
+static void buffer_drop(tail_t *tail) {
+    free(tail->buffer);
+    tail->buffer = NULL;
+    tail->capacity = tail->from = tail->to = tail->scanned = 0;
+}
+
 static int line_take(tail_t *tail, bytes_t *ret_line, fault_t *why) {
     if (tail->from == tail->to) return 0;
     const uint8_t *begin = tail->buffer + tail->from;
@@ -295,6 +301,7 @@ static int rest(tail_t *tail, fault_t *why) {
     }
     if (file_mark(tail, &tail->file, end_offset(tail), &tail->rest_mark, why) < 0) return -1;
     tail->resting = true;
+    if (tail->from == tail->to) buffer_drop(tail); /* it may rest for long */
     return 0;
 }
 

@@ -18,6 +18,7 @@ static struct {
     char fails[2000];   /* at the end; empty: it does not */
     int resumed, stopped;
     actor_t *me;
+    const feed_t *feed;
 } script;
 
 static int counter_produce(void *state, fault_t *why) {
@@ -69,6 +70,7 @@ static void *counter_create(actor_t *me, bytes_t args, fault_t *why) {
     counter_source_t *counter = state;
     assert_non_null(counter);
     script.me = me;
+    script.feed = &counter->feed;
     if (feed_init(&counter->feed, me, &counter_feed, args, RECORD_CLASS(generator_payload), &payload, why) < 0) {
         counter_destroy(&state);
         return NULL;
@@ -269,6 +271,36 @@ static void a_batch_is_full_at_its_bytes_or_its_elements(void **state) {
     start(*state, 2 * FEED_BATCH_ELEMENTS + 1);
     assert_int_equal(ingest.batches, 3);
     assert_recorded(2 * FEED_BATCH_ELEMENTS + 1);
+}
+
+static void a_batch_is_full_at_half_of_its_credit(void **state) {
+    ingest.credit = 20000;
+    script.size = 300;
+    script.batch = 1000000;
+    start(*state, 500);
+    assert_in_range(ingest.largest, 10000, 10400);
+    assert_recorded(500);
+}
+
+static void an_element_is_larger_than_the_credit_and_goes_all_the_same(void **state) {
+    ingest.credit = 1;
+    script.size = 300;
+    script.batch = 1000000;
+    start(*state, 20);
+    assert_int_equal(ingest.batches, 20);
+    assert_recorded(20);
+}
+
+static void a_source_that_once_had_much_holds_little_afterwards(void **state) {
+    ingest.credit = INT64_C(1) << 40;
+    script.size = 300;
+    script.batch = 1000000;
+    start(*state, 500);
+    for (int i = 501; i < 504; i++) {
+        go_on(*state, i);
+        assert_true(script.feed->capacity <= 16 * 1024);
+    }
+    assert_recorded(503);
 }
 
 /* ---- the body ---- */
@@ -527,6 +559,9 @@ int main(void) {
         TEST(one_acknowledgement_covers_all_before_it),
         TEST(tiny_batches_are_bounded_in_number),
         TEST(a_batch_is_full_at_its_bytes_or_its_elements),
+        TEST(a_batch_is_full_at_half_of_its_credit),
+        TEST(an_element_is_larger_than_the_credit_and_goes_all_the_same),
+        TEST(a_source_that_once_had_much_holds_little_afterwards),
         TEST(elements_of_every_size_arrive_as_they_are),
         TEST(negative_times_and_attributes_are_kept),
         TEST(a_cursor_of_numbers_is_read_back),
