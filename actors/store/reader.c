@@ -415,8 +415,10 @@ int reader_watermarks(reader_t *reader, const position_t *position, size_t strea
         return -1;
     for (uint64_t offset = record.size; offset < position->offset; offset += record.size) {
         if (part_read(reader, part, offset, false, &record, why) < 0) return -1;
-        if (record.kind != RECORD_WATERMARK || record.stream >= streams) continue;
+        if (record.kind == RECORD_ELEMENTS) continue;
+        /* Only now does it count what kind it is, and of which stream. */
         if (part_read(reader, part, offset, true, &record, why) < 0) return -1;
+        if (record.kind != RECORD_WATERMARK || record.stream >= streams) continue;
         if (!wire_int(record.body, &ret_watermarks[record.stream]))
             return reader_damaged(reader, part, offset, "a watermark is no whole number", why);
         ret_has[record.stream] = true;

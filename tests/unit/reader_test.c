@@ -421,6 +421,41 @@ static void the_watermarks_at_a_place_are_the_last_ones_before_it(void **state) 
     store_remove(&store);
 }
 
+/* The places that a seek starts from lie far apart in a large segment: what is before them is passed over, but a watermark there counts. */
+static void a_flipped_bit_of_a_watermark_that_a_seek_passes_over_is_found(void **state) {
+    store_t store;
+    position_t position = {0};
+    int64_t found[1];
+    bool has[1];
+    fault_t why;
+
+    (void)state;
+    store_make(&store, 1);
+    journal_t *journal = store_journal(&store, BIG_SEGMENT);
+
+    ok(journal_watermark(journal, 0, START, 5, &why), why);
+    size_t from = journal_totals(journal)->length;
+
+    ok(journal_watermark(journal, 0, START, 6, &why), why);
+    size_t to = journal_totals(journal)->length;
+
+    for (uint64_t seq = 1; seq <= 250; seq++) ok(store_append(journal, 0, START, 10, 250, seq, &why), why);
+    for (size_t bit = 8 * from; bit < 8 * to; bit++) {
+        reader_t *reader;
+        int result;
+
+        file_flip(journal_segment_path(journal), bit / 8, (int)(bit % 8));
+        reader = store_reader(&store, journal_totals(journal), BIG_SEGMENT);
+        result = reader_seek_element(reader, 2495, &position, &why);
+        if (result == 0) result = reader_watermarks(reader, &position, 1, found, has, &why);
+        if (result == 0) fail_msg("bit %zu of the record: the watermark is %lld", bit - 8 * from, (long long)found[0]);
+        reader_close(&reader);
+        file_flip(journal_segment_path(journal), bit / 8, (int)(bit % 8));
+    }
+    journal_close(&journal);
+    store_remove(&store);
+}
+
 /* Of the process, of segment files. */
 static size_t maps_count(void) {
     char line[1024];
@@ -482,6 +517,7 @@ int main(void) {
         cmocka_unit_test(a_segment_that_was_cut_at_a_record_is_damage_where_it_ends),
         cmocka_unit_test(a_seek_finds_what_a_walk_from_the_beginning_finds),
         cmocka_unit_test(the_watermarks_at_a_place_are_the_last_ones_before_it),
+        cmocka_unit_test(a_flipped_bit_of_a_watermark_that_a_seek_passes_over_is_found),
         cmocka_unit_test(a_long_recording_is_never_mapped_as_a_whole),
     };
 
