@@ -116,6 +116,47 @@ static void a_recording_that_cannot_be_created_fails_the_job(void **test) {
     stage_destroy(&stage);
 }
 
+static void a_recording_that_is_there_though_its_creation_was_refused_is_the_jobs(void **test) {
+    (void)test;
+    stage_t *stage = foreman();
+    begin(stage, PUSH, NULL);
+    const msg_recording_create_t *made =
+        desk_refuse(stage, "recorder", MSG_RECORDING_CREATE, ERROR_UNAVAILABLE, "recorder failed on this request");
+    finish(stage, 0);
+    assert_true(decision(stage, "runner")->has_recording);
+    ask_ensure(stage, "runner", &(wanted_t){.pipeline = "p", .urns = {PUSH}});
+    drop(stage, made->recording);
+    stage_destroy(&stage);
+}
+
+static void a_pipelines_jobs_without_recordings_are_remembered_up_to_a_number(void **test) {
+    (void)test;
+    enum { REMEMBERED = 20, RUNS = 27 };
+    stage_t *stage = foreman();
+    char oldest[RUNS][32];
+    size_t forgotten = 0;
+    for (size_t i = 0; i < RUNS; i++) {
+        stage_advance(stage, 1000);
+        begin(stage, PUSH, NULL);
+        const msg_recording_create_t *made = desk_refuse(stage, "recorder", MSG_RECORDING_CREATE, ERROR_INTERNAL, "disk full");
+        snprintf(oldest[i], sizeof oldest[i], "%s", made->job);
+        desk_refuse(stage, "recorder", MSG_RECORDING_FINISH, ERROR_NOT_FOUND, "there is no recording");
+        decision(stage, "runner");
+        const msg_catalog_write_t *write = desk_answer(stage, "catalog", MSG_CATALOG_WRITE, NULL);
+        for (size_t n = 0; n < write->documents.count; n++) {
+            const msg_document_t *document = &write->documents.items[n];
+            assert_string_equal(document->key, document->has_value ? made->job : oldest[forgotten++]);
+        }
+    }
+    assert_int_equal(forgotten, RUNS - REMEMBERED);
+    stage_ask(stage, "lister", "job_supervisor", MSG_JOB_LIST, &(msg_job_list_t){0});
+    desk_answer(stage, "recorder", MSG_RECORDING_JOBS_ASK, &(msg_recording_jobs_t){0});
+    const msg_jobs_t *jobs = desk_yes(stage, "lister");
+    assert_int_equal(jobs->jobs.count, REMEMBERED);
+    assert_string_equal(jobs->jobs.items[0].job, oldest[forgotten]);
+    stage_destroy(&stage);
+}
+
 static void a_source_that_cannot_start_fails_the_job(void **test) {
     (void)test;
     stage_t *stage = foreman();
@@ -341,6 +382,8 @@ int main(void) {
         cmocka_unit_test(a_source_that_does_not_attach_in_time_fails_the_job_by_name),
         cmocka_unit_test(a_source_that_nobody_can_run_fails_the_job_by_name),
         cmocka_unit_test(a_recording_that_cannot_be_created_fails_the_job),
+        cmocka_unit_test(a_recording_that_is_there_though_its_creation_was_refused_is_the_jobs),
+        cmocka_unit_test(a_pipelines_jobs_without_recordings_are_remembered_up_to_a_number),
         cmocka_unit_test(a_source_that_cannot_start_fails_the_job),
         cmocka_unit_test(a_source_that_is_unavailable_is_asked_for_until_it_starts),
         cmocka_unit_test(a_limiter_that_is_unavailable_is_asked_again),

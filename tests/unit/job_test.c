@@ -50,6 +50,49 @@ static void only_the_moves_that_make_sense_are_made(void **test) {
             assert_int_equal(may_move((job_state_t)from, (job_state_t)to), to != 0 && strchr(allowed[from], to) != NULL);
 }
 
+/* The rows of its table that begin with a state: `ret_after` gets the states that it says may follow. */
+static bool documented(const char *line, job_state_t *ret_state, bool ret_after[JOB_STATES]) {
+    char cells[5][200] = {{0}};
+    size_t count = 0, size = 0;
+    for (const char *at = line + 1; line[0] == '|' && *at && *at != '\n' && count < 5; at++) {
+        if (*at == '|') {
+            count++;
+            size = 0;
+        } else if (size < sizeof cells[0] - 1) {
+            cells[count][size++] = *at;
+        }
+    }
+    char name[16] = "";
+    if (count != 4 || sscanf(cells[0], " `%15[A-Z]`", name) != 1 || job_state_find(name) == JOB_STATES) return false;
+    *ret_state = job_state_find(name);
+    for (int i = 0; i < JOB_STATES; i++) {
+        char quoted[20];
+        snprintf(quoted, sizeof quoted, "`%s`", job_state_name((job_state_t)i));
+        ret_after[i] = strstr(cells[3], quoted) != NULL;
+    }
+    return true;
+}
+
+static void the_documented_states_are_those_of_the_table(void **test) {
+    (void)test;
+    char path[4096], line[400];
+    snprintf(path, sizeof path, "%.*s../../docs/jobs.md", (int)(strrchr(__FILE__, '/') + 1 - __FILE__), __FILE__);
+    FILE *page = fopen(path, "r");
+    if (!page) fail_msg("cannot open %s", path);
+    size_t rows = 0;
+    while (fgets(line, sizeof line, page)) {
+        job_state_t state;
+        bool after[JOB_STATES];
+        if (!documented(line, &state, after)) continue;
+        rows++;
+        for (int i = 0; i < JOB_STATES; i++)
+            if (after[i] != job_state_may_follow(state, (job_state_t)i))
+                fail_msg("%s: %s is wrong about %s", path, job_state_name(state), job_state_name((job_state_t)i));
+    }
+    fclose(page);
+    assert_int_equal(rows, JOB_STATES);
+}
+
 static void a_limit_makes_a_cancelled_job_done_and_a_user_does_not(void **test) {
     (void)test;
     static const char *const limits[] = {"duration", "bytes", "count", "free_disk"}, *const others[] = {"user", "superseded", "error", ""};
@@ -155,10 +198,87 @@ static void time_is_counted_from_the_start_to_the_end_and_never_backwards(void *
     assert_int_equal(told.elapsed_ms, 2000);
 }
 
+/* ---- whose recording it is ---- */
+
+static job_t *ended_job(jobs_t *jobs, const char *first, const char *second, int64_t invalidated) {
+    job_t *job = jobs_add(jobs, "p", NOW);
+    msg_stream_t streams[] = {{.signature = second ? second : first}, {.signature = first}};
+    job_set_signature(job, second ? 2 : 1, streams);
+    job_recall(job, JOB_DONE);
+    job->has_recording = true;
+    job->invalidated = invalidated;
+    return job;
+}
+
+static void a_recording_covers_what_is_among_its_sources(void **test) {
+    (void)test;
+    jobs_t jobs = {0};
+    const job_t *job = ended_job(&jobs, "a", "b", 0), *bare = jobs_add(&jobs, "p", NOW);
+    const char *both[] = {"a", "b"}, *more[] = {"a", "b", "c"};
+    assert_true(job_covers(job, &(names_t){2, both}));
+    assert_true(job_covers(job, &(names_t){1, both + 1}));
+    assert_true(job_covers(job, &(names_t){0, both}));
+    assert_false(job_covers(job, &(names_t){3, more}));
+    assert_true(job_covers(bare, &(names_t){0, NULL}));
+    assert_false(job_covers(bare, &(names_t){1, both}));
+    jobs_fini(&jobs);
+}
+
+static void the_current_job_is_the_newest_with_a_valid_recording_or_the_newest(void **test) {
+    (void)test;
+    jobs_t jobs = {0};
+    assert_null(jobs_current_of(&jobs, "p"));
+    job_t *a = ended_job(&jobs, "a", NULL, 0), *b = ended_job(&jobs, "b", NULL, 0);
+    assert_ptr_equal(jobs_current_of(&jobs, "p"), b);
+    b->invalidated = NOW;
+    assert_ptr_equal(jobs_current_of(&jobs, "p"), a);
+    b->invalidated = 0;
+    b->has_recording = false;
+    assert_ptr_equal(jobs_current_of(&jobs, "p"), a);
+    a->invalidated = NOW;
+    assert_ptr_equal(jobs_current_of(&jobs, "p"), b);
+    assert_null(jobs_current_of(&jobs, "q"));
+    jobs_fini(&jobs);
+}
+
+static void of_complete_recordings_the_one_that_was_valid_last_comes_first(void **test) {
+    (void)test;
+    jobs_t jobs = {0};
+    const char *wanted[] = {"a"};
+    const names_t signature = {1, wanted};
+    assert_null(jobs_complete_of(&jobs, "p", &signature));
+    job_t *old = ended_job(&jobs, "a", NULL, 30), *middle = ended_job(&jobs, "a", "b", 20), *new = ended_job(&jobs, "a", NULL, 20);
+    ended_job(&jobs, "b", NULL, 40);
+    assert_ptr_equal(jobs_complete_of(&jobs, "p", &signature), old);
+    old->invalidated = 10;
+    assert_ptr_equal(jobs_complete_of(&jobs, "p", &signature), new);
+    middle->invalidated = 0;
+    assert_ptr_equal(jobs_complete_of(&jobs, "p", &signature), middle);
+    job_recall(middle, JOB_FAILED);
+    job_recall(new, JOB_RUNNING);
+    assert_ptr_equal(jobs_complete_of(&jobs, "p", &signature), old);
+    old->has_recording = false;
+    assert_null(jobs_complete_of(&jobs, "p", &signature));
+    jobs_fini(&jobs);
+}
+
+static void a_job_that_has_not_ended_is_found_though_a_newer_one_has(void **test) {
+    (void)test;
+    jobs_t jobs = {0};
+    const job_t *older = jobs_add(&jobs, "p", NOW);
+    job_recall(jobs_add(&jobs, "p", NOW), JOB_FAILED);
+    assert_ptr_equal(jobs_active_of(&jobs, "p"), older);
+    assert_null(jobs_active_of(&jobs, "q"));
+    const job_t *newer = jobs_add(&jobs, "p", NOW);
+    assert_ptr_equal(jobs_active_of(&jobs, "p"), newer);
+    jobs_fini(&jobs);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_state_has_its_name),
         cmocka_unit_test(only_the_moves_that_make_sense_are_made),
+        cmocka_unit_test(the_documented_states_are_those_of_the_table),
         cmocka_unit_test(a_limit_makes_a_cancelled_job_done_and_a_user_does_not),
         cmocka_unit_test(ids_are_never_used_twice_though_the_clock_goes_back),
         cmocka_unit_test(ids_from_the_disk_are_never_used_twice_either),
@@ -166,6 +286,10 @@ int main(void) {
         cmocka_unit_test(jobs_are_kept_in_order_of_age_and_found),
         cmocka_unit_test(a_job_that_starts_says_whom_it_waits_for),
         cmocka_unit_test(time_is_counted_from_the_start_to_the_end_and_never_backwards),
+        cmocka_unit_test(a_recording_covers_what_is_among_its_sources),
+        cmocka_unit_test(the_current_job_is_the_newest_with_a_valid_recording_or_the_newest),
+        cmocka_unit_test(of_complete_recordings_the_one_that_was_valid_last_comes_first),
+        cmocka_unit_test(a_job_that_has_not_ended_is_found_though_a_newer_one_has),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -181,10 +181,57 @@ static void the_work_that_recorded_a_change_sees_it_when_it_is_begun_anew(void *
 }
 
 static msg_recording_job_t recording_of(const char *job, const char *sources) {
-    static msg_stream_t streams[8];
+    static msg_stream_t streams[4][8];
+    static size_t next;
     static const char *tags[] = {"t"};
-    for (size_t i = 0; sources[i]; i++) streams[i] = (msg_stream_t){.signature = signature_of(sources[i]), .urn = "u", .tags = {1, tags}};
-    return (msg_recording_job_t){.recording = "r", .job = job, .pipeline = "p", .state = "RUNNING", .streams = {strlen(sources), streams}};
+    msg_stream_t *items = streams[next++ % 4];
+    for (size_t i = 0; sources[i]; i++) items[i] = (msg_stream_t){.signature = signature_of(sources[i]), .urn = "u", .tags = {1, tags}};
+    return (msg_recording_job_t){.recording = "r", .job = job, .pipeline = "p", .state = "RUNNING", .streams = {strlen(sources), items}};
+}
+
+static void anew(stage_t *stage, size_t count, msg_recording_job_t *recordings) {
+    stage_fail(stage, "signature_checker");
+    stage_run(stage);
+    load(stage, count, recordings);
+}
+
+/* It came back, and the process died before that was written down. */
+static void a_valid_manifest_wins_over_the_catalog_though_a_newer_one_is_invalid(void **test) {
+    (void)test;
+    stage_t *stage = with_checker();
+    record(stage, "b", false, "j2", NULL);
+    msg_recording_job_t there[] = {recording_of("j1", "ac"), recording_of("j2", "b")};
+    there[1].has_invalidated = true;
+    anew(stage, 2, there);
+    assert_found(compare(stage, "a"), false, false, "", "c");
+    assert_found(compare(stage, "b"), true, false, "b", "ac");
+    stage_destroy(&stage);
+}
+
+static void an_invalid_manifest_says_nothing_about_what_is_recorded(void **test) {
+    (void)test;
+    stage_t *stage = with_checker();
+    record(stage, "a", false, "j1", NULL);
+    record(stage, "b", true, NULL, NULL);
+    msg_recording_job_t there[] = {recording_of("j1", "a"), recording_of("j2", "c")};
+    there[0].has_invalidated = there[1].has_invalidated = true;
+    anew(stage, 2, there);
+    assert_found(compare(stage, "b"), false, true, "", "");
+    anything = false;
+    anew(stage, 2, there);
+    assert_found(compare(stage, "a"), true, false, "a", "");
+    stage_destroy(&stage);
+}
+
+static void of_two_valid_manifests_the_newer_counts_and_one_that_cannot_be_read_does_not(void **test) {
+    (void)test;
+    stage_t *stage = with_checker();
+    record(stage, "a", false, "j1", NULL);
+    msg_recording_job_t there[] = {recording_of("j1", "a"), recording_of("j2", "b"), recording_of("j3", "")};
+    anew(stage, 3, there);
+    assert_found(compare(stage, "b"), false, false, "", "");
+    assert_found(compare(stage, "a"), true, false, "a", "b");
+    stage_destroy(&stage);
 }
 
 static void the_manifest_of_a_newer_job_wins_over_the_catalog(void **test) {
@@ -250,6 +297,9 @@ int main(void) {
         cmocka_unit_test(a_write_that_is_refused_changes_nothing),
         cmocka_unit_test(what_is_forgotten_was_never_recorded),
         cmocka_unit_test(the_work_that_recorded_a_change_sees_it_when_it_is_begun_anew),
+        cmocka_unit_test(a_valid_manifest_wins_over_the_catalog_though_a_newer_one_is_invalid),
+        cmocka_unit_test(an_invalid_manifest_says_nothing_about_what_is_recorded),
+        cmocka_unit_test(of_two_valid_manifests_the_newer_counts_and_one_that_cannot_be_read_does_not),
         cmocka_unit_test(the_manifest_of_a_newer_job_wins_over_the_catalog),
         cmocka_unit_test(a_change_pending_since_the_newest_job_wins_over_its_manifest),
         cmocka_unit_test(which_urns_are_recordable_can_be_changed),
