@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../messages/text.h"
 #include "../../messages/wire.h"
 #include "payload.h"
 
@@ -35,6 +36,7 @@ static void failure_tell(feed_t *feed);
 static void batch_drop(feed_t *feed) {
     feed->size = HEADER_BYTES;
     feed->count = 0;
+    feed->has_gap = false;
 }
 
 static void finish(feed_t *feed, feed_phase_t phase) {
@@ -264,6 +266,7 @@ static void batch_release(void *data, void *hint) {
 /* The body goes without a copy, unless it is so small that its buffer would weigh more than it. A large buffer is not kept for later: a source
  * that had much to send once would hold it for ever. */
 static void batch_take(feed_t *feed, frame_t *ret_body) {
+    if (!feed->batch) batch_grow(feed, 0);
     bytes_t bytes = {feed->batch, feed->size};
     feed->batch[0] = 0xdd;
     big_endian(feed->batch + 1, feed->count, 4);
@@ -281,8 +284,21 @@ static void batch_take(feed_t *feed, frame_t *ret_body) {
     batch_drop(feed);
 }
 
+void feed_gap(feed_t *feed, int64_t lost_us, const char *format, ...) {
+    if (feed->phase != FEED_OPEN) return;
+    must(feed->count == 0 && !feed->has_gap);
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(feed->gap, sizeof feed->gap, format, arguments);
+    va_end(arguments);
+    text_mend(feed->gap);
+    must(feed->gap[0] != '\0');
+    feed->has_gap = true;
+    feed->lost_us = lost_us;
+}
+
 void feed_send(feed_t *feed, bytes_t cursor, const int64_t *watermark) {
-    if (feed->phase != FEED_OPEN || feed->count == 0) return;
+    if (feed->phase != FEED_OPEN || (feed->count == 0 && !feed->has_gap)) return;
     msg_source_batch_t message = {.has_source = true,
                                   .source = feed->attachment,
                                   .tag = feed->args.tag,
@@ -290,8 +306,13 @@ void feed_send(feed_t *feed, bytes_t cursor, const int64_t *watermark) {
                                   .has_watermark = watermark != NULL,
                                   .watermark = watermark ? *watermark : 0,
                                   .has_cursor = cursor.size > 0,
-                                  .cursor = cursor};
-    int64_t weight = (int64_t)(feed->size + cursor.size + strlen(feed->args.tag) + MESSAGE_OVERHEAD);
+                                  .cursor = cursor,
+                                  .has_gap = feed->has_gap,
+                                  .gap = feed->gap,
+                                  .has_lost_us = feed->has_gap && feed->lost_us >= 0,
+                                  .lost_us = feed->lost_us};
+    size_t said = feed->has_gap ? strlen(feed->gap) : 0;
+    int64_t weight = (int64_t)(feed->size + cursor.size + said + strlen(feed->args.tag) + MESSAGE_OVERHEAD);
     frame_t body;
     batch_take(feed, &body);
     feed->sent[message.seq % FEED_UNACKED_MAX] = weight;

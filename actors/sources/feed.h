@@ -12,6 +12,7 @@ enum {
     FEED_BATCH_BYTES = 256 * 1024,       /* a batch is sent when it has these, or half of its credit */
     FEED_BATCH_ELEMENTS = 4096,          /* or these */
     FEED_ELEMENT_MAX = 15 * 1024 * 1024, /* bytes of one element: a batch with it is still a message that the engine takes */
+    FEED_GAP_MAX = 1000,                 /* bytes of what a gap says */
     FEED_UNACKED_MAX = 1024,             /* batches that are not acknowledged, whatever the credit is */
 };
 
@@ -49,8 +50,11 @@ typedef struct feed {
     size_t size, capacity;          /* of it */
     size_t size_last;               /* of the one before: the next one will hardly need more room */
     uint32_t count;                 /* elements in it */
-    msgpack_sbuffer numbers;        /* of feed_cursor */
-    int64_t backoff;                /* µs until the recorder is asked again */
+    bool has_gap;                   /* something was lost before it: */
+    int64_t lost_us;                /* < 0: not known */
+    char gap[FEED_GAP_MAX + 1];
+    msgpack_sbuffer numbers; /* of feed_cursor */
+    int64_t backoff;         /* µs until the recorder is asked again */
     timer_id_t retry, silence;
     uint64_t heard;  /* messages from the recorder */
     fault_t failure; /* why it cannot go on */
@@ -75,7 +79,11 @@ uint8_t *feed_element(feed_t *feed, int64_t event_time, size_t size, bytes_t att
 /* Is the batch to be sent before another element is added? */
 bool feed_full(const feed_t *feed);
 
-/* Sends the batch, if there is an element in it. `cursor`: the position after it. `watermark`: may be NULL. */
+/* Something was lost before what comes next: the next batch says so, and is sent if it has no element either. `lost_us`: how long the hole is;
+ * < 0: not known. What was produced before must have been sent, with a cursor before the hole. */
+void feed_gap(feed_t *feed, int64_t lost_us, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* Sends the batch, if there is an element in it, or a gap before it. `cursor`: the position after it. `watermark`: may be NULL. */
 void feed_send(feed_t *feed, bytes_t cursor, const int64_t *watermark);
 
 /* A cursor that is a list of numbers; valid until the next call. */

@@ -114,6 +114,11 @@ static int file_read(file_t *file, fault_t *why) {
         }
         int got = tail_next(file->tail, &line, why);
         if (got < 0) return -1;
+        if (got == TAIL_LOST) { /* said with what comes next, whose place is behind the hole */
+            if (file_send(file, why) < 0) return -1;
+            feed_gap(&file->feed, -1, "%s", tail_lost(file->tail));
+            continue;
+        }
         if (got == 0) {
             if (file_send(file, why) < 0) return -1;
             if (!file->follow) feed_done(&file->feed);

@@ -18,6 +18,7 @@
 #include <xxhash.h>
 
 enum {
+    LOST_SIZE = 900,
     BUFFER_FIRST = 128 * 1024,
     MARK_BYTES = 64, /* before a position, that its mark is made of */
 };
@@ -48,6 +49,10 @@ struct tail {
     int64_t last_offset; /* of the last line */
     bool resting;        /* its end was reached */
     int64_t rest_mark;   /* the mark there */
+    char lost[LOST_SIZE];
+    bool lost_due; /* it is to be said before the next line */
+    bool anew;     /* it is to be read from its beginning, as was said */
+    bool rotated;  /* `file` had lost its path before reading went on in it */
 };
 
 /* ---- files ---- */
@@ -117,8 +122,70 @@ static void place_set(tail_t *tail, int64_t offset, int64_t line) {
     tail->from = tail->to = tail->scanned = 0;
     tail->offset = tail->last_offset = offset;
     tail->line = line;
-    tail->resting = tail->next_begun = false;
+    tail->resting = tail->next_begun = tail->lost_due = tail->anew = false;
 }
+
+/* ---- what may be lost ---- */
+
+/* The file is not what it was at this place: it was cut below it, or has other bytes before it. */
+static void lost_changed(tail_t *tail, int64_t offset) {
+    int64_t size = 0;
+    fault_t unread;
+    if (file_size(tail, &tail->file, &size, &unread) < 0) size = 0;
+    snprintf(
+        tail->lost, sizeof tail->lost,
+        "%.400s was truncated or replaced: it had been read to byte %lld and has %lld bytes now; what came after that byte before may be "
+        "lost",
+        tail->path, (long long)offset, (long long)size);
+}
+
+static void lost_gone(tail_t *tail, int64_t offset) {
+    snprintf(tail->lost, sizeof tail->lost,
+             "%.400s was rotated away and is gone: it had been read to byte %lld; what came after that byte may be lost", tail->path,
+             (long long)offset);
+}
+
+static bool is_newer(const struct stat *a, const struct stat *b) {
+    if (a->st_mtim.tv_sec != b->st_mtim.tv_sec) return a->st_mtim.tv_sec > b->st_mtim.tv_sec;
+    return a->st_mtim.tv_nsec > b->st_mtim.tv_nsec;
+}
+
+static bool file_is(const tail_file_t *file, const struct stat *status) {
+    return file->descriptor >= 0 && file->device == status->st_dev && file->inode == status->st_ino;
+}
+
+/* `file` was rotated away while nobody read it. Were others after it, before the one that has the path now? They are beside it, under names
+ * that begin as its own, and were written to later. */
+static bool lost_between(tail_t *tail) {
+    struct stat mine, newest = {0}, status;
+    char name[256] = "";
+    size_t count = 0;
+    const char *slash = strrchr(tail->path, '/'), *base = slash ? slash + 1 : tail->path;
+    DIR *folder = opendir(tail->folder);
+    if (!folder || fstat(tail->file.descriptor, &mine) < 0) goto out;
+    for (struct dirent *entry; (entry = readdir(folder));) {
+        char after = strncmp(entry->d_name, base, strlen(base)) == 0 ? entry->d_name[strlen(base)] : '\0';
+        if (after != '.' && after != '-' && after != '_') continue;
+        if (fstatat(dirfd(folder), entry->d_name, &status, 0) < 0 || !S_ISREG(status.st_mode)) continue;
+        if (file_is(&tail->file, &status) || file_is(&tail->next, &status) || !is_newer(&status, &mine)) continue;
+        if (count++ > 0 && !is_newer(&status, &newest)) continue;
+        newest = status;
+        snprintf(name, sizeof name, "%s", entry->d_name);
+    }
+    if (count > 0)
+        snprintf(tail->lost, sizeof tail->lost,
+                 "%.400s was rotated more than once while it was not read: what is in %s and %zu more files beside it may be lost",
+                 tail->path, name, count - 1);
+out:
+    if (folder) closedir(folder);
+    return count > 0;
+}
+
+const char *tail_lost(const tail_t *tail) {
+    return tail->lost;
+}
+
+/* ---- finding a place ---- */
 
 static bool file_is_at(const tail_t *tail, const tail_file_t *file, const tail_place_t *place) {
     fault_t unread;
@@ -128,9 +195,10 @@ static bool file_is_at(const tail_t *tail, const tail_file_t *file, const tail_p
 }
 
 /* The file at a place, by whatever name it has in the folder now. */
-static bool file_find(const tail_t *tail, const tail_place_t *place, tail_file_t *ret_file) {
+static bool file_find(const tail_t *tail, const tail_place_t *place, tail_file_t *ret_file, bool *ret_renamed) {
     fault_t unread;
     tail_file_t file;
+    *ret_renamed = false;
     if (file_open(AT_FDCWD, tail->path, &file, &unread) == 0) {
         if (file_is_at(tail, &file, place)) goto found;
         close(file.descriptor);
@@ -141,6 +209,7 @@ static bool file_find(const tail_t *tail, const tail_place_t *place, tail_file_t
         if ((int64_t)entry->d_ino != place->inode || file_open(dirfd(folder), entry->d_name, &file, &unread) < 0) continue;
         if (file_is_at(tail, &file, place)) {
             closedir(folder);
+            *ret_renamed = true;
             goto found;
         }
         close(file.descriptor);
@@ -153,18 +222,23 @@ found:
 }
 
 int tail_resume(tail_t *tail, const tail_place_t *place, fault_t *why) {
-    file_close(tail, &tail->next);
     if (file_is_at(tail, &tail->file, place)) {
         place_set(tail, place->offset, place->line);
         return 0;
     }
+    file_close(tail, &tail->next);
     file_close(tail, &tail->file);
-    if (file_find(tail, place, &tail->file))
+    if (file_find(tail, place, &tail->file, &tail->rotated)) {
         place_set(tail, place->offset, place->line);
-    else if (file_open(AT_FDCWD, tail->path, &tail->file, why) < 0)
-        return -1;
+        return file_watch(tail, &tail->file, why);
+    }
+    if (file_open(AT_FDCWD, tail->path, &tail->file, why) < 0) return -1;
+    place_set(tail, 0, 0);
+    if ((int64_t)tail->file.device == place->device && (int64_t)tail->file.inode == place->inode)
+        lost_changed(tail, place->offset);
     else
-        place_set(tail, 0, 0);
+        lost_gone(tail, place->offset);
+    tail->lost_due = true;
     return file_watch(tail, &tail->file, why);
 }
 
@@ -195,9 +269,10 @@ int tail_start(tail_t *tail, bool at_end, fault_t *why) {
     return 0;
 }
 
+/* Where the file is known to have changed, the place must not be found again by what is in it now. */
 int tail_place(const tail_t *tail, tail_place_t *ret_place, fault_t *why) {
-    int64_t mark = 0;
-    if (file_mark(tail, &tail->file, tail->offset, &mark, why) < 0) return -1;
+    int64_t mark = -1;
+    if (!tail->anew && file_mark(tail, &tail->file, tail->offset, &mark, why) < 0) return -1;
     *ret_place = (tail_place_t){(int64_t)tail->file.device, (int64_t)tail->file.inode, tail->offset, tail->line, mark};
     return 0;
 }
@@ -291,13 +366,14 @@ static int next_look(tail_t *tail, fault_t *why) {
     return size > 0 ? 1 : 0;
 }
 
-/* There is nothing more for now: 0. 1: it was truncated, and is read anew. */
+/* There is nothing more for now: 0, or it was truncated: TAIL_LOST. */
 static int rest(tail_t *tail, fault_t *why) {
     int64_t size = 0;
     if (file_size(tail, &tail->file, &size, why) < 0) return -1;
     if (size < end_offset(tail)) {
-        place_set(tail, 0, 0);
-        return 1;
+        lost_changed(tail, end_offset(tail));
+        tail->anew = true;
+        return TAIL_LOST;
     }
     if (file_mark(tail, &tail->file, end_offset(tail), &tail->rest_mark, why) < 0) return -1;
     tail->resting = true;
@@ -305,19 +381,27 @@ static int rest(tail_t *tail, fault_t *why) {
     return 0;
 }
 
-/* Reading goes on: from the beginning, where the file is no longer what it was. */
+/* Reading goes on: 0. The file is no longer what it was: TAIL_LOST. */
 static int wake(tail_t *tail, fault_t *why) {
     bool holds = false;
     if (file_holds(tail, &tail->file, end_offset(tail), tail->rest_mark, &holds, why) < 0) return -1;
-    if (!holds) place_set(tail, 0, 0);
     tail->resting = false;
-    return 0;
+    if (holds) return 0;
+    lost_changed(tail, end_offset(tail));
+    tail->anew = true;
+    return TAIL_LOST;
 }
 
 int tail_next(tail_t *tail, bytes_t *ret_line, fault_t *why) {
-    if (tail->resting && wake(tail, why) < 0) return -1;
+    if (tail->lost_due) {
+        tail->lost_due = false;
+        return TAIL_LOST;
+    }
+    if (tail->anew) place_set(tail, 0, 0);
+    int got = tail->resting ? wake(tail, why) : 0;
+    if (got != 0) return got;
     for (;;) {
-        int got = line_take(tail, ret_line, why);
+        got = line_take(tail, ret_line, why);
         if (got != 0) return got;
         got = buffer_fill(tail, why);
         if (got < 0) return -1;
@@ -325,16 +409,15 @@ int tail_next(tail_t *tail, bytes_t *ret_line, fault_t *why) {
         if (!tail->follow) return rest_take(tail, ret_line);
         int next = next_look(tail, why);
         if (next < 0) return -1;
-        if (next == 0) {
-            int again = rest(tail, why);
-            if (again <= 0) return again;
-            continue;
-        }
+        if (next == 0) return rest(tail, why);
         if (!tail->next_begun) {
             tail->next_begun = true;
             continue;
         }
         if (tail->from < tail->to) return rest_take(tail, ret_line);
+        bool rotated = tail->rotated;
+        tail->rotated = false;
+        if (rotated && lost_between(tail)) return TAIL_LOST;
         file_close(tail, &tail->file);
         tail->file = tail->next;
         tail->next = no_file;

@@ -26,13 +26,18 @@ void tail_destroy(tail_t **tail);
 /* Goes on at the file's beginning, or behind its last complete line. */
 int tail_start(tail_t *tail, bool at_end, fault_t *why);
 /* Goes on at a place. The file may have been renamed within its folder meanwhile: then it is read to its end first. Where it is gone, or is
- * no longer what it was, goes on at the beginning of the one that has its path now. */
+ * no longer what it was, goes on at the beginning of the one that has its path now, and tail_next says so first. */
 int tail_resume(tail_t *tail, const tail_place_t *place, fault_t *why);
 
+enum { TAIL_LOST = 2 };
+
 /* The next line without its newline, valid until the next call. 1: there is one. 0: not now; or, where it does not follow, never.
- * The last line of a file need not have a newline where the file is not followed, or was rotated away.
+ * TAIL_LOST: what comes next may not follow what came before, and tail_lost says why; tail_place is still before the hole, where it was seen
+ * while reading. The last line of a file need not have a newline where the file is not followed, or was rotated away.
  * -1: the file cannot be read, or the line is longer than line_max. */
 int tail_next(tail_t *tail, bytes_t *ret_line, fault_t *why);
+
+const char *tail_lost(const tail_t *tail);
 
 /* The position after the last line. */
 int tail_place(const tail_t *tail, tail_place_t *ret_place, fault_t *why);

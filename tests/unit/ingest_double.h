@@ -37,6 +37,10 @@ typedef struct ingest {
     char job[300], tag[300], producer[300], failure[600], failed_job[300];
     uint8_t cursor[300];
     size_t cursor_size;
+    char gap[1200]; /* the last */
+    int64_t gap_lost_us;
+    size_t gap_at; /* so many elements came before it */
+    int gaps;
     ingest_element_t *elements;
     size_t count, room;
 } ingest_t;
@@ -135,7 +139,13 @@ static inline int ingest_on_batch(void *state, const envelope_t *in, fault_t *wh
     assert_non_null(in->body);
     bytes_t body = frame_bytes(in->body);
     if (wire_body_check(body, &count, &no) < 0) fail_msg("%s", no.message);
-    assert_true(count > 0);
+    assert_true(count > 0 || batch->has_gap);
+    if (batch->has_gap) {
+        snprintf(ingest.gap, sizeof ingest.gap, "%s", batch->gap);
+        ingest.gap_lost_us = batch->has_lost_us ? batch->lost_us : -1;
+        ingest.gap_at = ingest.count;
+        ingest.gaps++;
+    }
     bytes_t rest = wire_body_elements(body, count);
     for (uint32_t i = 0; i < count; i++) {
         wire_element_t element = wire_element_at(rest);

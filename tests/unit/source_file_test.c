@@ -1,6 +1,8 @@
 /* A file as a stream: its lines, their times, and that no restart loses one or gives it twice. */
 #include "actors/sources/source_file.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "ingest_double.h"
@@ -120,6 +122,7 @@ static void rotation_loses_nothing(void **state) {
     append("three\n");
     stage_run(*state);
     assert_recorded(LINES("one", "two", "three"));
+    assert_int_equal(ingest.gaps, 0);
 }
 
 static void a_restart_goes_on_where_the_recording_ends(void **state) {
@@ -146,6 +149,106 @@ static void a_restart_after_a_rotation_reads_the_rest_of_the_renamed_file(void *
     ingest.deaf = false;
     stage_advance(stage, 1000000);
     assert_recorded(LINES("one", "two", "three"));
+}
+
+/* Rotated away and deleted while the engine was down: what was written after the last line is nowhere. */
+static void a_restart_after_which_the_file_is_gone_says_so_and_reads_the_new_one(void **state) {
+    stage_t *stage = *state;
+    append("one\n");
+    start_plain(stage);
+    assert_int_equal(rename(log_path, old_path), 0);
+    append("two\n");
+    stage_fail(stage, "source:1");
+    assert_int_equal(unlink(old_path), 0);
+    stage_advance(stage, 1000000);
+    assert_recorded(LINES("one", "two"));
+    assert_int_equal(ingest.gaps, 1);
+    assert_int_equal(ingest.gap_at, 1);
+    assert_int_equal(ingest.gap_lost_us, -1);
+    assert_non_null(strstr(ingest.gap, "is gone: it had been read to byte 4; what came after that byte may be lost"));
+    stage_fail(stage, "source:1");
+    append("three\n");
+    stage_advance(stage, 1000000);
+    assert_recorded(LINES("one", "two", "three"));
+    assert_int_equal(ingest.gaps, 1);
+}
+
+static void a_file_that_is_empty_after_it_was_cut_has_a_gap_all_the_same(void **state) {
+    stage_t *stage = *state;
+    append("one\ntwo\n");
+    start_plain(stage);
+    stage_fail(stage, "source:1");
+    assert_int_equal(truncate(log_path, 0), 0);
+    stage_advance(stage, 1000000);
+    assert_int_equal(ingest.gaps, 1);
+    assert_non_null(strstr(ingest.gap, "was truncated or replaced: it had been read to byte 8 and has 0 bytes now"));
+    stage_fail(stage, "source:1"); /* it is in the recording, and so is the place behind it */
+    stage_advance(stage, 1000000);
+    append("three\n");
+    stage_run(stage);
+    assert_int_equal(ingest.gaps, 1);
+    assert_recorded(LINES("one", "two", "three"));
+}
+
+/* Whether anything was written between the last look and the cut, nobody can tell. */
+static void a_file_that_is_cut_while_it_is_read_has_a_gap_behind_what_was_read(void **state) {
+    append("one\n");
+    start_plain(*state);
+    append("two\n");
+    stage_run(*state);
+    assert_int_equal(truncate(log_path, 0), 0);
+    append("three\n");
+    stage_run(*state);
+    assert_recorded(LINES("one", "two", "three"));
+    assert_int_equal(ingest.gaps, 1);
+    assert_int_equal(ingest.gap_at, 2);
+}
+
+static void modified_at(const char *path, int64_t second) {
+    const struct timespec times[2] = {{.tv_sec = second}, {.tv_sec = second}};
+    assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+static void a_restart_after_two_rotations_has_a_gap_between_the_file_it_stood_in_and_the_last(void **state) {
+    stage_t *stage = *state;
+    char older_path[96];
+    snprintf(older_path, sizeof older_path, "%s/log.2", folder);
+    append("one\n");
+    start_plain(stage);
+    ingest.deaf = true;
+    append("two\n");
+    stage_run(stage);
+    assert_int_equal(rename(log_path, older_path), 0);
+    append("three\n");
+    assert_int_equal(rename(log_path, old_path), 0);
+    append("four\n");
+    modified_at(older_path, 1000);
+    modified_at(old_path, 2000);
+    stage_fail(stage, "source:1");
+    ingest.deaf = false;
+    stage_advance(stage, 1000000);
+    assert_recorded(LINES("one", "two", "four"));
+    assert_int_equal(ingest.gaps, 1);
+    assert_int_equal(ingest.gap_at, 2);
+    assert_non_null(strstr(ingest.gap, "what is in log.1 and 0 more files beside it may be lost"));
+    assert_int_equal(unlink(older_path), 0);
+}
+
+static void a_gap_that_the_recorder_lost_is_said_again(void **state) {
+    stage_t *stage = *state;
+    append("one\n");
+    start_plain(stage);
+    ingest.deaf = true;
+    assert_int_equal(truncate(log_path, 0), 0);
+    append("two, which is longer\n");
+    stage_run(stage);
+    assert_int_equal(ingest.gaps, 0);
+    ingest.deaf = false;
+    stage_advance(stage, 11000000);
+    assert_int_equal(ingest.attaches, 2);
+    assert_recorded(LINES("one", "two, which is longer"));
+    assert_int_equal(ingest.gaps, 1);
+    assert_int_equal(ingest.gap_at, 1);
 }
 
 /* 60,000 lines through a small credit, while the recorder loses its state again and again. */
@@ -295,6 +398,11 @@ int main(void) {
         TEST(rotation_loses_nothing),
         TEST(a_restart_goes_on_where_the_recording_ends),
         TEST(a_restart_after_a_rotation_reads_the_rest_of_the_renamed_file),
+        TEST(a_restart_after_which_the_file_is_gone_says_so_and_reads_the_new_one),
+        TEST(a_file_that_is_empty_after_it_was_cut_has_a_gap_all_the_same),
+        TEST(a_file_that_is_cut_while_it_is_read_has_a_gap_behind_what_was_read),
+        TEST(a_restart_after_two_rotations_has_a_gap_between_the_file_it_stood_in_and_the_last),
+        TEST(a_gap_that_the_recorder_lost_is_said_again),
         TEST(a_large_file_arrives_once_and_in_order_whatever_happens),
         TEST(json_lines_carry_their_event_time),
         TEST(the_watermark_follows_the_newest_event_time),

@@ -3,6 +3,7 @@
 #include "actors/sources/tail.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,7 +18,7 @@
 enum { LINE_MAX_TEST = 1000000 };
 
 static char folder[64];
-static char log_path[96], old_path[96];
+static char log_path[96], old_path[96], older_path[96];
 
 static int descriptors_before;
 
@@ -37,6 +38,7 @@ static int folder_make(void **state) {
     if (!mkdtemp(folder)) return -1;
     snprintf(log_path, sizeof log_path, "%s/log", folder);
     snprintf(old_path, sizeof old_path, "%s/log.1", folder);
+    snprintf(older_path, sizeof older_path, "%s/log.2", folder);
     return 0;
 }
 
@@ -45,6 +47,7 @@ static int folder_remove(void **state) {
     assert_int_equal(descriptors_open(), descriptors_before);
     unlink(log_path);
     unlink(old_path);
+    unlink(older_path);
     return rmdir(folder);
 }
 
@@ -69,6 +72,7 @@ static void assert_line(tail_t *tail, const char *expected) {
     int got = tail_next(tail, &line, &why);
     if (got < 0) fail_msg("%s", why.text);
     if (got == 0) fail_msg("there is no line where \"%s\" is expected", expected);
+    if (got == TAIL_LOST) fail_msg("something is lost where \"%s\" is expected: %s", expected, tail_lost(tail));
     if (line.size != strlen(expected) || memcmp(line.data, expected, line.size) != 0)
         fail_msg("\"%.*s\" is not \"%s\"", (int)line.size, (const char *)line.data, expected);
 }
@@ -78,7 +82,19 @@ static void assert_nothing(tail_t *tail) {
     bytes_t line;
     int got = tail_next(tail, &line, &why);
     if (got < 0) fail_msg("%s", why.text);
+    if (got == TAIL_LOST) fail_msg("nothing should be lost: %s", tail_lost(tail));
     if (got > 0) fail_msg("\"%.*s\" is not expected", (int)line.size, (const char *)line.data);
+}
+
+/* It says that something may be lost, in a text with this in it behind the path. */
+static void assert_lost(tail_t *tail, const char *expected) {
+    fault_t why;
+    bytes_t line;
+    int got = tail_next(tail, &line, &why);
+    if (got < 0) fail_msg("%s", why.text);
+    if (got != TAIL_LOST) fail_msg("nothing is lost where \"%s\" is expected", expected);
+    assert_memory_equal(tail_lost(tail), log_path, strlen(log_path));
+    if (!strstr(tail_lost(tail), expected)) fail_msg("\"%s\" does not say \"%s\"", tail_lost(tail), expected);
 }
 
 /* Its descriptor says that there is something, and takes note. */
@@ -304,6 +320,7 @@ static void a_truncated_file_is_read_from_its_beginning(void **state) {
     assert_nothing(tail);
     assert_int_equal(truncate(log_path, 0), 0);
     assert_woken(tail);
+    assert_lost(tail, "was truncated or replaced: it had been read to byte 11 and has 0 bytes now");
     assert_nothing(tail);
     append(log_path, "a\n");
     assert_woken(tail);
@@ -321,6 +338,7 @@ static void a_truncated_file_that_has_outgrown_its_old_size_is_read_from_its_beg
     assert_int_equal(truncate(log_path, 0), 0);
     append(log_path, "longer than one\nmore\n");
     assert_woken(tail);
+    assert_lost(tail, "it had been read to byte 4 and has 21 bytes now");
     assert_line(tail, "longer than one");
     assert_line(tail, "more");
     tail_destroy(&tail);
@@ -335,7 +353,34 @@ static void a_file_that_is_truncated_before_its_end_was_seen_is_read_from_its_be
     assert_line(tail, "three");
     assert_int_equal(truncate(log_path, 0), 0);
     append(log_path, "a\n");
+    assert_lost(tail, "it had been read to byte 14 and has 2 bytes now");
     assert_line(tail, "a");
+    assert_nothing(tail);
+    tail_destroy(&tail);
+}
+
+/* Whoever goes on from the place before it must be told again. */
+static void a_hole_that_was_seen_is_seen_again_from_the_place_before_it(void **state) {
+    (void)state;
+    append(log_path, "one\n");
+    tail_t *tail = open_tail(true);
+    assert_line(tail, "one");
+    assert_nothing(tail);
+    assert_int_equal(truncate(log_path, 0), 0);
+    append(log_path, "a line instead of it\n");
+    assert_lost(tail, "was truncated");
+    tail_place_t place = place_of(tail);
+    assert_int_equal(place.offset, 4);
+    resume(tail, place);
+    assert_lost(tail, "was truncated");
+    assert_line(tail, "a line instead of it");
+    tail_destroy(&tail);
+    tail = open_tail(true);
+    resume(tail, place);
+    assert_lost(tail, "was truncated");
+    assert_line(tail, "a line instead of it");
+    place = place_of(tail);
+    resume(tail, place);
     assert_nothing(tail);
     tail_destroy(&tail);
 }
@@ -397,11 +442,57 @@ static void a_place_in_a_file_that_is_gone_is_the_beginning_of_the_new_one(void 
     assert_int_equal(unlink(log_path), 0);
     append(log_path, "three\nfour\n");
     tail = open_tail(true);
-    place.inode = place_of(tail).inode; /* as if its number had been given to the new file */
+    tail_place_t begin = place_of(tail);
+    place.inode = begin.inode; /* as if its number had been given to the new file */
     resume(tail, place);
+    assert_lost(tail, "was truncated or replaced: it had been read to byte 4 and has 11 bytes now");
     assert_line(tail, "three");
     assert_line(tail, "four");
+    place.inode = begin.inode + 1;
+    resume(tail, place);
+    assert_lost(tail, "was rotated away and is gone: it had been read to byte 4; what came after that byte may be lost");
+    assert_line(tail, "three");
     tail_destroy(&tail);
+}
+
+static void modified_at(const char *path, int64_t second) {
+    const struct timespec times[2] = {{.tv_sec = second}, {.tv_sec = second}};
+    assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+/* Of three files, the one in the middle came and went while nobody looked; a fourth that is older than the first is none of them. */
+static void a_second_rotation_that_nobody_saw_is_said_between_the_files(void **state) {
+    (void)state;
+    char oldest[96];
+    snprintf(oldest, sizeof oldest, "%s/log.3", folder);
+    append(oldest, "zero\n");
+    append(log_path, "one\ntwo\n");
+    tail_t *tail = open_tail(true);
+    assert_line(tail, "one");
+    tail_place_t place = place_of(tail);
+    tail_destroy(&tail);
+    assert_int_equal(rename(log_path, older_path), 0);
+    append(log_path, "three\n");
+    assert_int_equal(rename(log_path, old_path), 0);
+    append(log_path, "four\n");
+    modified_at(oldest, 1000);
+    modified_at(older_path, 2000);
+    modified_at(old_path, 3000);
+    tail = open_tail(true);
+    for (int i = 0; i < 2; i++) {
+        resume(tail, place);
+        assert_line(tail, "two");
+        assert_lost(tail, "was rotated more than once while it was not read: what is in log.1 and 0 more files beside it may be lost");
+        assert_int_equal(place_of(tail).inode, place.inode);
+        assert_line(tail, "four");
+        assert_nothing(tail);
+    }
+    modified_at(old_path, 1500);
+    resume(tail, place);
+    assert_line(tail, "two");
+    assert_line(tail, "four");
+    tail_destroy(&tail);
+    assert_int_equal(unlink(oldest), 0);
 }
 
 int main(void) {
@@ -422,9 +513,11 @@ int main(void) {
         IN_FOLDER(a_truncated_file_is_read_from_its_beginning),
         IN_FOLDER(a_truncated_file_that_has_outgrown_its_old_size_is_read_from_its_beginning),
         IN_FOLDER(a_file_that_is_truncated_before_its_end_was_seen_is_read_from_its_beginning),
+        IN_FOLDER(a_hole_that_was_seen_is_seen_again_from_the_place_before_it),
         IN_FOLDER(a_place_is_found_again),
         IN_FOLDER(a_place_in_a_file_that_was_renamed_meanwhile_is_found_by_what_it_is),
         IN_FOLDER(a_place_in_a_file_that_is_gone_is_the_beginning_of_the_new_one),
+        IN_FOLDER(a_second_rotation_that_nobody_saw_is_said_between_the_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
