@@ -126,7 +126,7 @@ static int on_create(void *state, const envelope_t *in, fault_t *why) {
         return 0;
     }
     if (!recording) {
-        msg_manifest_t manifest = {.format = MANIFEST_FORMAT};
+        msg_manifest_t manifest = {.format = MANIFEST_FORMAT, .has_process = true, .process = actor_config(self->me)->started};
         manifest.recording = (msg_recording_job_t){.recording = m->recording,
                                                    .job = m->job,
                                                    .pipeline = m->pipeline,
@@ -165,6 +165,8 @@ static int recording_open(recorder_t *self, recording_t *recording, int64_t star
     if (!job->has_started) job->started = start;
     job->has_started = true;
     job->state = "RUNNING";
+    manifest.has_process = true;
+    manifest.process = actor_config(self->me)->started;
     if (!same && recording_save(recording, &manifest, why) < 0) return -1;
     reel_set_clock(recording->reel, now > start ? now : start, actor_ticks(self->me));
     recording->open = true;

@@ -293,17 +293,28 @@ static int shelf_keep_damaged(recorder_t *self, recording_t *recording, const ms
     return 0;
 }
 
+/* Was it written by another process? The clock may have gone back since: where the manifest does not say, it is all there is to go by. */
+static bool shelf_is_of_another(const recorder_t *self, const recording_t *recording) {
+    const msg_manifest_t *manifest = recording_manifest(recording);
+    int64_t started = actor_config(self->me)->started;
+    return manifest->has_process ? manifest->process != started : journal_totals(recording->reel->journal)->at < started;
+}
+
 /* Says in the recording what is missing from it. A state that failed within a living process loses nothing that was acknowledged. */
 static int shelf_note_gap(recorder_t *self, recording_t *recording, uint64_t torn, fault_t *why) {
     const journal_totals_t *totals = journal_totals(recording->reel->journal);
-    bool restarted = recording_job(recording)->has_started && totals->at < actor_config(self->me)->started;
-    int64_t ticks = actor_ticks(self->me), last = totals->at, lost_us = reel_at(recording->reel, ticks) - last;
+    bool restarted = recording_job(recording)->has_started && shelf_is_of_another(self, recording);
+    int64_t ticks = actor_ticks(self->me), lost_us = reel_at(recording->reel, ticks) - totals->at;
     char what[160] = "the engine was restarted";
     if (totals->ended || (!restarted && torn == 0)) return 0;
     if (torn > 0)
         snprintf(what, sizeof what, "%s%llu bytes of an unfinished append were cut off", restarted ? "the engine was restarted, and " : "",
                  (unsigned long long)torn);
-    return reel_gap(recording->reel, what, restarted ? lost_us : -1, ticks, why);
+    if (reel_gap(recording->reel, what, restarted && lost_us > 0 ? lost_us : -1, ticks, why) < 0) return -1;
+    msg_manifest_t manifest = *recording_manifest(recording);
+    manifest.has_process = true;
+    manifest.process = actor_config(self->me)->started;
+    return recording_save(recording, &manifest, why);
 }
 
 static int shelf_reopen(recorder_t *self, recording_t *recording, const msg_manifest_t *manifest, fault_t *why) {

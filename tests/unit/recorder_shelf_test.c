@@ -96,6 +96,41 @@ static void recordings_are_listed_oldest_first(void **state) {
     studio_close(&studio);
 }
 
+/* Of one that goes on after the clock was set back nobody knows how long it was away. */
+static void a_restart_is_a_gap_of_all_streams_once_even_if_the_clock_went_back(void **state) {
+    studio_t studio;
+    (void)state;
+    open_with_records(&studio);
+    for (int i = 1; i <= 3; i++) {
+        studio_restart(&studio, START + (i == 2 ? -50000000 : i * 3000000));
+        for (int failures = 0; failures < 2; failures++) {
+            const msg_recording_t *description = studio_describe(&studio, "r1");
+            assert_int_equal(description->gaps.count, i);
+            const msg_gap_t *gap = &description->gaps.items[i - 1];
+            assert_string_equal(gap->what, "the engine was restarted");
+            assert_false(gap->has_tag);
+            assert_int_equal(gap->has_lost_us ? gap->lost_us : -1, i == 2 ? -1 : i == 1 ? 3000000 : 6000000);
+            stage_advance(studio.stage, 1000);
+            stage_fail(studio.stage, "recorder");
+            studio_load(&studio);
+        }
+    }
+    studio_close(&studio);
+}
+
+static void a_recording_that_had_not_begun_has_no_gap(void **state) {
+    studio_t studio;
+    (void)state;
+    studio_open(&studio, DURABILITY_ASYNC);
+    studio_create(&studio, "1", "p");
+    studio_restart(&studio, START + 3000000);
+    studio_budget(&studio, "j1", LIMIT_NONE);
+    stage_fail(studio.stage, "recorder");
+    studio_load(&studio);
+    assert_int_equal(studio_describe(&studio, "r1")->gaps.count, 0);
+    studio_close(&studio);
+}
+
 /* The bytes of what is there already count towards the limit of all. */
 static void bytes_of_all_recordings_are_counted_after_a_restart(void **state) {
     studio_t studio;
@@ -121,6 +156,8 @@ int main(void) {
         cmocka_unit_test(damage_fails_the_job_and_the_recording_stays_readable),
         cmocka_unit_test(a_manifest_that_cannot_be_read_hides_nothing_else),
         cmocka_unit_test(recordings_are_listed_oldest_first),
+        cmocka_unit_test(a_restart_is_a_gap_of_all_streams_once_even_if_the_clock_went_back),
+        cmocka_unit_test(a_recording_that_had_not_begun_has_no_gap),
         cmocka_unit_test(bytes_of_all_recordings_are_counted_after_a_restart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
