@@ -140,7 +140,7 @@ static int walk_message(walk_t *w, const ProtobufCMessageDescriptor *message, co
     must(message->n_fields <= FIELDS_MAX && (!path || path->depth < DEPTH_MAX));
     while (w->at < end) {
         const uint8_t *start = w->at;
-        unsigned number, type;
+        unsigned number = 0, type = 0;
         bytes_t value;
         if (read_key(w, end, path, &number, &type) < 0) return -1;
         const ProtobufCFieldDescriptor *field = protobuf_c_message_descriptor_get_field(message, number);
