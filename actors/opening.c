@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "store/manifest.h"
+
 enum { REPLAYS_MAX = 10000, CLIENT_REPLAYS_MAX = 1000 };
 
 struct opening {
@@ -118,6 +120,12 @@ static void opening_answer(opening_t *opening, const player_t *player, const sel
     free(names);
 }
 
+/* Only a recording whose manifest is damaged has no streams at all. */
+static int place_check(const msg_recording_place_t *place, refusal_t *no) {
+    if (place->streams.count > 0) return 0;
+    return refuse(no, ERROR_CORRUPT, NULL, "`replay.open`: %.200s/" MANIFEST_FILE " cannot be read", place->folder);
+}
+
 /* Is there room for another of this connection? */
 static int client_check(server_t *server, const peer_t *peer, refusal_t *no) {
     const client_t *client = server_client(server, peer);
@@ -128,6 +136,7 @@ static int client_check(server_t *server, const peer_t *peer, refusal_t *no) {
 static int opening_play(opening_t *opening, const msg_recording_place_t *place, selection_t *selection, refusal_t *no) {
     server_t *server = opening->server;
     const msg_replay_open_t *ask = opening->ask;
+    if (place_check(place, no) < 0) return -1;
     if (ask->has_tags && selection_narrow(selection, &ask->tags, no) < 0) return -1;
     if (selection_check(selection, place, no) < 0 || client_check(server, &opening->peer, no) < 0) return -1;
     fault_t fault;

@@ -56,10 +56,11 @@ def free_ports(count):
 
 
 class Engine:
-    def __init__(self, *flags, data=None):
+    def __init__(self, *flags, data=None, env=None):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="reprise-test-"))
         self.data = data or self.folder / "data"
         self.flags = flags
+        self.env = {**os.environ, **(env or {})}
         self.errors = self.folder / "stderr"
         self.commands = None
         self.process = None
@@ -73,7 +74,7 @@ class Engine:
                 self.endpoints = {door: f"tcp://127.0.0.1:{self.port + number}" for number, door in enumerate(DOORS)}
             with open(self.errors, "ab") as errors:
                 self.process = subprocess.Popen([BUILD / "reprised", "--data", self.data, "--port", str(self.port), *self.flags],
-                                                stdout=subprocess.PIPE, stderr=errors, text=True)
+                                                stdout=subprocess.PIPE, stderr=errors, text=True, env=self.env)
             line = self.process.stdout.readline()
             if line.startswith("ready "):
                 self.commands = Connection(self.endpoints["commands"])

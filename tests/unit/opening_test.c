@@ -164,6 +164,22 @@ static void a_recording_that_is_deleted_before_it_is_opened_is_not_found(void **
     assert_int_equal(stage_peer_refusal(f->stage, ANN)->code, ERROR_NOT_FOUND);
 }
 
+static void a_recording_whose_manifest_cannot_be_read_is_corrupt_whichever_tags_are_asked_for(void **state) {
+    fixture_t *f = *state;
+    const char *tags[] = {"a"};
+    msg_replay_open_t all = by_recording(PLENTY), some = all;
+    some.has_tags = true;
+    some.tags = (names_t){1, tags};
+    for (int i = 0; i < 2; i++) {
+        request(f, ANN, MSG_REPLAY_OPEN, i == 0 ? &all : &some);
+        msg_recording_place_t place = taped_place(&f->taped);
+        place.streams.count = 0;
+        stage_answer(f->stage, stage_take(f->stage, "recorder", MSG_RECORDING_LOCATE), &place);
+        stage_run(f->stage);
+        assert_refused(stage_peer_refusal(f->stage, ANN), ERROR_CORRUPT, "/r1/manifest.msgpack cannot be read");
+    }
+}
+
 /* Where the pipeline's recording was may have been said before its sources changed. */
 static void an_opening_begins_again_when_its_pipelines_recording_becomes_invalid(void **state) {
     fixture_t *f = *state;
@@ -216,6 +232,7 @@ int main(void) {
         TEST(a_connection_has_no_more_than_a_thousand_replays),
         TEST(a_failure_in_the_middle_of_an_opening_opens_it_again),
         TEST(a_recording_that_is_deleted_before_it_is_opened_is_not_found),
+        TEST(a_recording_whose_manifest_cannot_be_read_is_corrupt_whichever_tags_are_asked_for),
         TEST(an_opening_begins_again_when_its_pipelines_recording_becomes_invalid),
         TEST(an_opening_that_waits_for_its_tags_asks_for_them_again),
     };
