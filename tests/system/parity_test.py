@@ -3,11 +3,12 @@
 The last class reads that page: each of Beam's names has one row, no cell is empty, and each test that a row names exists.
 """
 import re
+import signal
 import unittest
 
 import msgpack
 
-from engine import FILE, GENERATOR, PUSH, ROOT, EngineTest, pipeline, source
+from engine import FILE, GENERATOR, PATIENCE, PUSH, ROOT, EngineTest, pipeline, source
 from replay_test import MUCH, Reader
 
 GONE = "/nonexistent"
@@ -61,10 +62,17 @@ def numbers(seed, count=20, **fields):
     return source(fields.pop("name", f"Numbers {seed}"), GENERATOR, {"rate": 0, "count": count, "size": 20, "seed": seed}, **fields)
 
 
+def too_long(*_):
+    raise AssertionError("it waits for what does not come")
+
+
 class ParityTest(EngineTest):
-    """Each test has a pipeline of its own, named after it."""
+    """Each test has a pipeline of its own, named after it. None waits for ever, though the engine may give signs of life for ever."""
 
     def setUp(self):
+        signal.signal(signal.SIGALRM, too_long)
+        signal.alarm(PATIENCE)
+        self.addCleanup(signal.alarm, 0)
         self.name = self.id().split(".")[-1]
         self.addCleanup(self.engine.ask, "options.set", **DEFAULTS)
 
@@ -309,6 +317,16 @@ class Decisions(ParityTest):
         self.assertEqual(len(self.engine.elements(recording=other["recording"])), 10)
         self.engine.ask("options.set", enable_recording_replay=True)
         self.assertEqual(self.decided(source("Read", PUSH)), (False, "job_running"))
+
+    def test_without_replay_what_is_pinned_stays_and_does_not_come_back(self):
+        _, job = self.run_to_end(numbers(1))
+        self.engine.ask("recording.keep", recording=job["recording"], kept=True)
+        self.engine.ask("options.set", enable_recording_replay=False)
+        self.assertEqual(self.needed(numbers(1)), (True, "replay_disabled"))
+        answer, _ = self.run_to_end(numbers(1))
+        self.assertEqual((answer["started"], answer["reason"]), (True, "replay_disabled"))
+        self.assertNotEqual(self.described()["recording"], job["recording"])
+        self.assertEqual(len(self.engine.elements(recording=job["recording"])), 20)
 
     def test_of_several_reasons_the_first_is_given(self):
         self.engine.ask("options.set", enable_recording_replay=False)
