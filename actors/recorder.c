@@ -256,10 +256,12 @@ static int on_drop(void *state, const envelope_t *in, fault_t *why) {
     for (size_t i = 0; recording && i < recording->followers_count; i++)
         actor_tell(self->me, recording->followers[i], MSG_RECORDING_DROPPED, &(msg_recording_dropped_t){.recording = m->recording});
     if (recording) shelf_remove(self, &recording);
-    if (folder_drop(actor_config(self->me)->data, m->recording, &problem) < 0)
+    if (folder_drop(actor_config(self->me)->data, m->recording, &problem) < 0) {
         actor_refuse(self->me, in->ticket, ERROR_INTERNAL, NULL, "%s", problem.text);
-    else
-        actor_answer(self->me, in->ticket, NULL);
+        return 0;
+    }
+    actor_tell(self->me, "verifier", MSG_TRASH_SWEEP, &(msg_trash_sweep_t){0});
+    actor_answer(self->me, in->ticket, NULL);
     return 0;
 }
 
@@ -482,7 +484,7 @@ const actor_class_t recorder_class = {
             [MSG_OPTIONS_CHANGED] = on_options_changed,
         },
     .sends = {MSG_OPTIONS_GET, MSG_PIPELINE_TAGS_ASK, MSG_PIPELINE_DEFINE, MSG_SYNC, MSG_BUDGET_SPENT, MSG_RECORDER_RECOVERED,
-              MSG_SOURCE_JOINED, MSG_SOURCE_ENDED, MSG_SOURCE_FAILED, MSG_RECORDING_GREW, MSG_RECORDING_DROPPED, MSG_SOURCE_ACK,
+              MSG_SOURCE_JOINED, MSG_SOURCE_ENDED, MSG_SOURCE_FAILED, MSG_RECORDING_GREW, MSG_RECORDING_DROPPED, MSG_TRASH_SWEEP, MSG_SOURCE_ACK,
               MSG_SOURCE_NACK, MSG_SOURCE_STOP, MSG_PING, MSG_NONE},
     .doors = {{DOOR_ROUTER, ENDPOINT_INGEST, SCOPE_INGEST}},
     .settle = recorder_settle,

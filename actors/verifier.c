@@ -1,7 +1,10 @@
 /* The verifier reads a whole recording again and says what does not match its checksums. That takes as long as the disk takes, so it is an
  * actor of its own, and it reads a piece at a time: several verifications take turns, and one that was asked later is not kept waiting.
  *
- * A recording that is being written is checked as far as it went when it was asked about. */
+ * A recording that is being written is checked as far as it went when it was asked about.
+ *
+ * For the same reason it deletes the files of recordings that were dropped, one between two pieces: the disk may need a tenth of a second to let
+ * one go. What a process that died left of them is deleted when the next begins. */
 #include "verifier.h"
 
 #include <stdlib.h>
@@ -9,6 +12,7 @@
 #include <sys/queue.h>
 #include <unistd.h>
 
+#include "store/folder.h"
 #include "store/reader.h"
 
 enum { STEP_BYTES = 8 * 1024 * 1024 };
@@ -23,7 +27,29 @@ typedef struct check {
 typedef struct verifier {
     actor_t *me;
     TAILQ_HEAD(checks, check) checks;
+    bool sweeping; /* the next file of the trash is due */
 } verifier_t;
+
+/* ---- the trash ---- */
+
+/* What cannot be deleted is tried again when there is more. */
+static int on_sweep_due(void *state, uint64_t context, fault_t *why) {
+    verifier_t *self = state;
+    fault_t problem;
+    (void)why;
+    self->sweeping = folder_sweep(actor_config(self->me)->data, &problem) > 0;
+    if (self->sweeping) actor_after(self->me, 0, on_sweep_due, context);
+    return 0;
+}
+
+static int on_sweep(void *state, const envelope_t *in, fault_t *why) {
+    verifier_t *self = state;
+    (void)in;
+    (void)why;
+    if (!self->sweeping) actor_after(self->me, 0, on_sweep_due, 0);
+    self->sweeping = true;
+    return 0;
+}
 
 /* ---- life ---- */
 
@@ -34,6 +60,8 @@ static void *verifier_create(actor_t *me, bytes_t args, fault_t *why) {
     must(self);
     self->me = me;
     TAILQ_INIT(&self->checks);
+    self->sweeping = true;
+    actor_after(me, 0, on_sweep_due, 0);
     return self;
 }
 
@@ -129,9 +157,9 @@ static int on_verify(void *state, const envelope_t *in, fault_t *why) {
 
 const actor_class_t verifier_class = {
     .name = "verifier",
-    .doc = "Reads whole recordings again and reports what does not match its checksums.",
+    .doc = "Reads whole recordings again and reports what does not match its checksums; deletes the files of those that were dropped.",
     .create = verifier_create,
     .destroy = verifier_destroy,
-    .takes = {[MSG_RECORDING_VERIFY] = on_verify},
+    .takes = {[MSG_RECORDING_VERIFY] = on_verify, [MSG_TRASH_SWEEP] = on_sweep},
     .sends = {MSG_RECORDING_LOCATE, MSG_NONE},
 };

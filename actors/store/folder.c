@@ -1,7 +1,7 @@
 /* The data folder belongs to one process at a time: two that append to one recording would destroy it, so the lock comes before all else.
  *
- * Recordings come and go by rename: `.new-<id>` and `.drop-<id>` are what a crash left of one half made or half deleted, and the next
- * owner of the lock clears them away. */
+ * Recordings come and go by rename. `.new-<id>` is what a crash left of one half made: the next owner of the lock clears it away. `.drop-<id>`
+ * is the trash, which is swept a file at a time by whoever has the time. */
 #include "folder.h"
 
 #include <dirent.h>
@@ -17,6 +17,10 @@
 #include <unistd.h>
 
 #include "manifest.h"
+
+#define TRASH ".drop-"
+
+enum { DROPS_MAX = 1000 }; /* recordings of one id in the trash */
 
 static int path_of(char ret_path[PATH_MAX], fault_t *why, const char *data, const char *middle, const char *last) {
     if (snprintf(ret_path, PATH_MAX, "%s%s%s", data, middle, last) >= PATH_MAX)
@@ -48,7 +52,7 @@ static int folder_tidy(const char *recordings, fault_t *why) {
     for (struct dirent *entry = readdir(dir); entry && failed == 0; entry = readdir(dir)) {
         char path[PATH_MAX];
 
-        if (strncmp(entry->d_name, ".new-", 5) != 0 && strncmp(entry->d_name, ".drop-", 6) != 0) continue;
+        if (strncmp(entry->d_name, ".new-", 5) != 0) continue;
         failed = path_of(path, why, recordings, "/", entry->d_name) < 0 || folder_remove(path, why) < 0 ? -1 : 0;
     }
     closedir(dir);
@@ -174,20 +178,94 @@ int folder_remove(const char *path, fault_t *why) {
 }
 
 int folder_drop(const char *data, const char *recording, fault_t *why) {
-    char path[PATH_MAX], gone[PATH_MAX];
+    char path[PATH_MAX], gone[PATH_MAX], name[256];
 
     if (!recording_named(recording)) return fault_set(why, "\"%s\" is not the name of a recording", recording);
-    if (path_of(path, why, data, "/recordings/", recording) < 0 || path_of(gone, why, data, "/recordings/.drop-", recording) < 0 ||
-        folder_remove(gone, why) < 0)
-        return -1;
-    if (rename(path, gone) < 0) return errno == ENOENT ? 0 : fault_errno(why, "cannot delete the recording %s", path);
-    return folder_remove(gone, why);
+    if (path_of(path, why, data, "/recordings/", recording) < 0) return -1;
+    for (int i = 0; i < DROPS_MAX; i++) { /* one of its name may be there still */
+        snprintf(name, sizeof name, "%s.%d", recording, i);
+        if (path_of(gone, why, data, "/recordings/" TRASH, name) < 0) return -1;
+        if (rename(path, gone) == 0 || errno == ENOENT) return 0;
+        if (errno != ENOTEMPTY && errno != EEXIST) break;
+    }
+    return fault_errno(why, "cannot delete the recording %s", path);
+}
+
+/* ---- the trash ---- */
+
+static bool is_trash(const struct dirent *entry) {
+    return strncmp(entry->d_name, TRASH, strlen(TRASH)) == 0;
+}
+
+static bool is_itself(const struct dirent *entry) {
+    return strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
+}
+
+/* Deletes one file of a folder, or the folder where it is empty. */
+static int trash_remove_one(const char *path, fault_t *why) {
+    DIR *dir = opendir(path);
+    struct dirent *entry;
+    int failed = 0;
+
+    if (!dir) return fault_errno(why, "cannot read the folder %s", path);
+    do entry = readdir(dir);
+    while (entry && is_itself(entry));
+    if (entry && unlinkat(dirfd(dir), entry->d_name, 0) < 0) failed = fault_errno(why, "cannot delete %s/%s", path, entry->d_name);
+    if (!entry && rmdir(path) < 0) failed = fault_errno(why, "cannot delete the folder %s", path);
+    closedir(dir);
+    return failed;
+}
+
+int folder_sweep(const char *data, fault_t *why) {
+    char recordings[PATH_MAX], path[PATH_MAX];
+    int result = 0;
+
+    if (path_of(recordings, why, data, "/", "recordings") < 0) return -1;
+
+    DIR *dir = opendir(recordings);
+
+    if (!dir) return errno == ENOENT ? 0 : fault_errno(why, "cannot read the folder %s", recordings);
+    for (struct dirent *entry; result <= 0 && (entry = readdir(dir));) {
+        if (!is_trash(entry)) continue;
+        result = path_of(path, why, recordings, "/", entry->d_name) == 0 && trash_remove_one(path, why) == 0 ? 1 : -1;
+    }
+    closedir(dir);
+    return result;
+}
+
+static int64_t trash_folder_bytes(int recordings, const char *name) {
+    int descriptor = openat(recordings, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = descriptor < 0 ? NULL : fdopendir(descriptor);
+    struct stat status;
+    int64_t bytes = 0;
+
+    if (!dir && descriptor >= 0) close(descriptor);
+    if (!dir) return 0;
+    for (struct dirent *entry; (entry = readdir(dir));)
+        if (!is_itself(entry) && fstatat(descriptor, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0) bytes += status.st_blocks * 512;
+    closedir(dir);
+    return bytes;
+}
+
+static int64_t trash_bytes(const char *data) {
+    char recordings[PATH_MAX];
+    fault_t why;
+    int64_t bytes = 0;
+    DIR *dir = path_of(recordings, &why, data, "/", "recordings") == 0 ? opendir(recordings) : NULL;
+
+    if (!dir) return 0;
+    for (struct dirent *entry; (entry = readdir(dir));)
+        if (is_trash(entry)) bytes += trash_folder_bytes(dirfd(dir), entry->d_name);
+    closedir(dir);
+    return bytes;
 }
 
 int folder_free_bytes(const char *data, int64_t *ret_bytes, fault_t *why) {
     struct statvfs status;
+    int64_t trash =
+        trash_bytes(data); /* before it is looked at: what is let go in between is free twice, for a moment, rather than never */
 
     if (statvfs(data, &status) < 0) return fault_errno(why, "cannot read the free space of %s", data);
-    *ret_bytes = (int64_t)(status.f_bavail * status.f_frsize);
+    *ret_bytes = (int64_t)(status.f_bavail * status.f_frsize) + trash;
     return 0;
 }

@@ -101,8 +101,46 @@ static void recordings_are_listed_in_order_and_what_a_crash_left_is_cleared_away
     assert_int_equal(names.count, 0);
     ok(lock = folder_lock(store.data, &why), why);
     for (size_t i = 0; i < 3; i++) ok(folder_drop(store.data, folders[i], &why), why);
+    for (int i = 0; i < 8; i++) assert_int_equal(folder_sweep(store.data, &why), 1); /* four folders, each with a file */
+    assert_int_equal(folder_sweep(store.data, &why), 0);
     close(lock);
     store_remove(&store); /* fails where something is left */
+}
+
+static void the_trash_counts_as_free_and_what_cannot_be_deleted_does_not_keep_the_rest(void **state) {
+    store_t store;
+    fault_t why;
+    char path[700];
+    int64_t before, with_trash;
+    static uint8_t block[1 << 20];
+
+    (void)state;
+    store_make(&store, 1);
+    memset(block, 1, sizeof block);
+    for (int i = 0; i < 3; i++) { /* one id may be dropped again before its first is deleted */
+        assert_int_equal(mkdir(store.folder, 0755), 0);
+        snprintf(path, sizeof path, "%s/file", store.folder);
+        file_write(path, block, sizeof block);
+        ok(folder_free_bytes(store.data, &before, &why), why);
+        ok(folder_drop(store.data, "r1", &why), why);
+        ok(folder_free_bytes(store.data, &with_trash, &why), why);
+        assert_true(with_trash >= before + (int64_t)sizeof block / 2); /* others write to the same disk */
+    }
+    snprintf(path, sizeof path, "%s/recordings/.drop-r1.0/folder", store.data);
+    assert_int_equal(mkdir(path, 0755), 0);
+    for (int i = 0; i < 20 && folder_sweep(store.data, &why) > 0; i++) continue;
+    assert_int_equal(folder_sweep(store.data, &why), -1);
+    assert_non_null(strstr(why.text, ".drop-r1.0"));
+    for (int i = 1; i < 3; i++) {
+        struct stat status;
+
+        snprintf(path, sizeof path, "%s/recordings/.drop-r1.%d", store.data, i);
+        assert_int_equal(stat(path, &status), -1);
+    }
+    snprintf(path, sizeof path, "%s/recordings/.drop-r1.0/folder", store.data);
+    assert_int_equal(rmdir(path), 0);
+    while (folder_sweep(store.data, &why) > 0) continue;
+    store_remove(&store);
 }
 
 static void a_recording_that_was_dropped_is_gone_and_may_be_dropped_again(void **state) {
@@ -120,6 +158,7 @@ static void a_recording_that_was_dropped_is_gone_and_may_be_dropped_again(void *
     assert_int_equal(names.count, 0);
     folder_free(&names);
     ok(folder_drop(store.data, "r1", &why), why);
+    while (folder_sweep(store.data, &why) > 0) continue;
     store_remove(&store);
 }
 
@@ -178,6 +217,7 @@ int main(void) {
         cmocka_unit_test(a_folder_in_use_is_refused_with_the_pid_of_who_has_it),
         cmocka_unit_test(the_lock_of_a_process_that_died_is_free),
         cmocka_unit_test(recordings_are_listed_in_order_and_what_a_crash_left_is_cleared_away),
+        cmocka_unit_test(the_trash_counts_as_free_and_what_cannot_be_deleted_does_not_keep_the_rest),
         cmocka_unit_test(a_recording_that_was_dropped_is_gone_and_may_be_dropped_again),
         cmocka_unit_test(a_name_that_leads_elsewhere_is_refused),
         cmocka_unit_test(a_manifest_is_read_on_its_own),

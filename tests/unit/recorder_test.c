@@ -121,6 +121,7 @@ static void a_follower_hears_of_growth_end_and_deletion(void **state) {
     assert_false(grew->growing);
     stage_get(studio.stage, "recorder", MSG_RECORDING_DROP, &(msg_recording_drop_t){.recording = "r1"});
     studio_take(&studio, "follower", MSG_RECORDING_DROPPED);
+    studio_take(&studio, "verifier", MSG_TRASH_SWEEP);
     assert_int_equal(stage_get_refusal(studio.stage, "recorder", MSG_RECORDING_LOCATE, &locate)->code, ERROR_NOT_FOUND);
     studio_close(&studio);
 }

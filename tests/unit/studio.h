@@ -63,6 +63,7 @@ static inline void studio_close(studio_t *studio) {
     ok(folder_recordings(studio->data, &ids, &why), why);
     for (size_t i = 0; i < ids.count; i++) ok(folder_drop(studio->data, ids.items[i], &why), why);
     folder_free(&ids);
+    while (folder_sweep(studio->data, &why) > 0) continue;
     snprintf(path, sizeof path, "%s/recordings", studio->data);
     ok(folder_remove(path, &why), why);
     ok(folder_remove(studio->data, &why), why);

@@ -121,6 +121,42 @@ static void a_recording_that_is_not_there_is_the_recorders_refusal(void **state)
     booth_close(&booth);
 }
 
+static bool has_trash(const booth_t *booth, const char *name) {
+    char path[600];
+    snprintf(path, sizeof path, "%s/recordings/%s", booth->store.data, name);
+    return access(path, F_OK) == 0;
+}
+
+static void put_trash(const booth_t *booth, const char *name) {
+    char path[600];
+    snprintf(path, sizeof path, "%s/recordings/%s", booth->store.data, name);
+    assert_int_equal(mkdir(path, 0755), 0);
+    for (int i = 0; i < 3; i++) {
+        snprintf(path, sizeof path, "%s/recordings/%s/%d.seg", booth->store.data, name, i);
+        file_write(path, (const uint8_t *)"x", 1);
+    }
+}
+
+static void the_trash_is_swept_at_the_start_and_when_something_was_dropped(void **state) {
+    booth_t booth;
+    (void)state;
+    booth_open(&booth, 1);
+    put_trash(&booth, ".drop-r7.0");
+    stage_run(booth.stage);
+    assert_true(has_trash(&booth, ".drop-r7.0"));
+    stage_fail(booth.stage, "verifier"); /* what a process left */
+    stage_run(booth.stage);
+    assert_false(has_trash(&booth, ".drop-r7.0"));
+    put_trash(&booth, ".drop-r8.0");
+    put_trash(&booth, ".drop-r8.1");
+    for (int i = 0; i < 2; i++) stage_tell(booth.stage, "recorder", "verifier", MSG_TRASH_SWEEP, &(msg_trash_sweep_t){0});
+    verify_ask(&booth, "gateway");
+    locate_answer(&booth);
+    assert_true(verified(&booth, "gateway")->intact);
+    assert_false(has_trash(&booth, ".drop-r8.0") || has_trash(&booth, ".drop-r8.1"));
+    booth_close(&booth);
+}
+
 /* It is neither damaged nor an error of the engine's. */
 static void a_recording_that_is_deleted_meanwhile_is_not_there(void **state) {
     booth_t booth;
@@ -146,6 +182,7 @@ int main(void) {
         cmocka_unit_test(several_at_once_are_all_answered),
         cmocka_unit_test(a_recording_that_is_not_there_is_the_recorders_refusal),
         cmocka_unit_test(a_recording_that_is_deleted_meanwhile_is_not_there),
+        cmocka_unit_test(the_trash_is_swept_at_the_start_and_when_something_was_dropped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
