@@ -82,12 +82,18 @@ void task_refuse(job_supervisor_t *s, task_t *task, const refusal_t *no) {
     task_end(s, task);
 }
 
+static void tell_readers(job_supervisor_t *s, const task_t *task) {
+    msg_test_stream_invalidate_t invalidate = {.pipeline = task->pipeline, .forgotten = task->kind == TASK_FORGET};
+    actor_tell(s->me, "test_stream_server", MSG_TEST_STREAM_INVALIDATE, &invalidate);
+}
+
 /* The pipeline's job is ended as superseded; what it and those before it recorded is swept, and the readers of its test stream are told.
  * What the task restores is left alone, and so are they who read it. True when that is done. */
 static bool end_and_sweep(job_supervisor_t *s, task_t *task, fate_t fate) {
     job_t *active = jobs_active_of(&s->jobs, task->pipeline);
     if (active) {
         task->waits_for_end = true;
+        tell_readers(s, task); /* now as well: they are not to take what was cut short for the whole */
         job_finish(s, active, JOB_CANCELLED, "superseded", NULL);
         return false;
     }
@@ -98,9 +104,7 @@ static bool end_and_sweep(job_supervisor_t *s, task_t *task, fate_t fate) {
         sweep_add_all(s, task);
     }
     if (!sweep_run(s, task, fate)) return false;
-    if (task->tells)
-        actor_tell(s->me, "test_stream_server", MSG_TEST_STREAM_INVALIDATE,
-                   &(msg_test_stream_invalidate_t){.pipeline = task->pipeline, .forgotten = task->kind == TASK_FORGET});
+    if (task->tells) tell_readers(s, task);
     task->tells = false;
     return true;
 }
