@@ -12,7 +12,7 @@
 #include "../../messages/handover.h"
 #include "../../messages/wire.h"
 
-enum { RECONNECT_MS = 20, LINGER_MS = 200 };
+enum { RECONNECT_MS = 20, LINGER_MS = 200, POLL_MAX_MS = 3600 * 1000 };
 
 int64_t channel_clock(void) {
     struct timespec now;
@@ -90,7 +90,7 @@ static received_t channel_poll(channel_t *channel, short events, int64_t deadlin
         items[interrupts = count++] = (zmq_pollitem_t){.fd = channel->interrupts, .events = ZMQ_POLLIN};
     }
     int64_t left = deadline - channel_clock();
-    if (zmq_poll(items, count, left > 0 ? (long)left : 0) == -1) {
+    if (zmq_poll(items, count, left > POLL_MAX_MS ? POLL_MAX_MS : left > 0 ? (long)left : 0) == -1) {
         must(errno == EINTR);
         return RECEIVED_NOTHING;
     }
@@ -189,6 +189,7 @@ received_t channel_receive(channel_t *channel, int64_t deadline, letter_t *lette
             }
             msg_pong_t pong = {0};
             channel_send(channel, MSG_PONG, &pong, (bytes_t){0}, NULL);
+            letter->head = (bytes_t){0};
         }
         received_t polled = channel_poll(channel, ZMQ_POLLIN, deadline);
         if (polled == RECEIVED_INTERRUPT || polled == RECEIVED_LOST || (polled == RECEIVED_NOTHING && channel_clock() >= deadline)) {

@@ -68,7 +68,7 @@ typedef struct reprise_source {
     size_t payload_size;
 } reprise_source_t;
 
-/* When recording ends; 0: as the engine's options say. */
+/* When recording ends; 0: as the engine's options say; -1: no such limit. */
 typedef struct reprise_limits {
     int64_t duration_ms, bytes, count;
 } reprise_limits_t;
@@ -218,7 +218,8 @@ REPRISE_API bool reprise_event_attribute(const reprise_event_t *event, size_t *a
 
 /* Each waits for the engine's answer. Events that were sent before it come from reprise_replay_next first, and are what the engine had
  * sent ahead, up to `credit` bytes. Only a seek throws them away: the next event is one from the new place, beginning with each tag's
- * watermark there. */
+ * watermark there. A replay that has been sent to its end, read or not, takes none of these (`invalid_state`): a small `credit` keeps the
+ * engine close to the reader. */
 REPRISE_API int reprise_replay_pause(reprise_replay_t *replay, reprise_error_t *error);
 REPRISE_API int reprise_replay_resume(reprise_replay_t *replay, reprise_error_t *error);
 /* Lets a paused replay send so many events more, where elements that were recorded together are one. */
