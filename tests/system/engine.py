@@ -197,6 +197,7 @@ class Producer:
         self.connection = engine.connect("ingest")
         self.about = {"pipeline": name, "tag": tag, "producer": producer}
         self.tag, self.name, self.size, self.silence_s = tag, producer, size, silence_s
+        self.ask_s = 2
         self.attached = self.stopped = None
         self.acked = 0  # batches
         self.sent = 0
@@ -214,7 +215,7 @@ class Producer:
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             try:
-                self.attached = self.connection.ask("source.attach", timeout_s=2, **self.about)
+                self.attached = self.connection.ask("source.attach", timeout_s=self.ask_s, **self.about)
                 self.sent = self.attached["next_seq"] - 1
                 assert self.sent >= self.acked, f"{self.acked} batches were acknowledged, and the engine has {self.sent}"
                 self.acked = self.sent
