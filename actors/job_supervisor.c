@@ -280,7 +280,11 @@ static int on_delete(void *state, const envelope_t *in, fault_t *why) {
     job_supervisor_t *s = state;
     const msg_recording_delete_t *m = in->message;
     const job_t *job = jobs_of_recording(&s->jobs, m->recording);
-    if (!job || !job->has_recording) {
+    bool there = job && job->has_recording;
+    if (!there && in->request != in->ticket) { /* it was, and this very request may have deleted it before this actor failed */
+        const char *names[] = {m->recording};
+        actor_answer(s->me, in->ticket, &(msg_recordings_dropped_t){.recordings = {1, names}});
+    } else if (!there) {
         actor_refuse(s->me, in->ticket, ERROR_NOT_FOUND, "recording", "no recording `%s`", m->recording);
     } else if (job_is_active(job)) {
         actor_refuse(s->me, in->ticket, ERROR_INVALID_STATE, "recording", "job `%s` is %s and writes `%s`", job->job,

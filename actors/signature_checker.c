@@ -63,10 +63,11 @@ static int compare_names(const void *a, const void *b) {
 }
 
 /* The manifest is the truth about what a recording was made of: where the process died between a job's start, or a recording's return, and
- * the writing of what is recorded now, the catalog knows another job. */
+ * the writing of what is recorded now, the catalog knows another job; or it knows a change that is pending, which was written when no recording
+ * was valid. */
 static void take_manifest(signature_checker_t *c, const msg_recording_job_t *recording) {
     const msg_signature_record_t *known = zhashx_lookup(c->recorded, recording->pipeline);
-    if (known && known->has_job && strcmp(known->job, recording->job) == 0) return;
+    if (known && known->has_job && !known->pending && strcmp(known->job, recording->job) == 0) return;
     size_t count = recording->streams.count;
     const char **names = calloc(count + 1, sizeof *names);
     must(names);

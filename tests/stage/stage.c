@@ -214,6 +214,14 @@ void stage_fail_after(stage_t *stage, const char *name, size_t count) {
     if (count == 0) player_fail(player);
 }
 
+void stage_die_after(stage_t *stage, size_t count) {
+    stage->life = count;
+}
+
+bool stage_is_dead(const stage_t *stage) {
+    return stage->dead;
+}
+
 void stage_fail_start(stage_t *stage, const char *name) {
     player_named(stage, name)->start_fails = true;
 }
@@ -324,6 +332,7 @@ static void player_act(player_t *player, deed_t deed, lane_t *lane) {
 
 static bool stage_step(stage_t *stage) {
     size_t able = 0, count = 0;
+    if (stage->dead) return false;
     deed_t deed = DEED_START;
     lane_t *lane = NULL;
     for (size_t i = 0; i < stage->player_count; i++) able += player_deeds(stage->players[i], SIZE_MAX, &deed, &lane) > 0;
@@ -336,7 +345,9 @@ static bool stage_step(stage_t *stage) {
     player_deeds(stage->players[i], stage_choose(stage, count), &deed, &lane);
     if (++stage->steps > STEPS_MAX)
         fail_msg("seed %llu: it goes on for ever, %s among others", (unsigned long long)stage->seed, stage->players[i]->name);
+    bool counts = stage->life > 0 && deed == DEED_LANE && lane->from[0];
     player_act(stage->players[i], deed, lane);
+    if (counts && --stage->life == 0) stage->dead = true;
     return true;
 }
 
@@ -364,7 +375,13 @@ void stage_run(stage_t *stage) {
     stage->watches_run = stage->steps = 0;
     do {
         while (stage_step(stage)) continue;
-    } while (watches_run(stage));
+    } while (!stage->dead && watches_run(stage));
+}
+
+bool stage_run_some(stage_t *stage, size_t count) {
+    stage->watches_run = stage->steps = 0;
+    while (count > 0 && stage_step(stage)) count--;
+    return count == 0;
 }
 
 void stage_advance(stage_t *stage, int64_t us) {
@@ -378,7 +395,7 @@ void stage_advance(stage_t *stage, int64_t us) {
             if (actor_due(player->actor) < next) next = actor_due(player->actor);
             if (player->restart_at < next) next = player->restart_at;
         }
-        if (next > until) break;
+        if (next > until || stage->dead) break;
         stage->ticks = next;
         stage->timers_run = 0;
     }

@@ -35,6 +35,10 @@ void stage_fail(stage_t *stage, const char *name);
 /* Fails the actor when it has handled `count` more messages; and how many it has handled so far. */
 void stage_fail_after(stage_t *stage, const char *name, size_t count);
 size_t stage_handled(const stage_t *stage, const char *name);
+/* The whole process dies when its actors have handled `count` more messages of each other: from then on nothing happens on the stage. What
+ * is in its data folder at that moment is what another stage finds there. */
+void stage_die_after(stage_t *stage, size_t count);
+bool stage_is_dead(const stage_t *stage);
 /* Its doors cannot be opened: the actor's first start will fail. */
 void stage_fail_start(stage_t *stage, const char *name);
 /* Why the actor last failed, "" where it has not; and how often it did. */
@@ -44,6 +48,8 @@ size_t stage_failures(const stage_t *stage, const char *name);
 /* Runs until nobody has anything left to do at this moment; and for a while, timers included. Messages from peers count. */
 void stage_run(stage_t *stage);
 void stage_advance(stage_t *stage, int64_t us);
+/* Lets only so many things happen; false: there were no more to do. */
+bool stage_run_some(stage_t *stage, size_t count);
 int64_t stage_now(const stage_t *stage);         /* µs since the epoch */
 void stage_set_now(stage_t *stage, int64_t now); /* before any actor is added: the process starts then */
 

@@ -71,6 +71,8 @@ struct stage {
     int64_t ticks, offset; /* now = ticks + offset */
     size_t timers_run;     /* at this moment */
     size_t watches_run, steps;
+    size_t life; /* messages between actors until the process dies; 0: it does not */
+    bool dead;
     player_t **players;
     size_t player_count;
     connection_t *connections;
