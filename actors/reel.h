@@ -119,8 +119,8 @@ typedef struct reel_batch {
     int64_t lost_us; /* < 0: not known */
 } reel_batch_t;
 
-/* Takes a batch, its gap first, as much of it as the budget allows: the producer's `seq` and `accepted` say how much. `spent` is set when a limit was
- * reached by it. -1: the journal failed, and the reel is broken. Not for a reel that is spent or broken. */
+/* Takes a batch, its gap first, as much of it as the budget allows: the producer's `seq` and `accepted` say how much. `spent` is set when
+ * a limit was reached by it. -1: the journal failed, and the reel is broken. Not for a reel that is spent or broken. */
 int reel_put(reel_t *reel, reel_producer_t *producer, const reel_batch_t *batch, int64_t ticks, fault_t *why);
 
 /* Appends what was gathered. */

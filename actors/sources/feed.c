@@ -263,8 +263,8 @@ static void batch_release(void *data, void *hint) {
     free(data);
 }
 
-/* The body goes without a copy, unless it is so small that its buffer would weigh more than it. A large buffer is not kept for later: a source
- * that had much to send once would hold it for ever. */
+/* The body goes without a copy, unless it is so small that its buffer would weigh more than it. A large buffer is not kept for later: a
+ * source that had much to send once would hold it for ever. */
 static void batch_take(feed_t *feed, frame_t *ret_body) {
     if (!feed->batch) batch_grow(feed, 0);
     bytes_t bytes = {feed->batch, feed->size};

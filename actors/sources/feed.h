@@ -79,8 +79,8 @@ uint8_t *feed_element(feed_t *feed, int64_t event_time, size_t size, bytes_t att
 /* Is the batch to be sent before another element is added? */
 bool feed_full(const feed_t *feed);
 
-/* Something was lost before what comes next: the next batch says so, and is sent if it has no element either. `lost_us`: how long the hole is;
- * < 0: not known. What was produced before must have been sent, with a cursor before the hole. */
+/* Something was lost before what comes next: the next batch says so, and is sent if it has no element either. `lost_us`: how long the hole
+ * is; < 0: not known. What was produced before must have been sent, with a cursor before the hole. */
 void feed_gap(feed_t *feed, int64_t lost_us, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* Sends the batch, if there is an element in it, or a gap before it. `cursor`: the position after it. `watermark`: may be NULL. */

@@ -32,8 +32,8 @@ int tail_resume(tail_t *tail, const tail_place_t *place, fault_t *why);
 enum { TAIL_LOST = 2 };
 
 /* The next line without its newline, valid until the next call. 1: there is one. 0: not now; or, where it does not follow, never.
- * TAIL_LOST: what comes next may not follow what came before, and tail_lost says why; tail_place is still before the hole, where it was seen
- * while reading. The last line of a file need not have a newline where the file is not followed, or was rotated away.
+ * TAIL_LOST: what comes next may not follow what came before, and tail_lost says why; tail_place is still before the hole, where it was
+ * seen while reading. The last line of a file need not have a newline where the file is not followed, or was rotated away.
  * -1: the file cannot be read, or the line is longer than line_max. */
 int tail_next(tail_t *tail, bytes_t *ret_line, fault_t *why);
 

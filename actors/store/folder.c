@@ -1,7 +1,7 @@
 /* The data folder belongs to one process at a time: two that append to one recording would destroy it, so the lock comes before all else.
  *
- * Recordings come and go by rename. `.new-<id>` is what a crash left of one half made: the next owner of the lock clears it away. `.drop-<id>`
- * is the trash, which is swept a file at a time by whoever has the time. */
+ * Recordings come and go by rename. `.new-<id>` is what a crash left of one half made: the next owner of the lock clears it away.
+ * `.drop-<id>.<n>` is the trash, which is swept a file at a time by whoever has the time. */
 #include "folder.h"
 
 #include <dirent.h>

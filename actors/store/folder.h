@@ -18,8 +18,8 @@ void folder_free(names_t *names);
 void folder_recording_path(const char *data, const char *recording, char *ret_path, size_t size);
 /* Reads a manifest on its own: checks format and checksum. Free with record_free(RECORD_CLASS(manifest), …). */
 int folder_manifest(const char *data, const char *recording, msg_manifest_t **ret_manifest, fault_t *why);
-/* Deletes a recording; one that does not exist is no error. Its folder is only renamed, into the trash: its files can be so large that it takes
- * the disk long to let them go. */
+/* Deletes a recording; one that does not exist is no error. Its folder is only renamed, into the trash: its files can be so large that it
+ * takes the disk long to let them go. */
 int folder_drop(const char *data, const char *recording, fault_t *why);
 /* Deletes one file, or one empty folder, of the trash. 1: there may be more; 0: it is empty; -1: nothing of it can be deleted. */
 int folder_sweep(const char *data, fault_t *why);

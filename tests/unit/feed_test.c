@@ -1,151 +1,7 @@
 /* The ingest client of the sources inside, with a source that counts. */
-#include "actors/sources/feed.h"
-
-#include "ingest_double.h"
-#include "pack.h"
-
-/* Element n is the text of n, at time n. Its cursor is [n]. */
-typedef struct counter_source {
-    feed_t feed;
-    int64_t next;
-    bool said; /* the gap */
-} counter_source_t;
-
-/* What the test wants of it, and what happened to it. */
-static struct {
-    int64_t end, batch; /* elements in all; elements a batch */
-    size_t size;        /* bytes of an element; 0: as its text is */
-    bool ends, gathers; /* gathers: does not send what it has made */
-    char fails[2000];   /* at the end; empty: it does not */
-    const char *gap;    /* before element `gap_at`; NULL: there is none */
-    int64_t gap_at, lost_us;
-    int resumed, stopped;
-    actor_t *me;
-    const feed_t *feed;
-} script;
-
-static void counter_say_gap(counter_source_t *counter) {
-    if (!script.gap || counter->said || counter->next != script.gap_at) return;
-    feed_gap(&counter->feed, script.lost_us, "%s", script.gap);
-    counter->said = true;
-}
-
-static int counter_produce(void *state, fault_t *why) {
-    counter_source_t *counter = state;
-    (void)why;
-    while (feed_room(&counter->feed) && counter->next < script.end) {
-        counter_say_gap(counter);
-        for (int64_t i = 0; i < script.batch && counter->next < script.end && !feed_full(&counter->feed); i++, counter->next++) {
-            char text[24];
-            size_t size = (size_t)snprintf(text, sizeof text, "%lld", (long long)counter->next);
-            uint8_t *at = feed_element(&counter->feed, counter->next, script.size > 0 ? script.size : size, (bytes_t){0});
-            if (script.size > 0) memset(at, 'x', script.size);
-            if (script.size == 0 || script.size >= size) memcpy(at, text, size);
-        }
-        int64_t watermark = counter->next;
-        if (script.gathers) return 0;
-        feed_send(&counter->feed, feed_cursor(&counter->feed, &counter->next, 1), &watermark);
-    }
-    counter_say_gap(counter);
-    feed_send(&counter->feed, feed_cursor(&counter->feed, &counter->next, 1), NULL);
-    if (counter->next == script.end && script.fails[0]) feed_fail(&counter->feed, "%s", script.fails);
-    if (counter->next == script.end && script.ends) feed_done(&counter->feed);
-    return 0;
-}
-
-static int counter_resume(void *state, bytes_t cursor, fault_t *why) {
-    counter_source_t *counter = state;
-    script.resumed++;
-    counter->next = 0;
-    counter->said = false;
-    if (cursor.size > 0 && !feed_cursor_read(cursor, &counter->next, 1)) return fault_set(why, "a cursor that was not sent");
-    return 0;
-}
-
-static void counter_stop(void *state) {
-    (void)state;
-    script.stopped++;
-}
-
-static const feed_source_t counter_feed = {"test:counter", counter_resume, counter_produce, counter_stop};
-
-static void counter_destroy(void **state) {
-    counter_source_t *counter = *state;
-    if (!counter) return;
-    feed_fini(&counter->feed);
-    free(counter);
-    *state = NULL;
-}
-
-static void *counter_create(actor_t *me, bytes_t args, fault_t *why) {
-    void *state = calloc(1, sizeof(counter_source_t));
-    msg_generator_payload_t payload;
-    counter_source_t *counter = state;
-    assert_non_null(counter);
-    script.me = me;
-    script.feed = &counter->feed;
-    if (feed_init(&counter->feed, me, &counter_feed, args, RECORD_CLASS(generator_payload), &payload, why) < 0) {
-        counter_destroy(&state);
-        return NULL;
-    }
-    feed_start(&counter->feed);
-    return state;
-}
-
-static int counter_poke(void *state, const envelope_t *in, fault_t *why) {
-    (void)in;
-    return counter_produce(state, why);
-}
-
-static const actor_class_t counter_class = {
-    .name = "counter",
-    .doc = "A source that counts.",
-    .create = counter_create,
-    .destroy = counter_destroy,
-    .takes = {FEED_TAKES, [MSG_RECORDER_RECOVERED] = counter_poke},
-    .sends = {FEED_SENDS},
-    .doors = {FEED_DOOR},
-};
-
-static int setup(void **state) {
-    memset(&script, 0, sizeof script);
-    script.batch = 10;
-    return ingest_setup(state);
-}
-
-static void start(stage_t *stage, int64_t end) {
-    script.end = end;
-    stage_add(stage, &counter_class, "source:7", ingest_args((bytes_t){0}));
-    stage_run(stage);
-}
-
-/* There is more to produce. */
-static void go_on(stage_t *stage, int64_t end) {
-    static const msg_recorder_recovered_t poke;
-    script.end = end;
-    stage_tell(stage, "test", "source:7", MSG_RECORDER_RECOVERED, &poke);
-    stage_run(stage);
-}
-
-/* Everything from 0 on was recorded once and in order. */
-static void assert_recorded(int64_t end) {
-    assert_int_equal(ingest.count, end);
-    for (size_t i = 0; i < ingest.count; i++) {
-        assert_int_equal(strtol(ingest.elements[i].text, NULL, 10), i);
-        assert_int_equal(ingest.elements[i].time, i);
-    }
-}
+#include "feed_source.h"
 
 /* ---- attaching ---- */
-
-static void nack_conflict(void) {
-    msg_source_nack_t nack = {.has_source = true,
-                              .source = ingest.source,
-                              .tag = "Read",
-                              .seq = 99,
-                              .error = {.code = "conflict", .message = "expected 11", .has_expected = true, .expected = 11}};
-    assert_int_equal(actor_send(ingest.me, &ingest.peer, MSG_SOURCE_NACK, &nack, NULL), SENT);
-}
 
 static void it_attaches_as_its_actor_to_its_job_and_tag(void **state) {
     start(*state, 0);
@@ -365,63 +221,6 @@ static void a_cursor_of_numbers_is_read_back(void **state) {
     msgpack_sbuffer_destroy(&feed.numbers);
 }
 
-/* ---- gaps ---- */
-
-static void a_gap_goes_with_the_batch_that_comes_next(void **state) {
-    script.gap = "the lines from 20 on were lost";
-    script.gap_at = 20;
-    script.lost_us = 1500;
-    start(*state, 50);
-    assert_recorded(50);
-    assert_int_equal(ingest.gaps, 1);
-    assert_string_equal(ingest.gap, script.gap);
-    assert_int_equal(ingest.gap_lost_us, 1500);
-    assert_int_equal(ingest.gap_at, 20);
-    assert_int_equal(ingest.batches, 5);
-}
-
-static void a_gap_after_which_nothing_comes_is_a_batch_by_itself(void **state) {
-    script.gap = "the end is missing";
-    script.gap_at = 20;
-    script.lost_us = -1;
-    script.ends = true;
-    start(*state, 20);
-    assert_recorded(20);
-    assert_int_equal(ingest.gaps, 1);
-    assert_int_equal(ingest.gap_lost_us, -1);
-    assert_int_equal(ingest.gap_at, 20);
-    assert_int_equal(ingest.batches, 3);
-    assert_int_equal(ingest.dones, 1);
-}
-
-/* Whoever resumes finds the hole again, or not. */
-static void a_gap_that_was_not_sent_is_forgotten_with_the_attachment(void **state) {
-    stage_t *stage = *state;
-    start(stage, 20);
-    script.gathers = true;
-    script.gap = "a hole";
-    script.gap_at = 20;
-    go_on(stage, 25);
-    script.gathers = false;
-    script.gap = NULL;
-    ingest_do(stage, nack_conflict);
-    assert_int_equal(ingest.attaches, 2);
-    assert_recorded(25);
-    assert_int_equal(ingest.gaps, 0);
-}
-
-static void what_a_gap_says_is_text_of_a_bounded_size(void **state) {
-    char text[2001];
-    memset(text, 'x', sizeof text - 1);
-    text[sizeof text - 1] = '\0';
-    text[3] = (char)0xff;
-    script.gap = text;
-    start(*state, 10);
-    assert_int_equal(strlen(ingest.gap), FEED_GAP_MAX);
-    assert_int_equal(ingest.gap[3], '?');
-    assert_recorded(10);
-}
-
 /* ---- losing the recorder ---- */
 
 static void a_recorder_that_lost_its_state_gets_everything_once(void **state) {
@@ -614,7 +413,6 @@ static void arguments_that_cannot_be_read_are_a_fault(void **state) {
 }
 
 int main(void) {
-#define TEST(test) cmocka_unit_test_setup_teardown(test, setup, ingest_teardown)
     const struct CMUnitTest tests[] = {
         TEST(it_attaches_as_its_actor_to_its_job_and_tag),
         TEST(nothing_is_produced_before_it_is_attached),
@@ -636,10 +434,6 @@ int main(void) {
         TEST(negative_times_and_attributes_are_kept),
         TEST(a_cursor_of_numbers_is_read_back),
         TEST(a_recorder_that_lost_its_state_gets_everything_once),
-        TEST(a_gap_goes_with_the_batch_that_comes_next),
-        TEST(a_gap_after_which_nothing_comes_is_a_batch_by_itself),
-        TEST(a_gap_that_was_not_sent_is_forgotten_with_the_attachment),
-        TEST(what_a_gap_says_is_text_of_a_bounded_size),
         TEST(a_batch_that_the_recorder_does_not_know_is_sent_again_at_once),
         TEST(batches_that_were_lost_on_the_way_are_noticed_by_the_silence),
         TEST(an_idle_source_does_not_mind_the_silence),
