@@ -2,6 +2,7 @@
  * the supervisor's word, and takes both contexts down in the order that lets clients have what they are still owed. */
 #include <czmq.h>
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +18,7 @@
 #include "actors/runtime/thread.h"
 #include "actors/store/folder.h"
 
-enum { EXIT_STATUS_FAILED = 1, EXIT_STATUS_USAGE = 2, EXIT_STATUS_IN_USE = 3, LAST_WORDS_S = 5 };
+enum { EXIT_STATUS_FAILED = 1, EXIT_STATUS_USAGE = 2, EXIT_STATUS_IN_USE = 3, LAST_WORDS_S = 5, TRIM_MS = 10000 };
 
 typedef struct engine {
     config_t config;
@@ -91,10 +92,14 @@ static void on_signal(engine_t *engine) {
     tell_supervisor_to_stop(engine);
 }
 
+/* Meanwhile, what was freed goes back to the system now and then: by itself the C library gives back only what lies at the end of a heap, and a
+ * hundred threads leave holes in each. */
 static void wait_until_stopped(engine_t *engine) {
     for (;;) {
         zmq_pollitem_t items[] = {{engine->post, 0, ZMQ_POLLIN, 0}, {NULL, engine->signals, ZMQ_POLLIN, 0}};
-        if (zmq_poll(items, 2, -1) < 0 && errno != EINTR) return;
+        int ready = zmq_poll(items, 2, TRIM_MS);
+        if (ready < 0 && errno != EINTR) return;
+        if (ready == 0) malloc_trim(0);
         if (items[1].revents) on_signal(engine);
         if (items[0].revents && on_message(engine)) return;
     }
