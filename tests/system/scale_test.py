@@ -264,9 +264,9 @@ class Scale(unittest.TestCase):
 
     def test_a_hundred_sources_that_are_faster_than_the_disk_fit_as_well(self):
         names = [f"fast-{number}" for number in range(JOBS)]
-        for number, name in enumerate(names):
-            self.engine.run(pipeline(name, source("Read", GENERATOR, {"rate": 0, "seed": number + 1})), limits={"bytes": 8 << 20})
-            self.check_memory(f"{number + 1} sources")
+        definitions = [pipeline(name, source("Read", GENERATOR, {"rate": 0, "seed": number})) for number, name in enumerate(names, 1)]
+        self.ask_all("pipeline.run", definitions, limits={"bytes": 10 << 20})
+        self.check_memory("all sources have begun")
         while any(job["is_running"] for job in self.engine.ask("job.list")["jobs"]):
             self.check_memory("all sources")
         self.assertEqual({job["stop_reason"] for job in self.ask_all("job.describe", names)}, {"bytes"})
