@@ -63,8 +63,8 @@ static int compare_names(const void *a, const void *b) {
 }
 
 /* The manifest is the truth about what a recording was made of: where the process died between a job's start, or a recording's return, and
- * the writing of what is recorded now, the catalog knows another job; or it knows a change that is pending, which was written when no recording
- * was valid. */
+ * the writing of what is recorded now, the catalog knows another job; or a change that is pending, which was written when no recording was
+ * valid. */
 static void take_manifest(signature_checker_t *c, const msg_recording_job_t *recording) {
     const msg_signature_record_t *known = zhashx_lookup(c->recorded, recording->pipeline);
     if (known && known->has_job && !known->pending && strcmp(known->job, recording->job) == 0) return;
@@ -144,6 +144,12 @@ static bool is_of_request(const msg_signature_record_t *recorded, bool has_reque
     return recorded && recorded->has_request && has_request && strcmp(recorded->request, request) == 0;
 }
 
+/* What the last job recorded. While a change is pending, that is not what is recorded now; and to a work that has recorded something itself,
+ * it is what came before it. */
+static const names_t *last_of(const msg_signature_record_t *recorded, bool again) {
+    return again || recorded->pending ? &recorded->last : &recorded->signature;
+}
+
 static int on_compare(void *state, const envelope_t *in, fault_t *why) {
     (void)why;
     signature_checker_t *c = state;
@@ -162,6 +168,9 @@ static int on_compare(void *state, const envelope_t *in, fault_t *why) {
     answer.added = signature_minus(&answer.signature, before, c->zone);
     answer.removed = signature_minus(before, &answer.signature, c->zone);
     answer.changed = answer.added.count > 0;
+    const names_t *last = recorded ? last_of(recorded, again) : &nothing;
+    answer.added_since = signature_minus(&answer.signature, last, c->zone);
+    answer.removed_since = signature_minus(last, &answer.signature, c->zone);
     answer.pending = recorded && (again ? recorded->was_pending : recorded->pending);
     actor_answer(c->me, in->ticket, &answer);
     return 0;
@@ -217,7 +226,8 @@ static int on_record(void *state, const envelope_t *in, fault_t *why) {
         record.job = recorded->job;
     }
     bool again = is_of_request(recorded, record.has_request, record.request);
-    record.has_before = record.has_was_pending = true;
+    record.has_before = record.has_was_pending = record.has_last = true;
+    if (recorded) record.last = *last_of(recorded, again);
     if (recorded) record.before = again ? recorded->before : recorded->signature;
     if (recorded) record.was_pending = again ? recorded->was_pending : recorded->pending;
     write_down(c, in->ticket, record.pipeline, &record);

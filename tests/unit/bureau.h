@@ -67,7 +67,8 @@ static inline const msg_signature_compare_t *compared(stage_t *stage, bool chang
                                .signature = {count, signature},
                                .changed = changed,
                                .pending = pending,
-                               .added = {changed ? count : 0, signature}};
+                               .added = {changed ? count : 0, signature},
+                               .added_since = {changed ? count : 0, signature}};
     stage_answer(stage, m, &answer);
     stage_run(stage);
     return asked;

@@ -121,6 +121,29 @@ static void a_comparison_changes_nothing(void **test) {
     stage_destroy(&stage);
 }
 
+static void assert_since(const msg_comparison_t *c, const char *added, const char *removed) {
+    assert_int_equal(c->added_since.count, strlen(added));
+    for (size_t i = 0; i < c->added_since.count; i++) assert_string_equal(c->added_since.items[i], signature_of(added[i]));
+    assert_int_equal(c->removed_since.count, strlen(removed));
+    for (size_t i = 0; i < c->removed_since.count; i++) assert_string_equal(c->removed_since.items[i], signature_of(removed[i]));
+}
+
+static void what_changed_since_the_last_job_is_told_whoever_saw_it_first(void **test) {
+    (void)test;
+    stage_t *stage = with_checker();
+    record(stage, "a", true, NULL, NULL);
+    assert_since(compare(stage, "a"), "a", ""); /* no job yet */
+    record(stage, "a", false, "j1", NULL);
+    assert_since(compare(stage, "a"), "", "");
+    record(stage, "b", true, NULL, "w1");
+    record(stage, "c", true, NULL, "w2");
+    assert_since(compare(stage, "c"), "c", "a");
+    record(stage, "c", false, "j2", "w3");
+    assert_since(compare_for(stage, "c", "w3"), "c", "a"); /* the work that recorded it is begun anew */
+    assert_since(compare(stage, "c"), "", "");
+    stage_destroy(&stage);
+}
+
 static void a_change_stays_pending_until_a_job_has_started_also_in_new_state(void **test) {
     (void)test;
     stage_t *stage = with_checker();
@@ -296,6 +319,7 @@ int main(void) {
         cmocka_unit_test(what_was_never_recorded_has_changed),
         cmocka_unit_test(removing_a_source_keeps_a_recording_valid_and_adding_one_does_not),
         cmocka_unit_test(a_comparison_changes_nothing),
+        cmocka_unit_test(what_changed_since_the_last_job_is_told_whoever_saw_it_first),
         cmocka_unit_test(a_change_stays_pending_until_a_job_has_started_also_in_new_state),
         cmocka_unit_test(a_write_that_is_refused_changes_nothing),
         cmocka_unit_test(what_is_forgotten_was_never_recorded),
