@@ -146,6 +146,16 @@ static bytes_t frame_content(zmq_msg_t *frame) {
     return (bytes_t){zmq_msg_data(frame), zmq_msg_size(frame)};
 }
 
+/* A small frame's bytes stand in the frame itself, and move with it. */
+void letter_move(letter_t *to, letter_t *from) {
+    bool head = from->head.data != NULL, body = from->body.data != NULL;
+    zmq_msg_move(&to->frames[0], &from->frames[0]);
+    zmq_msg_move(&to->frames[1], &from->frames[1]);
+    to->head = head ? frame_content(&to->frames[0]) : (bytes_t){0};
+    to->body = body ? frame_content(&to->frames[1]) : (bytes_t){0};
+    from->head = from->body = (bytes_t){0};
+}
+
 /* One message whole, frames beyond the second left out. */
 static bool letter_take(channel_t *channel, letter_t *letter) {
     letter->head = letter->body = (bytes_t){0};

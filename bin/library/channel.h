@@ -50,6 +50,7 @@ bool channel_send_frame(channel_t *channel, message_id_t id, const void *message
 received_t channel_receive(channel_t *channel, int64_t deadline, letter_t *letter);
 void letter_init(letter_t *letter);
 void letter_fini(letter_t *letter);
+void letter_move(letter_t *to, letter_t *from); /* `to` was initialised; `from` is empty afterwards */
 
 /* A number as a msgpack value, for an id. */
 typedef struct echo {

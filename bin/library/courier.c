@@ -461,13 +461,14 @@ static void *courier_run(void *argument) {
             letter_take(self);
         }
     }
-    channel_close(&self->channel); /* the engine need not wait for it */
+    engine_close(self->engine, &self->channel); /* the engine need not wait for it */
     return NULL;
 }
 
 /* ---- from the caller's side ---- */
 
-void courier_start(courier_t *courier, channel_t *channel) {
+void courier_start(courier_t *courier, reprise_t *engine, const channel_t *channel) {
+    courier->engine = engine;
     courier->channel = *channel;
     courier->state = COURIER_ATTACHING;
     courier->attach_at = channel_clock();
@@ -492,7 +493,7 @@ void courier_finish(courier_t *courier) {
     courier_wake(courier);
     courier_unlock(courier);
     must(pthread_join(courier->thread, NULL) == 0);
-    channel_close(&courier->channel);
+    engine_close(courier->engine, &courier->channel);
     close(courier->wake);
     close(courier->ticks);
     letter_fini(&courier->letter);

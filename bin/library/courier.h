@@ -31,6 +31,7 @@ typedef struct courier {
     uint8_t *cursor; /* as it was when this feed was opened */
     size_t cursor_size;
     /* ---- the thread's own ---- */
+    reprise_t *engine; /* that it was opened by */
     channel_t channel;
     letter_t letter;
     msgpack_zone zone;
@@ -47,8 +48,8 @@ typedef struct courier {
     pthread_t thread;
 } courier_t;
 
-/* `channel` is taken over. Starts the thread; never fails. */
-void courier_start(courier_t *courier, channel_t *channel);
+/* `channel` was opened by `engine`, and is taken over. Starts the thread; never fails. */
+void courier_start(courier_t *courier, reprise_t *engine, const channel_t *channel);
 /* Ends it. The mutex must not be held. */
 void courier_finish(courier_t *courier);
 

@@ -43,6 +43,7 @@ void reprise_disconnect(reprise_t **engine) {
     if (!self) {
         return;
     }
+    must(atomic_load(&self->opened) == 0); /* all feeds and replays are closed */
     channel_close(&self->commands);
     letter_fini(&self->letter);
     msgpack_zone_destroy(&self->zone);
@@ -84,8 +85,8 @@ int engine_await(channel_t *channel, uint64_t number, const char *op, int64_t de
             if (echo_is(letter->head, number)) {
                 return answer_judge(letter, op, error);
             }
-            if (other && other(context, letter)) {
-                letter_init(letter);
+            if (other) {
+                other(context, letter);
             }
             break;
         case RECEIVED_INTERRUPT: return problem_interrupted(error);
@@ -202,9 +203,17 @@ int engine_open(reprise_t *engine, unsigned scope, int64_t timeout_ms, channel_t
         return problem_set(error, PROBLEM_USAGE, "%s", why.text);
     }
     channel_watch(channel, engine->context);
+    atomic_fetch_add(&engine->opened, 1U);
     if (channel_ready(channel, engine->endpoint, deadline, error) == -1) {
-        channel_close(channel);
+        engine_close(engine, channel);
         return -1;
     }
     return 0;
+}
+
+void engine_close(reprise_t *engine, channel_t *channel) {
+    if (channel->socket) {
+        channel_close(channel);
+        atomic_fetch_sub(&engine->opened, 1U);
+    }
 }

@@ -146,7 +146,7 @@ reprise_feed_t *reprise_feed_open(reprise_t *engine, const reprise_feed_options_
     }
     reprise_feed_t *feed = feed_make(options);
     courier_t *courier = &feed->courier;
-    courier_start(courier, &channel);
+    courier_start(courier, engine, &channel);
     int result = 0;
     feed_lock(feed);
     while (result == 0 && courier->state == COURIER_ATTACHING) {

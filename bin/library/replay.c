@@ -26,6 +26,7 @@ typedef struct kept {
 } kept_t;
 
 struct reprise_replay {
+    reprise_t *engine; /* that it was opened by */
     channel_t channel;
     letter_t letter;     /* the event at hand */
     kept_t *kept, **end; /* those that follow it */
@@ -151,6 +152,7 @@ reprise_replay_t *reprise_replay_open(reprise_t *engine, const reprise_replay_op
     }
     reprise_replay_t *replay = calloc(1, sizeof *replay);
     must(replay);
+    replay->engine = engine;
     replay->timeout_ms = options->timeout_ms ? options->timeout_ms : TIMEOUT_MS;
     replay->credit = options->credit ? (int64_t)options->credit : CREDIT;
     replay->position = options->from_element;
@@ -183,7 +185,7 @@ void reprise_replay_close(reprise_replay_t **replay) {
     while (self->kept) {
         kept_drop(self);
     }
-    channel_close(&self->channel);
+    engine_close(self->engine, &self->channel);
     letter_fini(&self->letter);
     msgpack_zone_destroy(&self->zone);
     for (size_t i = 0; i < self->tags.count; i++) {
@@ -321,10 +323,8 @@ static received_t letter_next(reprise_replay_t *replay, int64_t deadline) {
     letter_fini(&replay->letter);
     letter_init(&replay->letter);
     if (replay->kept) {
-        letter_t first = replay->kept->letter;
-        letter_init(&replay->kept->letter);
+        letter_move(&replay->letter, &replay->kept->letter);
         kept_drop(replay);
-        replay->letter = first;
         return RECEIVED;
     }
     int64_t silent = replay->channel.heard + (replay->timeout_ms > SILENCE_MS ? replay->timeout_ms : SILENCE_MS);
@@ -420,14 +420,14 @@ bool reprise_event_attribute(const reprise_event_t *event, size_t *at, reprise_a
 
 /* ---- commands ---- */
 
-static bool letter_keep(void *context, letter_t *letter) {
+static void letter_keep(void *context, letter_t *letter) {
     reprise_replay_t *replay = context;
     kept_t *kept = calloc(1, sizeof *kept);
     must(kept);
-    kept->letter = *letter;
+    letter_init(&kept->letter);
+    letter_move(&kept->letter, letter);
     *replay->end = kept;
     replay->end = &kept->next;
-    return true;
 }
 
 static int over(const reprise_replay_t *replay, reprise_error_t *error) {

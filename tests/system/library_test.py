@@ -70,19 +70,16 @@ class Driver:
     def replay(self, name, first=0, most=0, rate=0, credit=0):
         return self.tell("replay", name, first, most, rate, credit)
 
-    def close(self):
+    def remove(self):
+        """Ends it; it must have nothing to complain of, nor a sanitizer."""
         self.process.stdin.close()
         try:
-            return self.process.wait(PATIENCE)
+            status = self.process.wait(PATIENCE)
         finally:
-            self.process.stdout.close()
-
-    def remove(self):
-        if self.process.poll() is None:
             self.process.kill()
-        self.process.stdin.close()
-        self.process.stdout.close()
-        self.process.wait()
+            self.process.wait()
+            self.process.stdout.close()
+        assert status == 0, f"the driver ended with {status}"
 
 
 class LibraryTest(unittest.TestCase):
@@ -341,13 +338,17 @@ class Breaking(LibraryTest):
         self.assertRegex(self.tell("read", 50000, 0), "^1 10 0 end -")
 
     def test_what_came_before_the_end_of_the_engine_is_still_read(self):
-        self.fed("before")
+        self.fed("before", linger_us=3600 * 1000000)
         self.tell("push", 1000)
+        self.tell("watermark", 5)
         self.assertEqual(self.tell("flush", 10000), "0")
         self.assertEqual(self.driver.replay("before"), "0")
         self.assertRegex(self.tell("read", 0, 1), "^1 1 0 - -")
+        self.assertEqual(self.tell("pause"), "0")  # now all that was sent is here
         self.engine.kill()
         self.assertRegex(self.tell("read", 1, 999), "^1 999 0 - -")
+        self.assertEqual(self.tell("next", 0), f"1 watermark Read {ORIGIN + 5}")
+        self.assertRegex(self.tell("next", 20000), "^-1 unreachable")
 
     def test_a_test_stream_server_that_fails_is_told_with_the_next_credit(self):
         self.fed("server")

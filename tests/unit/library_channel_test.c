@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -39,10 +40,33 @@ static void an_answer_is_known_by_its_number(void **state) {
     msgpack_sbuffer_destroy(&out);
 }
 
+static void a_letter_that_is_moved_keeps_its_bytes(void **state) {
+    (void)state;
+    letter_t from, to;
+    letter_init(&from);
+    letter_init(&to);
+    /* A small frame holds its bytes itself, a large one elsewhere. */
+    assert_int_equal(zmq_msg_init_size(&from.frames[0], 3), 0);
+    assert_int_equal(zmq_msg_init_size(&from.frames[1], 1000), 0);
+    memcpy(zmq_msg_data(&from.frames[0]), "abc", 3);
+    memset(zmq_msg_data(&from.frames[1]), 'x', 1000);
+    from.head = (bytes_t){zmq_msg_data(&from.frames[0]), 3};
+    from.body = (bytes_t){zmq_msg_data(&from.frames[1]), 1000};
+    letter_move(&to, &from);
+    letter_fini(&from);
+    memset(&from, 0, sizeof from);
+    assert_int_equal(to.head.size, 3);
+    assert_memory_equal(to.head.data, "abc", 3);
+    assert_int_equal(to.body.size, 1000);
+    assert_int_equal(to.body.data[999], 'x');
+    letter_fini(&to);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_endpoint_without_a_host_is_on_the_engines),
         cmocka_unit_test(an_answer_is_known_by_its_number),
+        cmocka_unit_test(a_letter_that_is_moved_keeps_its_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

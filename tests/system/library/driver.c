@@ -61,6 +61,7 @@ static void do_feed(char words[8][256]) {
                                       .linger_us = strtoll(words[4], NULL, 10),
                                       .batch_bytes = strtoull(words[5], NULL, 10),
                                       .timeout_ms = strtoll(words[6], NULL, 10)};
+    reprise_feed_close(&feed);
     feed = reprise_feed_open(engine, &options, &error);
     said(feed ? 0 : -1);
 }
@@ -138,6 +139,7 @@ static void do_replay(char words[8][256]) {
                                         .max_elements = strtoull(words[3], NULL, 10),
                                         .rate = strtod(words[4], NULL),
                                         .credit = strtoull(words[5], NULL, 10)};
+    reprise_replay_close(&replay);
     replay = reprise_replay_open(engine, &options, &error);
     said(replay ? 0 : -1);
 }
