@@ -1,9 +1,9 @@
 /* Bytes as text: base64 as RFC 4648 has it, with padding. */
-#ifndef REPRISE_CLIENT_BASE64_H
-#define REPRISE_CLIENT_BASE64_H
+#ifndef REPRISE_BASE64_H
+#define REPRISE_BASE64_H
 
-#include "../../messages/fault.h"
-#include "../../messages/message.h"
+#include "fault.h"
+#include "message.h"
 
 /* Both give memory to free; text that is not base64 gives NULL and `why`. */
 char *base64_encode(bytes_t bytes);

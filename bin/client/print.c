@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../messages/base64.h"
 #include "../../messages/text.h"
-#include "base64.h"
 
 static bool json_plain(uint8_t byte) {
     return byte >= 0x20 && byte != '"' && byte != '\\' && byte != 0x7f;

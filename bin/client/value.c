@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../messages/base64.h"
 #include "../../messages/text.h"
 #include "../../messages/wire.h"
-#include "base64.h"
 
 static int pack_base64(const json_t *json, msgpack_packer *pk, fault_t *why) {
     size_t size;

@@ -9,8 +9,8 @@
 
 #include <cmocka.h>
 
-#include "bin/client/base64.h"
 #include "bin/client/value.h"
+#include "messages/base64.h"
 
 static json_t *json_of_text(const char *text) {
     json_error_t error;
