@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import unittest
 
-from engine import BUILD, PATIENCE, PUSH, Engine, pipeline, source
+from engine import BUILD, PATIENCE, PUSH, ROOT, Engine, pipeline, source
 
 HERE = pathlib.Path(__file__).parent / "library"
 ORIGIN = 1700000000000000
@@ -480,6 +480,26 @@ class Reading(LibraryTest):
         self.assertEqual(self.driver.replay("read", credit=2000), "0")
         self.assertRegex(self.tell("step", 1), "^-1 invalid_state: .*not paused")
         self.assertRegex(self.tell("read", 0, 0), f"^1 {self.COUNT} 0 end")
+
+
+class Example(LibraryTest):
+    def run_it(self, *words):
+        return subprocess.run([FOLDER / "library", "--engine", self.engine.endpoints["commands"], *words], capture_output=True, text=True,
+                              timeout=PATIENCE)
+
+    def test_the_example_of_the_docs_records_and_then_only_replays(self):
+        compile_program(ROOT / "docs" / "clients" / "c" / "library.c", FOLDER / "library")
+        first, second = self.run_it("example", "2345"), self.run_it("example", "1")
+        self.assertEqual((first.returncode, second.returncode), (0, 0), first.stderr + second.stderr)
+        self.assertEqual(first.stdout.splitlines(), [f"Numbers {number}: number {number}" for number in range(2345)])
+        self.assertEqual(second.stdout, first.stdout)
+        self.assertIn("DONE: 2345 elements recorded", first.stderr)
+        self.assertIn("recording_valid", second.stderr)
+        digest = self.engine.ask("recording.describe", pipeline="example")["digest"]
+        self.assertIn(f"end: 2345 elements, digest {digest}", second.stderr)
+        wrong = self.run_it("", "1")
+        self.assertEqual((wrong.returncode, wrong.stdout), (1, ""))
+        self.assertRegex(wrong.stderr, "^library: cannot run: bad_request: ")
 
 
 class Installed(unittest.TestCase):
