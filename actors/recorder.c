@@ -299,7 +299,8 @@ static int on_room(void *state, const envelope_t *in, fault_t *why) {
     return 0;
 }
 
-/* What no manifest says: which sources wait to be let in, and that the end was asked for. A job supervisor that failed knows neither. */
+/* What no manifest says: which sources wait to be let in, that the end was asked for, or that it must come because the disk failed. A job
+ * supervisor that failed knows nothing of it, and one that was not ready yet has not heard of it. */
 static void report_standing(const recorder_t *self, const recording_t *recording, msg_recording_job_t *report) {
     const join_t *join;
     const finish_t *finish = recording->finish;
@@ -307,13 +308,13 @@ static void report_standing(const recorder_t *self, const recording_t *recording
         if (join->recording != recording || !join->resolved) continue;
         report->streams.items[join->stream].has_joined = report->streams.items[join->stream].joined = true;
     }
-    if (!finish) return;
+    if (recording_has_ended(recording) || (!finish && !recording->failure)) return;
     report->has_ending = true;
-    report->ending = finish->state;
+    report->ending = finish ? finish->state : "FAILED";
     report->has_stop_reason = true;
-    report->stop_reason = finish->stop_reason;
-    report->has_error = finish->error != NULL;
-    report->error = finish->error;
+    report->stop_reason = finish ? finish->stop_reason : "error";
+    report->error = finish ? finish->error : recording->failure;
+    report->has_error = report->error != NULL;
 }
 
 static int on_jobs(void *state, const envelope_t *in, fault_t *why) {

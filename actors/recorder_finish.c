@@ -5,10 +5,13 @@
 
 #include "recorder_state.h"
 
+enum { SAVE_AGAIN_US = 1000 * 1000 };
+
 void recording_break(recorder_t *self, recording_t *recording, const char *message) {
     recording->reel->broken = true;
-    if (recording->told_failed) return;
-    recording->told_failed = true;
+    if (recording->failure) return;
+    recording->failure = strdup(message);
+    must(recording->failure);
     actor_tell(self->me, "job_supervisor", MSG_SOURCE_FAILED,
                &(msg_source_failed_t){.job = recording_job(recording)->job, .message = message});
 }
@@ -99,7 +102,7 @@ static void finish_fail(finish_t *finish, const char *problem) {
     finish->error = text_of(problem);
 }
 
-/* The manifest of a recording as it is now that it has ended. */
+/* The manifest of a recording as it is now that its job has ended. Where the disk did not take the closing record, it has no digest. */
 static msg_manifest_t finish_manifest(const recording_t *recording, const finish_t *finish, msgpack_zone *zone, char ret_digest[33]) {
     const journal_t *journal = recording->reel->journal;
     const journal_totals_t *totals = journal_totals(journal);
@@ -118,7 +121,8 @@ static msg_manifest_t finish_manifest(const recording_t *recording, const finish
     manifest.records = (int64_t)totals->records;
     manifest.segment = (int64_t)totals->segment;
     manifest.length = (int64_t)totals->length;
-    manifest.has_digest = manifest.has_records = manifest.has_segment = manifest.has_length = true;
+    manifest.has_digest = totals->ended;
+    manifest.has_records = manifest.has_segment = manifest.has_length = true;
     manifest.totals.count = journal_streams(journal);
     manifest.totals.items = zone_array(zone, manifest.totals.count, sizeof(msg_stream_total_t));
     for (uint32_t i = 0; i < manifest.totals.count; i++) manifest.totals.items[i] = *journal_stream(journal, i);
@@ -133,8 +137,19 @@ static msg_manifest_t finish_manifest(const recording_t *recording, const finish
     return manifest;
 }
 
+/* A process that starts later must find what was said of the end. */
+static int on_save_again(void *state, uint64_t context, fault_t *why) {
+    recorder_t *self = state;
+    recording_t *recording = shelf_find_number(self, context);
+    fault_t problem;
+    (void)why;
+    if (recording && recording_save(recording, recording->manifest, &problem) < 0)
+        actor_after(self->me, SAVE_AGAIN_US, on_save_again, context);
+    return 0;
+}
+
 /* The manifest is kept here even if the disk does not take it: the job has ended, and says why. */
-static void finish_save(recording_t *recording, finish_t *finish) {
+static void finish_save(recorder_t *self, recording_t *recording, finish_t *finish) {
     msgpack_zone *zone = msgpack_zone_new(MSGPACK_ZONE_CHUNK_SIZE);
     must(zone);
     char digest[33];
@@ -146,6 +161,7 @@ static void finish_save(recording_t *recording, finish_t *finish) {
         record_free(RECORD_CLASS(manifest), (void **)&copy);
         manifest = finish_manifest(recording, finish, zone, digest);
         copy = record_copy(RECORD_CLASS(manifest), &manifest);
+        actor_after(self->me, SAVE_AGAIN_US, on_save_again, recording->number);
     }
     recording->manifest = copy;
     msgpack_zone_free(zone);
@@ -159,7 +175,7 @@ static void finish_answer(recorder_t *self, recording_t *recording, ticket_t tic
 static void finish_complete(recorder_t *self, recording_t *recording) {
     finish_t *finish = recording->finish;
     recording->finish = NULL;
-    finish_save(recording, finish);
+    finish_save(self, recording, finish);
     attachment_t *attachment, *next;
     for (attachment = LIST_FIRST(&recording->attachments); attachment; attachment = next) {
         next = LIST_NEXT(attachment, of_recording);

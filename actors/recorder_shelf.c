@@ -69,6 +69,7 @@ static void recording_free(recording_t **recording) {
     for (size_t i = 0; i < old->followers_count; i++) free(old->followers[i]);
     free(old->followers);
     free(old->sync_failure);
+    free(old->failure);
     finish_free(&old->finish);
     reel_close(&old->reel);
     old->ledger->held -= old->held;

@@ -35,7 +35,8 @@ typedef struct recording {
     reel_ledger_t *ledger;
     int64_t held; /* its share in the ledger where it is closed */
     bool open;    /* it has a budget: sources are let in */
-    bool told_spent, told_failed;
+    bool told_spent;
+    char *failure;    /* why nothing more can be recorded, as the job supervisor was told; NULL: it can */
     char **followers; /* the actors to tell when it grows */
     size_t followers_count;
     uint64_t records, elements, bytes; /* what was counted and told of it so far */

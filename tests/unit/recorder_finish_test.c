@@ -45,6 +45,54 @@ static void an_append_that_fails_fails_the_job_and_acknowledges_nothing(void **s
     studio_close(&studio);
 }
 
+/* In the place of the file that the manifest is written to before it is renamed. */
+static void manifest_block(const studio_t *studio, bool blocked) {
+    char path[700];
+    folder_recording_path(studio->data, "r1", path, sizeof path);
+    strcat(path, "/." MANIFEST_FILE ".new");
+    assert_int_equal(blocked ? mkdir(path, 0755) : rmdir(path), 0);
+}
+
+static void an_end_that_the_disk_does_not_take_is_told_and_written_as_soon_as_it_does(void **state) {
+    studio_t studio;
+    (void)state;
+    open_attached(&studio, LIMIT_NONE);
+    source_batch(&studio, "s", "a", 1, 3);
+    manifest_block(&studio, true);
+    const msg_recording_job_t *job = studio_finish(&studio, "r1", "CANCELLED", "user");
+    assert_string_equal(job->state, "FAILED");
+    assert_non_null(strstr(job->error, "/r1/." MANIFEST_FILE));
+    stage_advance(studio.stage, 5000000);
+    stage_run(studio.stage);
+    manifest_block(&studio, false);
+    stage_advance(studio.stage, 1000000);
+    stage_run(studio.stage);
+    studio_restart(&studio, START + 9000000);
+    assert_string_equal(studio_job(&studio, "r1")->state, "FAILED");
+    assert_string_equal(studio_job(&studio, "r1")->stop_reason, "error");
+    studio_close(&studio);
+}
+
+/* It may not have heard of it: it was not ready yet, or it has lost its state since. */
+static void a_job_supervisor_that_asks_is_told_what_must_end_because_the_disk_failed(void **state) {
+    studio_t studio;
+    (void)state;
+    open_attached(&studio, LIMIT_NONE);
+    source_batch(&studio, "s", "a", 1, 3);
+    assert_false(studio_job(&studio, "r1")->has_ending);
+    files_limit(8192);
+    source_send(&studio, "s", "a", 2, 1000);
+    stage_run(studio.stage);
+    files_limit(RLIM_INFINITY);
+    const msg_recording_job_t *job = studio_job(&studio, "r1");
+    assert_string_equal(job->ending, "FAILED");
+    assert_string_equal(job->stop_reason, "error");
+    assert_non_null(strstr(job->error, "000000000000.seg"));
+    studio_finish(&studio, "r1", "FAILED", "error");
+    assert_false(studio_job(&studio, "r1")->has_ending);
+    studio_close(&studio);
+}
+
 /* Closes the log as a process does that dies before it has saved the manifest. */
 static void end_log(studio_t *studio, bool streams) {
     char folder[600];
@@ -102,6 +150,8 @@ static void a_log_that_ended_for_a_reason_unknown_fails_its_job(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_append_that_fails_fails_the_job_and_acknowledges_nothing),
+        cmocka_unit_test(an_end_that_the_disk_does_not_take_is_told_and_written_as_soon_as_it_does),
+        cmocka_unit_test(a_job_supervisor_that_asks_is_told_what_must_end_because_the_disk_failed),
         cmocka_unit_test(a_log_that_ended_by_its_limit_is_found_spent),
         cmocka_unit_test(a_log_whose_sources_had_ended_says_so_again),
         cmocka_unit_test(a_log_that_ended_for_a_reason_unknown_fails_its_job),
