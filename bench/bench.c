@@ -18,6 +18,7 @@ static const measurement_t measurements[] = {
     {"replay", "Elements replayed a second, beside raw ROUTER to DEALER.", bench_replay},
     {"commands", "Round trips of requests, beside a raw REQ/ROUTER echo.", bench_commands},
     {"tail", "From a push to a replay that follows, beside a raw relay.", bench_tail},
+    {"memory", "What much at once takes of it, beside what it may take.", bench_memory},
     {NULL, NULL, NULL},
 };
 
@@ -127,6 +128,6 @@ int main(int count, char **arguments) {
     if (count - optind == 1)
         for (const measurement_t *m = measurements; m->name; m++)
             if (strcmp(m->name, arguments[optind]) == 0) return measure(&bench, m);
-    fprintf(stderr, "reprise-bench: name one measurement: record, replay, commands or tail (`reprise-bench --help`)\n");
+    fprintf(stderr, "reprise-bench: name one measurement: record, replay, commands, tail or memory (`reprise-bench --help`)\n");
     return 2;
 }

@@ -58,6 +58,6 @@ double samples_part(double *samples, size_t count, double part);
 
 /* ---- the measurements ---- */
 typedef int measure_fn(bench_t *bench, fault_t *why);
-measure_fn bench_record, bench_replay, bench_commands, bench_tail;
+measure_fn bench_record, bench_replay, bench_commands, bench_tail, bench_memory;
 
 #endif

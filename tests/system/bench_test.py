@@ -19,6 +19,7 @@ FIGURES = {
     "commands": [f"{op}.{when}.{part}" for when in ("idle", "recording") for op in ("engine.info", "job.describe.ended", "job.describe.running")
                  for part in ("p50", "p99")],
     "tail": ["tail.p50", "tail.p99"],
+    "memory": ["memory.tracked", "memory.recording", "memory.replaying", "memory.busy"],
 }
 
 
@@ -42,8 +43,8 @@ class BenchTest(unittest.TestCase):
                 for figure in document["figures"]:
                     for key in ("value", "peer_value", "ratio", "ratio_least", "ratio_most"):
                         self.assertGreater(figure[key], 0, (figure["name"], key))
-                    self.assertIn(figure["unit"], ("elements/s", "µs"))
-                    self.assertTrue(figure["peer"].startswith("raw"))
+                    self.assertIn(figure["unit"], ("MiB",) if measurement == "memory" else ("elements/s", "µs"))
+                    self.assertTrue(figure["peer"].startswith("at most" if measurement == "memory" else "raw"))
 
     def test_what_is_asked_for_is_what_is_measured(self):
         document = self.document("record", "--seconds", "0.2", "--rounds", "2", "--batch", "10", "--size", "1kB", "--producers", "3",
