@@ -122,6 +122,13 @@ static int database_put(database_t *database, const msg_document_t *document) {
     return database_run(database, query);
 }
 
+/* A commit that failed may lie in the write-ahead log all the same, and a process that starts later would find it there. Emptied, it is
+ * gone; where the disk does not take that either, the next transaction goes over it. */
+static void database_forget(database_t *database) {
+    if (!sqlite3_get_autocommit(database->handle)) (void)database_run(database, QUERY_ROLLBACK);
+    (void)sqlite3_wal_checkpoint_v2(database->handle, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+}
+
 int database_write(database_t *database, const msg_document_t *documents, size_t count, fault_t *why) {
     if (database_run(database, QUERY_BEGIN) < 0) return database_fault(database, "write", why);
     for (size_t i = 0; i < count; i++)
@@ -129,7 +136,7 @@ int database_write(database_t *database, const msg_document_t *documents, size_t
     if (database_run(database, QUERY_COMMIT) == 0) return 0;
 fail:
     database_fault(database, "write", why);
-    if (!sqlite3_get_autocommit(database->handle)) (void)database_run(database, QUERY_ROLLBACK);
+    database_forget(database);
     return -1;
 }
 
