@@ -223,6 +223,11 @@ static int on_finished(void *state, const answer_t *answer, uint64_t serial, fau
         job->elements = recording->elements;
         job->bytes = recording->bytes;
         if (recording->has_ended) job->ended = recording->ended;
+        if (job_state_find(recording->state) == JOB_FAILED && job->target != JOB_FAILED) { /* the disk did not take the end */
+            job->target = JOB_FAILED;
+            snprintf(job->stop_reason, sizeof job->stop_reason, "%s", recording->has_stop_reason ? recording->stop_reason : "error");
+            set_error(job, "%s", recording->has_error ? recording->error : "");
+        }
     } else if (answer->refusal && job->target != JOB_FAILED) {
         job->target = JOB_FAILED;
         set_error(job, "the recording could not be ended: %s", answer->refusal->message);

@@ -62,6 +62,16 @@ DEATHS = {
 }
 
 
+# What goes wrong when a job is cancelled: (flags, rules, what its error names).
+ENDING = {
+    "the manifest cannot be renamed": (SMALL, [("rename", "*/manifest.msgpack", 1, 1, "EIO")], r"manifest\.msgpack: Input/output"),
+    "a full disk": (SMALL, [("write", "*/.manifest.msgpack.new", 1, 3, "ENOSPC")], r"manifest\.msgpack\.new: No space left"),
+    "the manifest does not reach the disk": (SMALL, [("fsync", "*/.manifest.msgpack.new", 1, 2, "EIO")], r"manifest\.msgpack\.new: Input"),
+    "the closing record": (SMALL, [("write", "*.seg", 1, 1, "EIO")], r"cannot append to .*\.seg: Input/output"),
+    "the last fdatasync": (SYNC, [("fdatasync", "*.seg", 1, 1, "EIO")], r"cannot sync .*\.seg: Input/output"),
+}
+
+
 class Faults(unittest.TestCase):
     def start(self, *flags):
         self.disk = Disk()
@@ -140,6 +150,16 @@ class Faults(unittest.TestCase):
                 producer.push(1000000, window=3)
                 self.assertTrue(self.disk.fired(labels[0]), "it did not happen")
                 self.assertEqual(producer.stopped["reason"], "error")
+                self.check_failed(producer, recording, error)
+
+    def test_an_end_that_the_disk_does_not_take_is_a_failure_now_and_later(self):
+        for what, (flags, rules, error) in ENDING.items():
+            with self.subTest(what):
+                self.start(*flags)
+                producer, recording = self.run_some()
+                labels = self.disk.set(*rules)
+                self.engine.ask("job.cancel", pipeline="faulty")
+                self.assertTrue(self.disk.fired(labels[0]), "it did not happen")
                 self.check_failed(producer, recording, error)
 
     def test_after_a_failed_fdatasync_nothing_is_acknowledged(self):

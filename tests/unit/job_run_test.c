@@ -325,6 +325,33 @@ static void a_recording_that_cannot_be_ended_fails_the_job(void **test) {
     stage_destroy(&stage);
 }
 
+static void a_job_whose_end_the_disk_does_not_take_has_failed(void **test) {
+    (void)test;
+    stage_t *stage = foreman();
+    const msg_recording_create_t *made = run_job(stage, "p");
+    reach(stage, made->job, "count");
+    const stage_message_t *m = desk_take(stage, "recorder", MSG_RECORDING_FINISH);
+    msg_recording_job_t ended = {.recording = made->recording,
+                                 .job = made->job,
+                                 .pipeline = "p",
+                                 .state = "FAILED",
+                                 .limits = no_limits,
+                                 .has_stop_reason = true,
+                                 .stop_reason = "error",
+                                 .has_error = true,
+                                 .error = "cannot rename the manifest",
+                                 .elements = 7};
+    stage_answer(stage, m, &(msg_recording_jobs_t){.recordings = {1, &ended}});
+    stage_run(stage);
+    const msg_job_t *job = waited_for(stage);
+    assert_string_equal(job->state, "FAILED");
+    assert_string_equal(job->stop_reason, "error");
+    assert_string_equal(job->error, "cannot rename the manifest");
+    assert_int_equal(job->elements, 7);
+    assert_false(job->is_done);
+    stage_destroy(&stage);
+}
+
 /* 511 bytes, and then half of a character: nobody would take such a text. */
 static void a_reason_that_is_cut_is_cut_between_characters(void **test) {
     (void)test;
@@ -394,6 +421,7 @@ int main(void) {
         cmocka_unit_test(a_job_is_cancelled_while_it_starts),
         cmocka_unit_test(a_clock_that_starts_too_late_does_not_revive_the_job),
         cmocka_unit_test(a_recorder_that_is_unavailable_is_asked_again_to_end),
+        cmocka_unit_test(a_job_whose_end_the_disk_does_not_take_has_failed),
         cmocka_unit_test(a_recording_that_cannot_be_ended_fails_the_job),
         cmocka_unit_test(a_reason_that_is_cut_is_cut_between_characters),
         cmocka_unit_test(what_feeds_a_job_is_stopped_once_its_recording_has_ended),
