@@ -157,11 +157,15 @@ job_t *jobs_add_known(jobs_t *jobs, const char *id, const char *recording, const
     return job;
 }
 
+void jobs_name(jobs_t *jobs, int64_t now, char ret_job[JOB_NAME_SIZE], char ret_recording[JOB_NAME_SIZE]) {
+    jobs->last_id = now > jobs->last_id ? now : jobs->last_id + 1;
+    make_id('j', jobs->last_id, ret_job);
+    make_id('r', jobs->last_id, ret_recording);
+}
+
 job_t *jobs_add(jobs_t *jobs, const char *pipeline, int64_t now) {
-    char id[16], recording[16];
-    int64_t number = now > jobs->last_id ? now : jobs->last_id + 1;
-    make_id('j', number, id);
-    make_id('r', number, recording);
+    char id[JOB_NAME_SIZE], recording[JOB_NAME_SIZE];
+    jobs_name(jobs, now, id, recording);
     job_t *job = jobs_add_known(jobs, id, recording, pipeline);
     job->created = now;
     return job;

@@ -64,7 +64,10 @@ typedef struct jobs {
     uint64_t last_serial;
 } jobs_t;
 
-/* Makes a job of that pipeline with ids made from the time, never used twice. */
+enum { JOB_NAME_SIZE = 16 };
+/* Names for a job and its recording, made from the time and never used twice. */
+void jobs_name(jobs_t *jobs, int64_t now, char ret_job[JOB_NAME_SIZE], char ret_recording[JOB_NAME_SIZE]);
+/* Makes a job of that pipeline with such names. */
 job_t *jobs_add(jobs_t *jobs, const char *pipeline, int64_t now);
 job_t *jobs_add_known(jobs_t *jobs, const char *id, const char *recording, const char *pipeline); /* from the disk; kept in order of age */
 job_t *jobs_of_request(const jobs_t *jobs, const char *pipeline, const char *request);

@@ -50,7 +50,7 @@ static void load_job(job_supervisor_t *s, const msg_job_t *known) {
 }
 
 /* The manifest is the truth about a job whose recording exists. */
-static void load_recording(job_supervisor_t *s, const msg_recording_job_t *recording) {
+job_t *job_load(job_supervisor_t *s, const msg_recording_job_t *recording) {
     job_t *job = jobs_find(&s->jobs, recording->job);
     if (!job) job = jobs_add_known(&s->jobs, recording->job, recording->recording, recording->pipeline);
     job->has_recording = true;
@@ -64,7 +64,7 @@ static void load_recording(job_supervisor_t *s, const msg_recording_job_t *recor
     job_state_t state = job_state_find(recording->state);
     if (state == JOB_STATES || !job_state_is_terminal(state)) {
         job_resume(s, job, recording);
-        return;
+        return job;
     }
     job_stop_sources(s, recording);
     job_recall(job, state);
@@ -73,6 +73,7 @@ static void load_recording(job_supervisor_t *s, const msg_recording_job_t *recor
     snprintf(job->error, sizeof job->error, "%s", recording->has_error ? recording->error : "");
     snprintf(job->request, sizeof job->request, "%s", recording->has_request ? recording->request : "");
     snprintf(job->reason, sizeof job->reason, "%s", recording->has_reason ? recording->reason : "");
+    return job;
 }
 
 /* A pipeline has one job at a time: of two that have not ended, the older one's end was lost. */
@@ -86,7 +87,7 @@ static int on_recordings(void *state, const answer_t *answer, uint64_t context, 
     job_supervisor_t *s = state;
     if (!answer->message) return fault_set(why, "cannot read the recordings: %s", answer->refusal->message);
     const msg_recording_jobs_t *m = answer->message;
-    for (size_t i = 0; i < m->recordings.count; i++) load_recording(s, &m->recordings.items[i]);
+    for (size_t i = 0; i < m->recordings.count; i++) job_load(s, &m->recordings.items[i]);
     end_older(s);
     actor_loaded(s->me);
     return 0;
@@ -392,6 +393,8 @@ const actor_class_t job_supervisor_class = {
             [MSG_JOB_ENSURE] = on_ensure,
             [MSG_JOB_INVALIDATE] = on_invalidate,
             [MSG_JOB_FORGET] = on_forget,
+            [MSG_JOB_NUMBER] = job_on_number,
+            [MSG_JOB_ADOPT] = job_on_adopt,
             [MSG_JOB_DESCRIBE] = on_describe,
             [MSG_JOB_LIST] = on_list,
             [MSG_JOB_CANCEL] = on_cancel,
@@ -407,6 +410,6 @@ const actor_class_t job_supervisor_class = {
             [MSG_OPTIONS_CHANGED] = on_options_changed,
         },
     .sends = {MSG_OPTIONS_GET, MSG_CATALOG_READ, MSG_CATALOG_WRITE, MSG_RECORDING_JOBS_ASK, MSG_RECORDING_CREATE, MSG_RECORDING_FINISH,
-              MSG_RECORDING_DROP, MSG_RECORDING_MARK, MSG_CHILD_START, MSG_CHILD_STOP, MSG_LIMITS_RESOLVE, MSG_LIMITS_START,
-              MSG_LIMITS_STOP, MSG_TEST_STREAM_INVALIDATE, MSG_NOTIFY},
+              MSG_RECORDING_DROP, MSG_RECORDING_MARK, MSG_RECORDING_ADOPT, MSG_CHILD_START, MSG_CHILD_STOP, MSG_LIMITS_RESOLVE,
+              MSG_LIMITS_START, MSG_LIMITS_STOP, MSG_TEST_STREAM_INVALIDATE, MSG_NOTIFY},
 };

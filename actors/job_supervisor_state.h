@@ -1,11 +1,12 @@
-/* The job supervisor's state, and what its four files do for each other: job_supervisor.c takes the messages, job_run.c starts and ends
- * jobs, job_task.c does what must not happen twice at once for a pipeline, job_sweep.c what becomes of recordings. */
+/* The job supervisor's state, and what its five files do for each other: job_supervisor.c takes the messages, job_run.c starts and ends
+ * jobs, job_task.c does what must not happen twice at once for a pipeline, job_sweep.c what becomes of recordings, job_adopt.c takes in those
+ * that come from elsewhere. */
 #ifndef REPRISE_JOB_SUPERVISOR_STATE_H
 #define REPRISE_JOB_SUPERVISOR_STATE_H
 
 #include "job.h"
 
-typedef enum task_kind { TASK_ENSURE, TASK_INVALIDATE, TASK_FORGET, TASK_CLEAR, TASK_DELETE } task_kind_t;
+typedef enum task_kind { TASK_ENSURE, TASK_INVALIDATE, TASK_FORGET, TASK_CLEAR, TASK_DELETE, TASK_ADOPT } task_kind_t;
 
 /* What becomes of recordings that a task is done with. */
 typedef enum fate {
@@ -34,6 +35,7 @@ typedef struct task {
     ticket_t ticket;
     msg_job_ensure_t *ensure;         /* TASK_ENSURE: the request */
     msg_job_invalidate_t *invalidate; /* TASK_INVALIDATE: the request */
+    msg_job_adopt_t *adopt;           /* TASK_ADOPT: the request */
     bool again;                       /* an earlier state was asked this, and did not answer */
     bool active;                      /* has begun */
     bool waits_for_end;               /* of the pipeline's job */
@@ -55,6 +57,10 @@ typedef struct job_supervisor {
     bool replay_enabled;     /* option enable_recording_replay */
     int64_t keep_recordings; /* the option */
 } job_supervisor_t;
+
+/* ---- job_supervisor.c ---- */
+/* A recording as its manifest says: its job is known, or goes on where it has not ended. */
+job_t *job_load(job_supervisor_t *s, const msg_recording_job_t *recording);
 
 /* ---- job_run.c ---- */
 /* Begins a job on what `ensure` says: creates its recording, starts its sources. */
@@ -85,6 +91,8 @@ task_t *task_of_serial(job_supervisor_t *s, uint64_t serial);
 void task_proceed(job_supervisor_t *s, task_t *task);
 /* Ends it; the refusal is what was asked is answered with. */
 void task_refuse(job_supervisor_t *s, task_t *task, const refusal_t *no);
+/* Ends it; what was asked is answered already. */
+void task_end(job_supervisor_t *s, task_t *task);
 void tasks_run(job_supervisor_t *s);
 void tasks_fini(job_supervisor_t *s);
 
@@ -97,5 +105,10 @@ bool sweep_run(job_supervisor_t *s, task_t *task, fate_t fate);
 /* The recording that the task restores becomes valid: true when it is. Otherwise the task proceeds once it is. */
 bool sweep_restore(job_supervisor_t *s, task_t *task);
 void sweep_free(sweep_t *sweep);
+
+/* ---- job_adopt.c ---- */
+/* TASK_ADOPT: a recording that came from elsewhere becomes one of the pipeline's. */
+void adopt(job_supervisor_t *s, task_t *task);
+handler_fn job_on_number, job_on_adopt;
 
 #endif

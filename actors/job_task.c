@@ -26,11 +26,12 @@ task_t *task_add(job_supervisor_t *s, task_kind_t kind, const char *pipeline, ti
 static void task_free(task_t *task) {
     record_free(&message_class(MSG_JOB_ENSURE)->record, (void **)&task->ensure);
     record_free(&message_class(MSG_JOB_INVALIDATE)->record, (void **)&task->invalidate);
+    record_free(&message_class(MSG_JOB_ADOPT)->record, (void **)&task->adopt);
     sweep_free(&task->sweep);
     free(task);
 }
 
-static void task_end(job_supervisor_t *s, task_t *task) {
+void task_end(job_supervisor_t *s, task_t *task) {
     task_t **at = &s->tasks;
     while (*at != task) at = &(*at)->next;
     *at = task->next;
@@ -121,7 +122,7 @@ static names_t signature_of(const msg_job_ensure_t *ensure) {
 
 /* Sets why a job is needed, or why none is; and the recording that becomes valid again, where the sources that it is made of came back.
  *
- * A valid recording that has all the sources was begun after they changed, whatever the tracker could remember: its manifest is the truth. */
+ * A valid recording that has all the sources was begun after they changed, whatever the tracker remembers: its manifest is the truth. */
 static void decide(const job_supervisor_t *s, task_t *task) {
     const msg_job_ensure_t *ensure = task->ensure;
     const job_t *job = jobs_current_of(&s->jobs, task->pipeline), *complete = NULL;
@@ -321,7 +322,8 @@ static void clear(job_supervisor_t *s, task_t *task) {
 }
 
 void task_proceed(job_supervisor_t *s, task_t *task) {
-    static void (*const steps[])(job_supervisor_t *, task_t *) = {
-        [TASK_ENSURE] = ensure, [TASK_INVALIDATE] = invalidate, [TASK_FORGET] = forget, [TASK_CLEAR] = clear, [TASK_DELETE] = clear};
+    static void (*const steps[])(job_supervisor_t *,
+                                 task_t *) = {[TASK_ENSURE] = ensure, [TASK_INVALIDATE] = invalidate, [TASK_FORGET] = forget,
+                                              [TASK_CLEAR] = clear,   [TASK_DELETE] = clear,          [TASK_ADOPT] = adopt};
     steps[task->kind](s, task);
 }

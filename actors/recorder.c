@@ -35,6 +35,7 @@ static int on_options_changed(void *state, const envelope_t *in, fault_t *why) {
     const msg_options_changed_t *options = in->message;
     (void)why;
     self->worker_timeout_us = us_of_ms(options->worker_timeout_ms);
+    self->size_limit = options->recording_size_limit;
     return 0;
 }
 
@@ -45,6 +46,7 @@ static int on_loaded(void *state, const answer_t *answer, uint64_t context, faul
     (void)context;
     if (answer->refusal) return fault_set(why, "cannot read the options: %s", answer->refusal->message);
     self->worker_timeout_us = us_of_ms(options->worker_timeout_ms);
+    self->size_limit = options->recording_size_limit;
     actor_loaded(self->me);
     recording_t *recording;
     LIST_FOREACH(recording, &self->writing, writing) sync_schedule(self, recording); /* what an earlier state may not have brought there */
@@ -288,6 +290,22 @@ static int on_mark(void *state, const envelope_t *in, fault_t *why) {
     return 0;
 }
 
+static int on_adopt(void *state, const envelope_t *in, fault_t *why) {
+    recorder_t *self = state;
+    const msg_recording_adopt_t *m = in->message;
+    refusal_t no;
+    (void)why;
+    recording_t *recording = shelf_find(self, m->recording);
+    if (!recording) recording = shelf_adopt(self, m, &no);
+    if (recording) {
+        msg_recording_job_t job = *recording_job(recording);
+        actor_answer(self->me, in->ticket, &(msg_recording_jobs_t){.recordings = {1, &job}});
+    } else {
+        actor_refuse_as(self->me, in->ticket, &no);
+    }
+    return 0;
+}
+
 /* ---- messages: what there is ---- */
 
 static int on_room(void *state, const envelope_t *in, fault_t *why) {
@@ -474,6 +492,7 @@ const actor_class_t recorder_class = {
             [MSG_RECORDING_CREATE] = on_create,
             [MSG_BUDGET_SET] = on_budget,
             [MSG_RECORDING_FINISH] = on_finish,
+            [MSG_RECORDING_ADOPT] = on_adopt,
             [MSG_RECORDING_MARK] = on_mark,
             [MSG_RECORDING_DROP] = on_drop,
             [MSG_ROOM_ASK] = on_room,

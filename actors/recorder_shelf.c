@@ -364,6 +364,47 @@ static int recording_order(const void *a, const void *b) {
     return strcmp(x->recording, y->recording);
 }
 
+/* Puts the file where it belongs; what it says of itself is on the disk before. */
+static int shelf_move(const recorder_t *self, const msg_recording_adopt_t *order, const msg_manifest_t *manifest, fault_t *why) {
+    char from[4096], to[4096], parent[4096];
+    const char *data = actor_config(self->me)->data;
+    folder_recording_path(data, order->folder, from, sizeof from);
+    folder_recording_path(data, order->recording, to, sizeof to);
+    must(snprintf(parent, sizeof parent, "%s/recordings", data) < (int)sizeof parent);
+    if (order->invalid && manifest_write(from, manifest, why) < 0) return -1;
+    if (rename(from, to) < 0) return fault_errno(why, "cannot rename %s to %s", from, to);
+    return manifest_sync_folder(parent, why);
+}
+
+recording_t *shelf_adopt(recorder_t *self, const msg_recording_adopt_t *order, refusal_t *no) {
+    char folder[4096];
+    msg_manifest_t *manifest = NULL;
+    fault_t why;
+    folder_recording_path(actor_config(self->me)->data, order->folder, folder, sizeof folder);
+    if (manifest_read(folder, &manifest, &why) < 0) goto fail;
+    msg_recording_job_t *job = &manifest->recording;
+    if (self->size_limit != LIMIT_NONE && self->ledger.held + job->bytes > self->size_limit) {
+        refuse(no, ERROR_NO_SPACE, "recording_size_limit",
+               "the recordings take %lld bytes, this one has %lld, and `recording_size_limit` is %lld", (long long)self->ledger.held,
+               (long long)job->bytes, (long long)self->size_limit);
+        manifest_free(&manifest);
+        return NULL;
+    }
+    job->has_invalidated = order->invalid;
+    job->invalidated = order->invalid ? actor_now(self->me) : 0;
+    if (shelf_move(self, order, manifest, &why) < 0) goto fail;
+    recording_t *recording = shelf_add(self, order->recording);
+    recording->manifest = manifest;
+    recording->held = job->bytes;
+    self->ledger.held += recording->held;
+    qsort(self->recordings, self->recordings_count, sizeof(recording_t *), recording_order);
+    return recording;
+fail:
+    manifest_free(&manifest);
+    refuse(no, ERROR_INTERNAL, NULL, "%s", why.text);
+    return NULL;
+}
+
 int shelf_load(recorder_t *self, fault_t *why) {
     names_t ids;
     int result = 0;

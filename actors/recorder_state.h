@@ -105,6 +105,7 @@ typedef struct recorder {
     int64_t last_source;
     int64_t credit_shared; /* of CREDIT_SHARED, what the attachments have */
     int64_t worker_timeout_us;
+    int64_t size_limit; /* the option: bytes of all recordings */
     timer_id_t liveness_timer, due_timer;
 } recorder_t;
 
@@ -114,6 +115,8 @@ void shelf_free(recorder_t *self);
 /* A new one at the end. */
 recording_t *shelf_add(recorder_t *self, const char *id);
 void shelf_remove(recorder_t *self, recording_t **recording);
+/* A complete recording that stands in another folder becomes one of these. NULL: refused. */
+recording_t *shelf_adopt(recorder_t *self, const msg_recording_adopt_t *order, refusal_t *no);
 recording_t *shelf_find(const recorder_t *self, const char *id);
 recording_t *shelf_find_job(const recorder_t *self, const char *job);
 recording_t *shelf_find_number(const recorder_t *self, uint64_t number);

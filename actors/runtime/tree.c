@@ -4,6 +4,7 @@
 #include "../catalog.h"
 #include "../gateway.h"
 #include "../job_supervisor.h"
+#include "../librarian.h"
 #include "../limiter.h"
 #include "../notifier.h"
 #include "../pipeline_tracker.h"
@@ -20,7 +21,7 @@ const child_spec_t tree[] = {
     {&notifier_class, 5000},       {&catalog_class, 30000},         {&syncer_class, 5000},
     {&recorder_class, 60000},      {&limiter_class, 5000},          {&signature_checker_class, 5000},
     {&job_supervisor_class, 5000}, {&pipeline_tracker_class, 5000}, {&test_stream_server_class, 5000},
-    {&verifier_class, 5000},       {&gateway_class, 5000},
+    {&verifier_class, 5000},       {&librarian_class, 5000},        {&gateway_class, 5000},
 };
 const size_t tree_count = sizeof tree / sizeof tree[0];
 

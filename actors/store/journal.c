@@ -261,10 +261,14 @@ static int gap_append(journal_t *journal, record_view_t *record, const char *wha
     return 0;
 }
 
-int journal_gap(journal_t *journal, uint32_t stream, int64_t at, const char *what, int64_t lost_us, fault_t *why) {
+int journal_gap_later(journal_t *journal, uint32_t stream, int64_t at, const char *what, int64_t lost_us, fault_t *why) {
     record_view_t record = {.kind = RECORD_GAP, .stream = stream, .at = at};
 
-    if (gap_append(journal, &record, what, lost_us, why) < 0) return -1;
+    return gap_append(journal, &record, what, lost_us, why);
+}
+
+int journal_gap(journal_t *journal, uint32_t stream, int64_t at, const char *what, int64_t lost_us, fault_t *why) {
+    if (journal_gap_later(journal, stream, at, what, lost_us, why) < 0) return -1;
     return journal_save(journal, journal->manifest, why);
 }
 

@@ -41,6 +41,8 @@ int journal_elements(journal_t *journal, uint32_t stream, int64_t at, uint32_t c
 int journal_watermark(journal_t *journal, uint32_t stream, int64_t at, int64_t watermark, fault_t *why);
 /* `stream` may be RECORD_STREAM_ALL; `lost_us` < 0: not known. Also added to the totals' gaps, and to the manifest. */
 int journal_gap(journal_t *journal, uint32_t stream, int64_t at, const char *what, int64_t lost_us, fault_t *why);
+/* The same, but the manifest follows with the next segment, or when it is saved. */
+int journal_gap_later(journal_t *journal, uint32_t stream, int64_t at, const char *what, int64_t lost_us, fault_t *why);
 /* The same, of a stream whose producer said so with its batch `seq`: should the batch come again, journal_producer knows of its gap. The
  * manifest follows with the next segment, or when it is saved. */
 int journal_gap_by(journal_t *journal, uint32_t stream, int64_t at, const char *what, int64_t lost_us, const char *producer, uint64_t seq,

@@ -269,6 +269,10 @@ static int reader_cross(reader_t *reader, position_t *position, fault_t *why) {
     return 0;
 }
 
+bool reader_reaches(const reader_t *reader, const position_t *position) {
+    return position->segment < reader->count;
+}
+
 int reader_next(reader_t *reader, position_t *position, record_view_t *ret_record, fault_t *why) {
     position_t here = *position;
 

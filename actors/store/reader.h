@@ -26,6 +26,9 @@ typedef struct position {
  * names file and offset. Segment headers (kind 0) are passed over. */
 int reader_next(reader_t *reader, position_t *position, record_view_t *ret_record, fault_t *why);
 
+/* Can that position be read from? One that came from outside need not; whether a record begins there is another question. */
+bool reader_reaches(const reader_t *reader, const position_t *position);
+
 /* The record that holds element `element`, or the first at or after time `at`; the end where there is none. -1 on damage. */
 int reader_seek_element(reader_t *reader, uint64_t element, position_t *ret_position, fault_t *why);
 int reader_seek_time(reader_t *reader, int64_t at, position_t *ret_position, fault_t *why);
