@@ -24,16 +24,26 @@ class Disk:
         self.rules = pathlib.Path(self.folder.name) / "rules"
         self.log = pathlib.Path(self.folder.name) / "rules.log"
         self.labels = (f"r{number}" for number in itertools.count())
+        self.current = {}
         self.env = {"LD_PRELOAD": str(LIBRARY), "REPRISE_FAULTS": str(self.rules)}
         self.set()
 
     def set(self, *rules):
         """From now on these rules hold, and no others. Returns their labels."""
-        labels = [next(self.labels) for _ in rules]
+        self.current = {}
+        return self.add(*rules)
+
+    def add(self, *rules):
+        """Of several rules for one call, the first one acts."""
+        fresh = {next(self.labels): rule for rule in rules}
+        self.current.update(fresh)
+        self.write()
+        return list(fresh)
+
+    def write(self):
         fresh = self.rules.with_suffix(".new")
-        fresh.write_text("".join(f"{label} {' '.join(map(str, rule))}\n" for label, rule in zip(labels, rules)))
+        fresh.write_text("".join(f"{label} {' '.join(map(str, rule))}\n" for label, rule in self.current.items()))
         fresh.replace(self.rules)
-        return labels
 
     def fired(self, label=None):
         """What was done: (label, call, bytes, path), in its order."""
@@ -46,7 +56,7 @@ class Disk:
         """Within, the next such call does not return. The value is a function that waits until the call has been made."""
         fifo = pathlib.Path(self.folder.name) / f"fifo-{next(self.labels)}"
         os.mkfifo(fifo)
-        self.set((call, glob, first, 1, f"hold:{fifo}"))
+        label, = self.add((call, glob, first, 1, f"hold:{fifo}"))
         opened = queue.Queue()
         threading.Thread(target=lambda: opened.put(open(fifo, "wb")), daemon=True).start()
         held = []
@@ -57,7 +67,8 @@ class Disk:
         try:
             yield wait
         finally:
-            self.set()
+            self.current.pop(label, None)
+            self.write()
             if not held:  # it never came, or came unseen: neither may wait for the other
                 reading = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
                 fifo.unlink()
