@@ -138,7 +138,7 @@ static void group(const listing_t *listing, place_t *places, size_t count, msgpa
 
 int signature_extract(const msg_pipeline_t *pipeline, const names_t *patterns, msgpack_zone *zone, msg_comparison_t *ret, refusal_t *no) {
     size_t count = 0;
-    listing_t listing;
+    listing_t listing = {0};
     if (list(pipeline, patterns, zone, &listing, no) < 0) return -1;
     place_t *places = zone_take(zone, listing.count * sizeof *places);
     ret->sources.items = zone_take(zone, listing.count * sizeof *ret->sources.items);
