@@ -18,13 +18,16 @@ static const measurement_t measurements[] = {
     {"replay", "Elements replayed a second, beside raw ROUTER to DEALER.", bench_replay},
     {"commands", "Round trips of requests, beside a raw REQ/ROUTER echo.", bench_commands},
     {"tail", "From a push to a replay that follows, beside a raw relay.", bench_tail},
+    {"limits", "By how much limits are missed, beside the limits.", bench_limits},
+    {"recovery", "From kill -9 to ready, beside reading the last segment.", bench_recovery},
     {"memory", "What much at once takes of it, beside what it may take.", bench_memory},
+    {"scale", "Processor time an element, from few and small to many and large.", bench_scale},
     {NULL, NULL, NULL},
 };
 
 static const int64_t MIB = INT64_C(1024) * 1024;
 
-enum { ENGINE, SIZE, BATCH, PRODUCERS, SECONDS, ROUNDS, DURABILITY, CREDIT, JSON, HELP };
+enum { ENGINE, SIZE, BATCH, PRODUCERS, SECONDS, ROUNDS, DURABILITY, CREDIT, BYTES, JSON, HELP };
 
 static const struct option options[] = {
     [ENGINE] = {"engine", required_argument, NULL, ENGINE},
@@ -35,6 +38,7 @@ static const struct option options[] = {
     [ROUNDS] = {"rounds", required_argument, NULL, ROUNDS},
     [DURABILITY] = {"durability", required_argument, NULL, DURABILITY},
     [CREDIT] = {"credit", required_argument, NULL, CREDIT},
+    [BYTES] = {"bytes", required_argument, NULL, BYTES},
     [JSON] = {"json", no_argument, NULL, JSON},
     [HELP] = {"help", no_argument, NULL, HELP},
     {0},
@@ -50,13 +54,15 @@ static void help(void) {
            "                        free ports and with a data folder that is gone afterwards.\n"
            "  --size BYTES          An element's payload. Default: 100.\n"
            "  --batch N             Elements a message; 1 is unbatched. Default: record\n"
-           "                        measures 1, 64 and 256 KiB.\n"
+           "                        measures 1, 64 and 256 KiB; limits, recovery and scale 64.\n"
            "  --producers N         Producers that feed at once. Default: 1.\n"
            "  --seconds S           How long each measurement of a round lasts. Default: 1.\n"
            "  --rounds N            How often each is measured, the two in turn. Default: 5.\n"
            "  --durability POLICY   Of its own engine: async, interval (default) or sync.\n"
            "  --credit BYTES        What may be on its way: `4MiB` by default, or what the\n"
            "                        engine allows if that is less.\n"
+           "  --bytes BYTES         recovery, scale: the largest recording. Default: 10GB, or a\n"
+           "                        third of what is free on the disk if that is less.\n"
            "  --json                One JSON document.\n"
            "  --help                Print this.\n\n"
            "A line is a figure: the median of the rounds, its peer's, the median of their\n"
@@ -95,6 +101,7 @@ static int flag_read(bench_t *bench, int flag, const char *value, bool *ret_help
     case ROUNDS: return count_read(options[flag].name, value, 1, ROUNDS_MAX, &bench->rounds);
     case DURABILITY: bench->durability = value; return 0;
     case CREDIT: return count_read(options[flag].name, value, 1, 1024 * MIB, &bench->credit);
+    case BYTES: return count_read(options[flag].name, value, MIB, INT64_C(1024) * 1024 * MIB, &bench->bytes);
     case JSON: bench->json = true; return 0;
     case HELP: *ret_help = true; return 0;
     default: return -1;
@@ -128,6 +135,7 @@ int main(int count, char **arguments) {
     if (count - optind == 1)
         for (const measurement_t *m = measurements; m->name; m++)
             if (strcmp(m->name, arguments[optind]) == 0) return measure(&bench, m);
-    fprintf(stderr, "reprise-bench: name one measurement: record, replay, commands, tail or memory (`reprise-bench --help`)\n");
+    fprintf(stderr, "reprise-bench: name one measurement: record, replay, commands, tail, limits, recovery, memory or scale "
+                    "(`reprise-bench --help`)\n");
     return 2;
 }

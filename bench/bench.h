@@ -7,7 +7,7 @@
 #include "../bin/client/client.h"
 #include "process.h"
 
-enum { ROUNDS_MAX = 99 };
+enum { ROUNDS_MAX = 99, ENGINE_PORTS = 4, TAG_MAX = 24, SOURCES_MAX = 256 };
 
 typedef struct bench {
     const char *engine;     /* NULL: one of its own */
@@ -15,10 +15,12 @@ typedef struct bench {
     int64_t size;           /* bytes of an element's payload */
     int64_t batch;          /* elements; 0: each of the usual sizes */
     int64_t producers, rounds, credit;
+    int64_t bytes;  /* of the largest recording; 0: 10 GB, or what the disk has room for */
     double seconds; /* of one measurement in one round */
     bool json;
     process_t process; /* its own engine */
     char data[64];     /* and that one's data folder; empty: none */
+    int ports[ENGINE_PORTS];
     char endpoint[128];
     json_t *figures;
     client_t client;
@@ -29,7 +31,21 @@ int64_t clock_ns(void);
 /* ---- engine.c ---- */
 int engine_start(bench_t *bench, fault_t *why);
 void engine_stop(bench_t *bench);
-/* Runs a new pipeline with one push source, `Feed`. `bytes`: the job's limit. */
+/* Fails where the engine is not its own. */
+int engine_own(const bench_t *bench, const char *measurement, fault_t *why);
+/* How large the largest recording is to be, on its own engine's disk. */
+int64_t engine_room(const bench_t *bench);
+/* Its own engine, by SIGKILL; and started again on the same folder and ports. */
+void engine_kill(bench_t *bench);
+int engine_again(bench_t *bench, fault_t *why);
+/* Of the engine's process, where that is on this machine: its id, its anonymous memory, its time on the processor so far (0: not known). */
+int engine_process(bench_t *bench, pid_t *ret_id, fault_t *why);
+int engine_memory(pid_t id, double *ret_mib, fault_t *why);
+int64_t engine_busy_ns(pid_t id);
+/* Runs a new pipeline with push sources: `Feed`, `Feed-1`, … */
+int engine_run_with(bench_t *bench, const char *pipeline, int64_t sources, const msg_limits_t *limits, fault_t *why);
+void engine_tag(int64_t source, char ret_tag[TAG_MAX]);
+/* The same with one. `bytes`: the job's limit. */
 int engine_run(bench_t *bench, const char *pipeline, int64_t bytes, fault_t *why);
 /* Ends its job and waits for that; the recording stays. */
 int engine_end(bench_t *bench, const char *pipeline, fault_t *why);
@@ -58,6 +74,6 @@ double samples_part(double *samples, size_t count, double part);
 
 /* ---- the measurements ---- */
 typedef int measure_fn(bench_t *bench, fault_t *why);
-measure_fn bench_record, bench_replay, bench_commands, bench_tail, bench_memory;
+measure_fn bench_record, bench_replay, bench_commands, bench_tail, bench_limits, bench_recovery, bench_memory, bench_scale;
 
 #endif

@@ -1,14 +1,15 @@
-/* The engine that is measured: one that runs already, or one of its own, on free ports and a data folder that is gone afterwards. */
+/* The engine that is measured: one that runs already, or one of its own, on free ports and a data folder that is gone afterwards. Its own can
+ * also be killed and started again on what it left. */
 #include <arpa/inet.h>
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "bench.h"
-
-enum { PORTS = 4 };
 
 int engine_refused(const client_t *client, fault_t *why) {
     return fault_set(why, "%s", client->no.message[0] ? client->no.message : "the request failed");
@@ -27,34 +28,37 @@ static bool port_free(int port) {
 }
 
 /* Below those that the system gives to outgoing connections, which could take one before the engine does. */
-static int ports_find(int ret_ports[PORTS], fault_t *why) {
+static int ports_find(int ret_ports[ENGINE_PORTS], fault_t *why) {
     enum { FIRST = 12000, LAST = 32000 };
     int found = 0, port = FIRST + (int)(getpid() * 31L % (LAST - FIRST));
-    for (int i = 0; i < LAST - FIRST && found < PORTS; i++, port = port < LAST ? port + 1 : FIRST)
+    for (int i = 0; i < LAST - FIRST && found < ENGINE_PORTS; i++, port = port < LAST ? port + 1 : FIRST)
         if (port_free(port)) ret_ports[found++] = port;
-    return found == PORTS ? 0 : fault_set(why, "there are no %d free ports from %d to %d", PORTS, FIRST, LAST);
+    return found == ENGINE_PORTS ? 0 : fault_set(why, "there are no %d free ports from %d to %d", ENGINE_PORTS, FIRST, LAST);
+}
+
+static int own_launch(bench_t *bench, fault_t *why) {
+    char program[4096 + 16], endpoints[ENGINE_PORTS][64];
+    process_folder(program, sizeof program - 16);
+    strcat(program, "/reprised");
+    for (int i = 0; i < ENGINE_PORTS; i++) snprintf(endpoints[i], sizeof endpoints[i], "tcp://127.0.0.1:%d", bench->ports[i]);
+    const char *arguments[] = {program,      "--data",       bench->data,       "--commands", endpoints[0],
+                               "--ingest",   endpoints[1],   "--test-stream",   endpoints[2], "--notifications",
+                               endpoints[3], "--durability", bench->durability, NULL};
+    return process_start(&bench->process, arguments, why);
 }
 
 static int own_start(bench_t *bench, fault_t *why) {
-    int ports[PORTS];
-    char program[4096 + 16], endpoints[PORTS][64];
     const char *folder = getenv("TMPDIR");
-    if (ports_find(ports, why) < 0) return -1;
+    if (ports_find(bench->ports, why) < 0) return -1;
     snprintf(bench->data, sizeof bench->data, "%.40s/reprise-bench-XXXXXX", folder ? folder : "/tmp");
     if (!mkdtemp(bench->data)) {
         fault_errno(why, "cannot create the folder %s", bench->data);
         bench->data[0] = '\0';
         return -1;
     }
-    process_folder(program, sizeof program - 16);
-    strcat(program, "/reprised");
-    for (int i = 0; i < PORTS; i++) snprintf(endpoints[i], sizeof endpoints[i], "tcp://127.0.0.1:%d", ports[i]);
-    const char *arguments[] = {program,      "--data",       bench->data,       "--commands", endpoints[0],
-                               "--ingest",   endpoints[1],   "--test-stream",   endpoints[2], "--notifications",
-                               endpoints[3], "--durability", bench->durability, NULL};
-    snprintf(bench->endpoint, sizeof bench->endpoint, "%s", endpoints[0]);
+    snprintf(bench->endpoint, sizeof bench->endpoint, "tcp://127.0.0.1:%d", bench->ports[0]);
     bench->engine = bench->endpoint;
-    return process_start(&bench->process, arguments, why);
+    return own_launch(bench, why);
 }
 
 /* What limits a user's disk must not end a measurement. */
@@ -77,6 +81,31 @@ int engine_start(bench_t *bench, fault_t *why) {
     return own ? own_options(bench, why) : 0;
 }
 
+int engine_own(const bench_t *bench, const char *measurement, fault_t *why) {
+    return bench->data[0] ? 0 : fault_set(why, "%s measures an engine of its own: it cannot be told --engine", measurement);
+}
+
+int64_t engine_room(const bench_t *bench) {
+    const int64_t usual = INT64_C(10) * 1000 * 1000 * 1000;
+    struct statvfs disk;
+    if (bench->bytes) return bench->bytes;
+    if (statvfs(bench->data, &disk) < 0) return usual;
+    int64_t third = (int64_t)(disk.f_bavail * disk.f_frsize / 3);
+    return third < usual ? third : usual;
+}
+
+void engine_kill(bench_t *bench) {
+    must(bench->data[0]);
+    client_fini(&bench->client);
+    process_kill(&bench->process);
+    client_init(&bench->client);
+    bench->client.engine = bench->engine;
+}
+
+int engine_again(bench_t *bench, fault_t *why) {
+    return own_launch(bench, why);
+}
+
 static int entry_remove(const char *path, const struct stat *status, int kind, struct FTW *place) {
     (void)status;
     (void)kind;
@@ -91,20 +120,66 @@ void engine_stop(bench_t *bench) {
     bench->data[0] = '\0';
 }
 
+/* ---- what it takes ---- */
+
+int engine_process(bench_t *bench, pid_t *ret_id, fault_t *why) {
+    static const msg_engine_info_t ask;
+    reply_t reply = {0};
+    int result = 0;
+    if (client_ask(&bench->client, MSG_ENGINE_INFO, &ask, &reply) == STATUS_OK)
+        *ret_id = (pid_t)((const msg_engine_t *)reply.message)->pid;
+    else
+        result = engine_refused(&bench->client, why);
+    reply_fini(&reply);
+    return result;
+}
+
+int engine_memory(pid_t id, double *ret_mib, fault_t *why) {
+    static const char anonymous[] = "Anonymous:";
+    char path[64], line[256];
+    long kib = -1;
+    snprintf(path, sizeof path, "/proc/%ld/smaps_rollup", (long)id);
+    FILE *file = fopen(path, "r");
+    if (!file) return fault_errno(why, "cannot read the engine's memory in %s", path);
+    while (kib < 0 && fgets(line, sizeof line, file))
+        if (strncmp(line, anonymous, sizeof anonymous - 1) == 0) kib = strtol(line + sizeof anonymous - 1, NULL, 10);
+    fclose(file);
+    if (kib < 0) return fault_set(why, "%s does not say what is anonymous", path);
+    *ret_mib = (double)kib / 1024;
+    return 0;
+}
+
+int64_t engine_busy_ns(pid_t id) {
+    clockid_t clock;
+    struct timespec busy;
+    if (clock_getcpuclockid(id, &clock) != 0 || clock_gettime(clock, &busy) < 0) return 0;
+    return (int64_t)busy.tv_sec * 1000000000 + busy.tv_nsec;
+}
+
 /* ---- pipelines ---- */
 
-int engine_run(bench_t *bench, const char *pipeline, int64_t bytes, fault_t *why) {
-    static const uint8_t nothing[] = {0x80};
-    msg_transform_t transform = {.has_name = true,
-                                 .name = PUSH_TAG,
-                                 .has_urn = true,
-                                 .urn = "reprise:source:push:v1",
-                                 .has_payload = true,
-                                 .payload = {nothing, sizeof nothing}};
-    msg_pipeline_t definition = {.has_name = true, .name = pipeline, .has_transforms = true, .transforms = {1, &transform}};
-    msg_pipeline_run_t ask = {.pipeline = pipeline, .pipeline_definition = &definition, .has_limits = true};
-    ask.limits = (msg_limits_t){
-        .has_duration_ms = true, .duration_ms = LIMIT_NONE, .has_bytes = true, .bytes = bytes, .has_count = true, .count = LIMIT_NONE};
+void engine_tag(int64_t source, char ret_tag[TAG_MAX]) {
+    snprintf(ret_tag, TAG_MAX, source == 0 ? "%s" : "%s-%lld", PUSH_TAG, (long long)source);
+}
+
+int engine_run_with(bench_t *bench, const char *pipeline, int64_t sources, const msg_limits_t *limits, fault_t *why) {
+    char(*tags)[TAG_MAX] = calloc((size_t)sources, sizeof *tags);
+    uint8_t(*payloads)[5] = calloc((size_t)sources, sizeof *payloads); /* a number, so that each is a source of its own */
+    msg_transform_t *transforms = calloc((size_t)sources, sizeof *transforms);
+    must(tags && payloads && transforms);
+    for (int64_t i = 0; i < sources; i++) {
+        const uint8_t payload[] = {0x81, 0xa1, 'n', 0xcc, (uint8_t)i};
+        engine_tag(i, tags[i]);
+        memcpy(payloads[i], payload, sizeof payload);
+        transforms[i] = (msg_transform_t){.has_name = true,
+                                          .name = tags[i],
+                                          .has_urn = true,
+                                          .urn = "reprise:source:push:v1",
+                                          .has_payload = true,
+                                          .payload = {payloads[i], sizeof payload}};
+    }
+    msg_pipeline_t definition = {.has_name = true, .name = pipeline, .has_transforms = true, .transforms = {(size_t)sources, transforms}};
+    msg_pipeline_run_t ask = {.pipeline = pipeline, .pipeline_definition = &definition, .has_limits = true, .limits = *limits};
     reply_t reply = {0};
     int result = 0;
     if (client_ask(&bench->client, MSG_PIPELINE_RUN_ASK, &ask, &reply) != STATUS_OK)
@@ -112,7 +187,16 @@ int engine_run(bench_t *bench, const char *pipeline, int64_t bytes, fault_t *why
     else if (!((const msg_pipeline_run_answer_t *)reply.message)->started)
         result = fault_set(why, "the engine starts no job for the pipeline %s", pipeline);
     reply_fini(&reply);
+    free(transforms);
+    free(payloads);
+    free(tags);
     return result;
+}
+
+int engine_run(bench_t *bench, const char *pipeline, int64_t bytes, fault_t *why) {
+    const msg_limits_t limits = {
+        .has_duration_ms = true, .duration_ms = LIMIT_NONE, .has_bytes = true, .bytes = bytes, .has_count = true, .count = LIMIT_NONE};
+    return engine_run_with(bench, pipeline, 1, &limits, why);
 }
 
 int engine_end(bench_t *bench, const char *pipeline, fault_t *why) {

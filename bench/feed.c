@@ -40,7 +40,7 @@ static void body_make(feed_t *feed, const bench_t *bench, int64_t batch) {
 }
 
 static void head_make(feed_t *feed, int64_t source) {
-    msg_source_batch_t head = {.has_source = true, .source = source, .has_tag = true, .tag = PUSH_TAG, .has_seq = true, .seq = INT64_MAX};
+    msg_source_batch_t head = {.has_source = true, .source = source, .has_tag = true, .tag = feed->tag, .has_seq = true, .seq = INT64_MAX};
     msgpack_sbuffer out;
     msgpack_sbuffer_init(&out);
     message_encode(MSG_SOURCE_BATCH, &head, true, (bytes_t){0}, &out);
@@ -65,13 +65,14 @@ int64_t feed_depth(const bench_t *bench, int64_t batch) {
 
 /* ---- opening ---- */
 
-int feed_open(feed_t *feed, const bench_t *bench, const char *pipeline, int64_t batch, fault_t *why) {
+int feed_open_source(feed_t *feed, const bench_t *bench, const char *pipeline, int64_t source, int64_t batch, fault_t *why) {
     *feed = (feed_t){0};
+    engine_tag(source, feed->tag);
     client_init(&feed->client);
     feed->client.engine = bench->engine;
     body_make(feed, bench, batch);
     reply_t reply = {0};
-    msg_source_attach_t ask = {.has_pipeline = true, .pipeline = pipeline, .has_tag = true, .tag = PUSH_TAG};
+    msg_source_attach_t ask = {.has_pipeline = true, .pipeline = pipeline, .has_tag = true, .tag = feed->tag};
     int patience = REPLY_MS, result = -1;
     if (client_open_where(&feed->client, WHERE_INGEST, &feed->channel) == STATUS_OK &&
         client_ask_on(&feed->client, &feed->channel, MSG_SOURCE_ATTACH, &ask, feed->client.timeout_ms, &reply) == STATUS_OK) {
@@ -89,8 +90,12 @@ int feed_open(feed_t *feed, const bench_t *bench, const char *pipeline, int64_t 
     return result;
 }
 
+int feed_open(feed_t *feed, const bench_t *bench, const char *pipeline, int64_t batch, fault_t *why) {
+    return feed_open_source(feed, bench, pipeline, 0, batch, why);
+}
+
 int feed_open_raw(feed_t *feed, const bench_t *bench, const char *endpoint, int64_t batch) {
-    *feed = (feed_t){.credit = INT64_MAX, .context = zmq_ctx_new()};
+    *feed = (feed_t){.tag = PUSH_TAG, .credit = INT64_MAX, .context = zmq_ctx_new()};
     must(feed->context);
     body_make(feed, bench, batch);
     head_make(feed, INT64_C(1) << 40);
@@ -130,7 +135,7 @@ static int message_take(feed_t *feed, bytes_t message, fault_t *why) {
     } else if (id == MSG_SOURCE_STOP) {
         feed->stopped = true;
     } else {
-        return fault_set(why, "the engine refuses a batch of `%s` (%.*s)", PUSH_TAG, (int)size, text);
+        return fault_set(why, "the engine refuses a batch of `%s` (%.*s)", feed->tag, (int)size, text);
     }
     return 0;
 }

@@ -10,6 +10,7 @@
 enum { FEED_DEPTH_MAX = 20000, REPLY_MS = 30000 };
 
 typedef struct feed {
+    char tag[TAG_MAX];
     int64_t batch; /* elements */
     uint8_t *body;
     size_t body_size;
@@ -30,6 +31,8 @@ typedef struct feed {
 
 /* To the engine; or to a raw peer's endpoint. Release with feed_close, also after a failure. */
 int feed_open(feed_t *feed, const bench_t *bench, const char *pipeline, int64_t batch, fault_t *why);
+/* To another of the pipeline's sources than the first. */
+int feed_open_source(feed_t *feed, const bench_t *bench, const char *pipeline, int64_t source, int64_t batch, fault_t *why);
 int feed_open_raw(feed_t *feed, const bench_t *bench, const char *endpoint, int64_t batch);
 void feed_close(feed_t *feed);
 int64_t feed_bytes(const feed_t *feed);                  /* of all frames of a batch */

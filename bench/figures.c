@@ -33,10 +33,10 @@ static double median(const double *values, size_t count) {
     return samples_part(sorted, count, 0.5);
 }
 
-/* Three digits that count: "1.23 M", "456 k", "78.9"; of microseconds, which have a prefix of their own, all before the point. */
+/* Three digits that count: "1.23 M", "456 k", "78.9"; of units that have a prefix of their own, all before the point. */
 static const char *short_number(const figure_t *figure, double value, char text[32]) {
     static const char *const prefixes[] = {"", " k", " M", " G"};
-    bool prefixed = strcmp(figure->unit, "µs") != 0;
+    bool prefixed = strcmp(figure->unit, "µs") != 0 && strcmp(figure->unit, "ns") != 0;
     size_t i = 0;
     for (; prefixed && value >= 999.5 && i + 1 < sizeof prefixes / sizeof *prefixes; i++) value /= 1000;
     snprintf(text, 32, "%.*f%s", value < 9.995 ? 2 : value < 99.95 ? 1 : 0, value, prefixes[i]);
@@ -57,16 +57,18 @@ void figure_progress(const bench_t *bench, const char *what, int64_t round) {
 
 void figure_print(bench_t *bench, const figure_t *figure) {
     size_t rounds = (size_t)bench->rounds;
-    double ratios[ROUNDS_MAX], least = INFINITY, most = 0;
+    double ratios[ROUNDS_MAX], least = INFINITY, most = 0, value_least = INFINITY, value_most = 0;
     for (size_t i = 0; i < rounds; i++) {
         ratios[i] = figure->peers[i] > 0 ? figure->values[i] / figure->peers[i] : 0;
         least = fmin(least, ratios[i]);
         most = fmax(most, ratios[i]);
+        value_least = fmin(value_least, figure->values[i]);
+        value_most = fmax(value_most, figure->values[i]);
     }
     double value = median(figure->values, rounds), peer = median(figure->peers, rounds), ratio = median(ratios, rounds);
-    json_t *json =
-        json_pack("{s:s, s:s, s:s, s:f, s:s, s:f, s:f, s:f, s:f}", "name", figure->name, "what", figure->what, "unit", figure->unit,
-                  "value", value, "peer", figure->peer, "peer_value", peer, "ratio", ratio, "ratio_least", least, "ratio_most", most);
+    json_t *json = json_pack("{s:s, s:s, s:s, s:f, s:f, s:f, s:s, s:f, s:f, s:f, s:f}", "name", figure->name, "what", figure->what, "unit",
+                             figure->unit, "value", value, "value_least", value_least, "value_most", value_most, "peer", figure->peer,
+                             "peer_value", peer, "ratio", ratio, "ratio_least", least, "ratio_most", most);
     must(json);
     if (figure->per_unit > 0) json_object_set_new(json, "mb_per_s", json_real(value * figure->per_unit));
     json_array_append_new(bench->figures, json);

@@ -2,7 +2,6 @@
  * what it maps of recordings, which is the page cache's. Beside each figure stands what it may be. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "bench.h"
@@ -16,39 +15,11 @@ enum { TRACKED, RECORDING, REPLAYING, BUSY, FIGURES };
 
 typedef struct crowd {
     bench_t *bench;
-    long engine; /* its process */
+    pid_t engine; /* its process */
     channel_t channels[CONNECTIONS];
     letter_t letter;
     figure_t figures[FIGURES];
 } crowd_t;
-
-/* ---- what the engine has ---- */
-
-static int memory_read(const crowd_t *crowd, double *ret_mib, fault_t *why) {
-    char path[64], line[256];
-    long kib = -1;
-    snprintf(path, sizeof path, "/proc/%ld/smaps_rollup", crowd->engine);
-    FILE *file = fopen(path, "r");
-    if (!file) return fault_errno(why, "cannot read the engine's memory in %s", path);
-    while (kib < 0 && fgets(line, sizeof line, file))
-        if (strncmp(line, "Anonymous:", strlen("Anonymous:")) == 0) kib = strtol(line + strlen("Anonymous:"), NULL, 10);
-    fclose(file);
-    if (kib < 0) return fault_set(why, "%s does not say what is anonymous", path);
-    *ret_mib = (double)kib / 1024;
-    return 0;
-}
-
-static int engine_find(crowd_t *crowd, fault_t *why) {
-    static const msg_engine_info_t ask;
-    reply_t reply = {0};
-    int result = 0;
-    if (client_ask(&crowd->bench->client, MSG_ENGINE_INFO, &ask, &reply) == STATUS_OK)
-        crowd->engine = (long)((const msg_engine_t *)reply.message)->pid;
-    else
-        result = engine_refused(&crowd->bench->client, why);
-    reply_fini(&reply);
-    return result;
-}
 
 /* ---- what it has to do ---- */
 
@@ -154,7 +125,7 @@ static int busy_measure(crowd_t *crowd, double *ret_mib, fault_t *why) {
     double most = 0, now = 0;
     if (jobs_run(crowd, "busy", 0, BUSY_MAX, why) < 0) return -1;
     do {
-        if (memory_read(crowd, &now, why) < 0) return -1;
+        if (engine_memory(crowd->engine, &now, why) < 0) return -1;
         if (now > most) most = now;
     } while (clock_ns() < until);
     *ret_mib = most;
@@ -164,11 +135,11 @@ static int busy_measure(crowd_t *crowd, double *ret_mib, fault_t *why) {
 static int round_measure(crowd_t *crowd, int64_t round, fault_t *why) {
     double values[FIGURES] = {0};
     int result = -1;
-    if (pipelines_track(crowd, why) == 0 && memory_read(crowd, &values[TRACKED], why) == 0 &&
-        jobs_run(crowd, "memory", RATE, LIMIT_NONE, why) == 0 && memory_read(crowd, &values[RECORDING], why) == 0 &&
+    if (pipelines_track(crowd, why) == 0 && engine_memory(crowd->engine, &values[TRACKED], why) == 0 &&
+        jobs_run(crowd, "memory", RATE, LIMIT_NONE, why) == 0 && engine_memory(crowd->engine, &values[RECORDING], why) == 0 &&
         replays_open(crowd, why) == 0) {
         replays_read(crowd);
-        result = memory_read(crowd, &values[REPLAYING], why);
+        result = engine_memory(crowd->engine, &values[REPLAYING], why);
     }
     replays_close(crowd);
     fault_t second;
@@ -194,7 +165,7 @@ int bench_memory(bench_t *bench, fault_t *why) {
     letter_init(&crowd->letter);
     for (int i = 0; i < FIGURES; i++)
         crowd->figures[i] = (figure_t){.name = names[i][0], .what = names[i][1], .unit = "MiB", .peer = "at most"};
-    int result = engine_find(crowd, why);
+    int result = engine_process(bench, &crowd->engine, why);
     for (int64_t i = 0; result == 0 && i < bench->rounds; i++) {
         figure_progress(bench, "memory", i);
         result = round_measure(crowd, i, why);

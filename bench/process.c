@@ -57,11 +57,19 @@ int process_start(process_t *process, const char *const *arguments, fault_t *why
     return fault_set(why, "%s did not start", arguments[0]);
 }
 
-void process_stop(process_t *process) {
+static void process_end(process_t *process, int how) {
     if (process->id > 0) {
-        kill(process->id, SIGTERM);
+        kill(process->id, how);
         while (waitpid(process->id, NULL, 0) < 0 && errno == EINTR) {
         }
     }
     process->id = 0;
+}
+
+void process_stop(process_t *process) {
+    process_end(process, SIGTERM);
+}
+
+void process_kill(process_t *process) {
+    process_end(process, SIGKILL);
 }

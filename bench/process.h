@@ -21,5 +21,6 @@ void process_folder(char *ret_folder, size_t size);
 /* Starts it, and waits for its first line of output. `arguments` ends with NULL; the first is the program's path. */
 int process_start(process_t *process, const char *const *arguments, fault_t *why);
 void process_stop(process_t *process); /* in order, and waits; accepts one that is not running */
+void process_kill(process_t *process); /* the same by SIGKILL */
 
 #endif
