@@ -315,7 +315,7 @@ static uint8_t *attributes_write(uint8_t *at, const reprise_attribute_t *attribu
 
 int reprise_push_with(reprise_feed_t *feed, const void *element, size_t size, int64_t event_time_us, const reprise_attribute_t *attributes,
                       size_t count, reprise_error_t *error) {
-    size_t more;
+    size_t more = 0;
     if (count == 0) {
         return reprise_push(feed, element, size, event_time_us, error);
     }
