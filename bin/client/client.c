@@ -106,6 +106,41 @@ status_t client_open_where(client_t *client, where_t where, channel_t *channel) 
     return status;
 }
 
+status_t client_library(client_t *client, reprise_t **ret_engine) {
+    reply_t reply = {0};
+    reprise_error_t error;
+    /* Nobody there, or nobody that answers, is told as with any other command. */
+    status_t status = client_ask(client, MSG_ENGINE_INFO, &(msg_engine_info_t){0}, &reply);
+    reply_fini(&reply);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    *ret_engine = reprise_connect(client->engine, &error);
+    if (!*ret_engine) {
+        return client_problem(client, &error);
+    }
+    reprise_interrupt_by(*ret_engine, client->interrupts);
+    return STATUS_OK;
+}
+
+status_t client_problem(client_t *client, const reprise_error_t *error) {
+    static const struct {
+        const char *code;
+        status_t status;
+    } own[] = {{"unreachable", STATUS_UNREACHABLE}, {"timeout", STATUS_UNREACHABLE}, {"usage", STATUS_USAGE}};
+    if (strcmp(error->code, "interrupted") == 0) {
+        return STATUS_INTERRUPTED;
+    }
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) {
+        if (strcmp(error->code, own[i].code) == 0) {
+            return client_fail(client, own[i].status, "%s", error->message);
+        }
+    }
+    refuse(&client->no, error_find(error->code), error->field, "%s", error->message);
+    client->no.retry = error->retry;
+    return STATUS_FAILED;
+}
+
 /* ---- questions ---- */
 
 static status_t reply_decode(client_t *client, message_id_t id, reply_t *reply) {

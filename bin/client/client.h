@@ -5,6 +5,7 @@
 #include <jansson.h>
 
 #include "../library/channel.h"
+#include "../library/reprise.h"
 
 /* Exit statuses. */
 typedef enum status {
@@ -53,6 +54,11 @@ void reply_fini(reply_t *reply);
 status_t client_open(client_t *client, const char *endpoint, unsigned scope, channel_t *channel);
 typedef enum where { WHERE_INGEST, WHERE_TEST_STREAM } where_t;
 status_t client_open_where(client_t *client, where_t where, channel_t *channel);
+
+/* The same engine through libreprise, for feeds and replays: whoever gets it disconnects it. Its waits end with Ctrl-C, too. */
+status_t client_library(client_t *client, reprise_t **ret_engine);
+/* Sets client->no from an error of libreprise and returns the status. */
+status_t client_problem(client_t *client, const reprise_error_t *error);
 
 /* Asks on a channel of another endpoint, and waits for its answer; what else comes in meanwhile is dropped. */
 status_t client_ask_on(client_t *client, channel_t *channel, message_id_t id, const void *message, int64_t timeout_ms, reply_t *reply);

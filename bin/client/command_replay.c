@@ -2,12 +2,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../messages/wire.h"
 #include "command_list.h"
 #include "element.h"
 #include "print.h"
 #include "units.h"
-#include "viewer.h"
+
+enum { CREDIT = 8 * 1024 * 1024 };
 
 typedef struct printer {
     element_print_fn *element;
@@ -34,20 +34,14 @@ static bytes_t text_bytes(const char *text) {
     return (bytes_t){(const uint8_t *)text, strlen(text)};
 }
 
-static void elements_print(printer_t *printer, const viewer_t *viewer) {
-    const msg_elements_t *elements = &viewer->event.as.elements;
-    bytes_t rest = wire_body_elements(viewer->event.body, (uint32_t)elements->count);
-    element_t out = {.tag = text_bytes(elements->tag)};
-    while (rest.size > 0) {
-        wire_element_t element = wire_element_at(rest);
-        out.event_time = element.event_time;
-        out.payload = element.payload;
-        out.attributes = element.attributes;
-        separate(printer);
-        printer->element(stdout, &out);
-        line_end(printer);
-        rest = (bytes_t){rest.data + element.size, rest.size - element.size};
-    }
+static void element_print(printer_t *printer, const reprise_event_t *event) {
+    element_t out = {.tag = text_bytes(event->tag),
+                     .event_time = event->time,
+                     .payload = {event->element, event->size},
+                     .attributes = {event->attributes, event->attributes_size}};
+    separate(printer);
+    printer->element(stdout, &out);
+    line_end(printer);
 }
 
 static void member_print(const char *name, const char *text) {
@@ -55,139 +49,139 @@ static void member_print(const char *name, const char *text) {
     print_data(stdout, text_bytes(text));
 }
 
-static void watermark_print(const msg_watermark_t *watermark) {
+static void watermark_print(const reprise_event_t *event) {
     printf("{\"event\":\"watermark\"");
-    member_print("tag", watermark->tag);
-    printf(",\"to\":%lld}", (long long)watermark->to);
+    member_print("tag", event->tag);
+    printf(",\"to\":%lld}", (long long)event->time);
 }
 
-static void gap_print(const msg_gap_event_t *gap) {
+static void gap_print(const reprise_event_t *event) {
     printf("{\"event\":\"gap\"");
-    if (gap->tag) {
-        member_print("tag", gap->tag);
+    if (event->tag) {
+        member_print("tag", event->tag);
     }
-    member_print("what", gap->what);
-    if (gap->has_lost_us) {
-        printf(",\"lost_us\":%lld", (long long)gap->lost_us);
+    member_print("what", event->text);
+    if (event->lost_us >= 0) {
+        printf(",\"lost_us\":%lld", (long long)event->lost_us);
     }
     printf("}");
 }
 
-static void end_print(const msg_end_t *end) {
+static void end_print(const reprise_event_t *event) {
     printf("{\"event\":\"end\"");
-    member_print("reason", end->reason);
-    printf(",\"elements\":%lld", (long long)end->elements);
-    if (end->digest) {
-        member_print("digest", end->digest);
+    member_print("reason", event->text);
+    printf(",\"elements\":%lld", (long long)event->number);
+    if (event->digest) {
+        member_print("digest", event->digest);
     }
-    if (end->error) {
-        member_print("error", end->error);
+    if (event->problem) {
+        member_print("error", event->problem);
     }
     printf("}");
 }
 
 /* A gap is worth knowing of even where only elements are wanted. */
-static void event_print(printer_t *printer, const viewer_t *viewer) {
-    if (viewer->event.id == MSG_GAP && !printer->events) {
-        const msg_gap_event_t *gap = &viewer->event.as.gap;
+static void event_print(printer_t *printer, const reprise_event_t *event) {
+    if (event->kind == REPRISE_GAP && !printer->events) {
         char what[256];
-        snprintf(what, sizeof what, "%s", gap->what);
+        snprintf(what, sizeof what, "%s", event->text);
         print_clean(what);
-        fprintf(stderr, "reprise: a gap%s%s: %s\n", gap->tag ? " in " : "", gap->tag ? gap->tag : "", what);
+        fprintf(stderr, "reprise: a gap%s%s: %s\n", event->tag ? " in " : "", event->tag ? event->tag : "", what);
     }
     if (!printer->events) {
         return;
     }
     separate(printer);
-    switch (viewer->event.id) {
-    case MSG_WATERMARK: watermark_print(&viewer->event.as.watermark); break;
-    case MSG_PROCESSING_TIME:
-        printf("{\"event\":\"processing_time\",\"advance_us\":%lld}", (long long)viewer->event.as.processing_time.advance_us);
-        break;
-    case MSG_GAP: gap_print(&viewer->event.as.gap); break;
-    default: end_print(&viewer->event.as.end);
+    switch (event->kind) {
+    case REPRISE_WATERMARK: watermark_print(event); break;
+    case REPRISE_PROCESSING_TIME: printf("{\"event\":\"processing_time\",\"advance_us\":%lld}", (long long)event->advance_us); break;
+    case REPRISE_GAP: gap_print(event); break;
+    default: end_print(event);
     }
     line_end(printer);
 }
 
 /* ---- the replay ---- */
 
-static status_t events_print(viewer_t *viewer, printer_t *printer) {
+static status_t events_print(client_t *client, reprise_replay_t *replay, printer_t *printer, reprise_event_t *ret_end) {
+    reprise_error_t error;
     for (;;) {
-        status_t status = viewer_next(viewer);
-        if (status != STATUS_OK) {
-            return status;
+        if (reprise_replay_next(replay, -1, ret_end, &error) < 0) {
+            return client_problem(client, &error);
         }
-        if (viewer->event.id == MSG_ELEMENTS && !printer->digest_only) {
-            elements_print(printer, viewer);
-        } else if (viewer->event.id != MSG_ELEMENTS) {
-            event_print(printer, viewer);
+        if (ret_end->kind == REPRISE_ELEMENT && !printer->digest_only) {
+            element_print(printer, ret_end);
+        } else if (ret_end->kind != REPRISE_ELEMENT) {
+            event_print(printer, ret_end);
         }
-        if (viewer->event.id == MSG_END) {
+        if (ret_end->kind == REPRISE_END) {
             return STATUS_OK;
         }
-        if (!viewer_ready(viewer)) {
+        if (!reprise_replay_ready(replay)) {
             fflush(stdout); /* a reader that follows sees it at once */
         }
         if (ferror(stdout)) {
-            return client_fail(viewer->client, STATUS_FAILED, "cannot write to standard output");
+            return client_fail(client, STATUS_FAILED, "cannot write to standard output");
         }
     }
 }
 
-static status_t end_judge(client_t *client, const printer_t *printer, const msg_end_t *end) {
+static status_t end_judge(client_t *client, const printer_t *printer, const reprise_event_t *end) {
     if (printer->digest_only && end->digest && !printer->document) {
         printf("%s\n", end->digest);
     } else if (!printer->document && !printer->digest_only) {
         fflush(stdout);
-        fprintf(stderr, "%s elements, %s%s%s\n", units_count(end->elements).text, end->reason, end->digest ? ", digest " : "",
+        fprintf(stderr, "%s elements, %s%s%s\n", units_count((int64_t)end->number).text, end->text, end->digest ? ", digest " : "",
                 end->digest ? end->digest : "");
     }
     static const char *const good[] = {"end", "limit", "closed"};
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
-        if (strcmp(good[i], end->reason) == 0) {
+        if (strcmp(good[i], end->text) == 0) {
             bool missing = printer->digest_only && !end->digest;
             return missing ? client_fail(client, STATUS_FAILED, "a replay that does not begin at the beginning has no digest") : STATUS_OK;
         }
     }
-    client_fail(client, STATUS_FAILED, "the replay ended early: %s%s%s", end->reason, end->error ? ": " : "", end->error ? end->error : "");
-    client->no.code = strcmp(end->reason, "corrupt") == 0 ? ERROR_CORRUPT : ERROR_INVALID_STATE;
+    client_fail(client, STATUS_FAILED, "the replay ended early: %s%s%s", end->text, end->problem ? ": " : "",
+                end->problem ? end->problem : "");
+    client->no.code = strcmp(end->text, "corrupt") == 0 ? ERROR_CORRUPT : ERROR_INVALID_STATE;
     return STATUS_FAILED;
 }
 
 /* {"ok":true,"recording":"…","events":[…],"end":{…}}, written as it comes: a recording may be larger than the memory. */
-static void document_begin(client_t *client, const viewer_t *viewer) {
+static void document_begin(client_t *client, const reprise_replay_t *replay) {
     client->printed = true;
     printf("{\"ok\":true");
-    member_print("recording", ((const msg_replay_t *)viewer->opened.message)->recording);
+    member_print("recording", reprise_replay_recording(replay));
     printf(",\"events\":[");
 }
 
-static void document_end(const viewer_t *viewer, status_t status) {
+static void document_end(const reprise_event_t *end, status_t status) {
     printf("]");
     if (status == STATUS_OK) {
         printf(",\"end\":");
-        end_print(&viewer->event.as.end);
+        end_print(end);
     }
     printf("}\n");
 }
 
-static status_t replay_run(client_t *client, msg_replay_open_t *ask, printer_t *printer) {
-    viewer_t viewer;
-    status_t status = viewer_open(&viewer, client, ask);
-    if (status == STATUS_OK) {
-        if (printer->document) {
-            document_begin(client, &viewer);
-        }
-        status = events_print(&viewer, printer);
-        if (printer->document) {
-            document_end(&viewer, status);
-        }
-        if (status == STATUS_OK) {
-            status = end_judge(client, printer, &viewer.event.as.end);
-        }
+static status_t replay_run(client_t *client, reprise_t *engine, const reprise_replay_options_t *options, printer_t *printer) {
+    reprise_error_t error;
+    reprise_event_t end;
+    reprise_replay_t *replay = reprise_replay_open(engine, options, &error);
+    if (!replay) {
+        return client_problem(client, &error);
     }
-    viewer_close(&viewer);
+    if (printer->document) {
+        document_begin(client, replay);
+    }
+    status_t status = events_print(client, replay, printer, &end);
+    if (printer->document) {
+        document_end(&end, status);
+    }
+    if (status == STATUS_OK) {
+        status = end_judge(client, printer, &end);
+    }
+    reprise_replay_close(&replay);
     return status;
 }
 
@@ -217,61 +211,88 @@ static status_t printer_make(client_t *client, const call_t *call, printer_t *pr
     return STATUS_OK;
 }
 
-static status_t rate_parse(client_t *client, const char *text, msg_replay_open_t *ask) {
+static status_t rate_parse(client_t *client, const char *text, double *ret_rate) {
     if (!text) {
         return STATUS_OK;
     }
     char *end;
-    ask->has_rate = true;
-    ask->rate = strtod(text, &end);
-    if (end == text || *end || !(ask->rate >= 0 && ask->rate < 1e9)) {
+    *ret_rate = strtod(text, &end);
+    if (end == text || *end || !(*ret_rate >= 0 && *ret_rate < 1e9)) {
         return client_fail(client, STATUS_USAGE, "--rate: `%s` is not a number, 0 or more", text);
     }
     return STATUS_OK;
 }
 
-static status_t ask_parse(client_t *client, const call_t *call, msg_replay_open_t *ask) {
+static status_t options_parse(client_t *client, const call_t *call, reprise_replay_options_t *options) {
     fault_t why;
+    msg_replay_from_t begin = {0};
+    int64_t most = 0;
+    bool given;
     const char *from = call_value(call, "from");
-    if (from && units_parse_from(from, &ask->from, &why) == -1) {
+    if (from && units_parse_from(from, &begin, &why) == -1) {
         return client_fail(client, STATUS_USAGE, "--from: %s", why.text);
     }
-    ask->has_from = from != NULL;
-    ask->has_follow = call_has(call, "no-follow");
-    ask->follow = false;
-    status_t status = rate_parse(client, call_value(call, "rate"), ask);
+    *options = (reprise_replay_options_t){.from_element = (uint64_t)begin.element,
+                                          .from_offset_ms = begin.offset_ms,
+                                          .no_follow = call_has(call, "no-follow"),
+                                          .credit = CREDIT,
+                                          .timeout_ms = client->timeout_ms};
+    status_t status = rate_parse(client, call_value(call, "rate"), &options->rate);
     if (status == STATUS_OK) {
-        status = call_quantity(client, call, "max-elements", units_parse_count, &ask->has_max_elements, &ask->max_elements);
+        status = call_quantity(client, call, "max-elements", units_parse_count, &given, &most);
+    }
+    if (status == STATUS_OK && given && most < 1) {
+        status = client_fail(client, STATUS_USAGE, "--max-elements: at least one");
     }
     if (status == STATUS_OK) {
-        status = call_quantity(client, call, "max-duration", units_parse_duration, &ask->has_max_duration_ms, &ask->max_duration_ms);
+        options->max_elements = (uint64_t)most;
+        status = call_quantity(client, call, "max-duration", units_parse_duration, &given, &options->max_duration_ms);
+    }
+    if (status == STATUS_OK && given && options->max_duration_ms < 1) {
+        status = client_fail(client, STATUS_USAGE, "--max-duration: at least a millisecond");
     }
     return status;
 }
 
+/* All tags that were named, ended by NULL; to be freed. */
+static const char **tags_named(const call_t *call) {
+    names_t names = call_names(call, "tag");
+    const char **tags = calloc(names.count + 1, sizeof *tags);
+    must(tags);
+    for (size_t i = 0; i < names.count; i++) {
+        tags[i] = names.items[i];
+    }
+    free(names.items);
+    return tags;
+}
+
 static status_t replay(client_t *client, const call_t *call) {
     printer_t printer;
-    msg_replay_open_t ask = {0};
+    reprise_replay_options_t options;
     status_t status = printer_make(client, call, &printer);
     if (status == STATUS_OK) {
-        status = ask_parse(client, call, &ask);
+        status = options_parse(client, call, &options);
     }
     if (status != STATUS_OK) {
         return status;
     }
     client_catch_interrupts(client);
     reply_t found = {0};
+    reprise_t *engine = NULL;
     bool by_pipeline;
     status = client_find_recording(client, call->arguments[0], &found, &by_pipeline);
     if (status == STATUS_OK) {
-        ask.has_pipeline = by_pipeline;
-        ask.has_recording = !by_pipeline;
-        ask.pipeline = ask.recording = call->arguments[0];
-        ask.tags = call_names(call, "tag");
-        ask.has_tags = ask.tags.count > 0;
-        status = replay_run(client, &ask, &printer);
-        free(ask.tags.items);
+        status = client_library(client, &engine);
     }
+    if (status == STATUS_OK) {
+        const char **tags = tags_named(call);
+        options.pipeline = by_pipeline ? call->arguments[0] : NULL;
+        options.recording = by_pipeline ? NULL : call->arguments[0];
+        options.tags = tags;
+        status = replay_run(client, engine, &options, &printer);
+        free(tags);
+    }
+    reprise_disconnect(&engine);
     reply_fini(&found);
     return status;
 }

@@ -18,7 +18,7 @@
 
 #include "../../messages/wire.h"
 
-enum { SILENCE_MS = 5000 /* two pings */, LOST_MS = 2000, BREATH_MS = 50 };
+enum { SILENCE_MS = 5000 /* two pings */, LOST_MS = 2000, BREATH_MS = 50, POLL_MAX_MS = 3600 * 1000 };
 
 static void courier_lock(courier_t *self) {
     pthread_mutex_lock(&self->outbox.pool->mutex);
@@ -34,8 +34,11 @@ static void courier_tell(courier_t *self) {
 
 /* ---- the end ---- */
 
+static const uint64_t once = 1;
+
 static void courier_end(courier_t *self, courier_state_t state) {
     self->state = state;
+    must(write(self->over, &once, sizeof once) == (ssize_t)sizeof once);
     atomic_fetch_or(&self->attention, ATTENTION_OVER);
     courier_tell(self);
 }
@@ -405,7 +408,7 @@ static void courier_wait(courier_t *self) {
     enum { SOCKET, MONITOR, WAKE, TICKS, INTERRUPTS, ITEMS };
     bool interruptible;
     bool busy = wait_begin(self, &interruptible);
-    int64_t left = wait_until(self) - channel_clock(), most = 3600 * 1000;
+    int64_t left = wait_until(self) - channel_clock();
     bool asks = self->state == COURIER_ATTACHING && left <= 0;
     zmq_pollitem_t items[ITEMS] = {
         [SOCKET] = {.socket = self->channel.socket, .events = (short)(asks ? ZMQ_POLLIN | ZMQ_POLLOUT : ZMQ_POLLIN)},
@@ -416,7 +419,7 @@ static void courier_wait(courier_t *self) {
     };
     /* It is time to attach, but there is no connection: ZeroMQ says when there is one. */
     left = asks ? self->attach_until - channel_clock() : left;
-    zmq_poll(items, interruptible ? ITEMS : INTERRUPTS, busy || left < 0 ? 0 : (long)(left < most ? left : most));
+    zmq_poll(items, interruptible ? ITEMS : INTERRUPTS, busy || left < 0 ? 0 : (long)(left < POLL_MAX_MS ? left : POLL_MAX_MS));
     wait_end(self, interruptible && items[INTERRUPTS].revents);
     if (items[WAKE].revents) {
         descriptor_take(self->wake);
@@ -476,9 +479,10 @@ void courier_start(courier_t *courier, reprise_t *engine, const channel_t *chann
     atomic_init(&courier->attention, 0);
     letter_init(&courier->letter);
     must(msgpack_zone_init(&courier->zone, MSGPACK_ZONE_CHUNK_SIZE));
+    courier->over = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     courier->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     courier->ticks = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-    must(courier->wake != -1 && courier->ticks != -1);
+    must(courier->over != -1 && courier->wake != -1 && courier->ticks != -1);
     /* Signals are for the program's own threads. */
     sigset_t all, before;
     sigfillset(&all);
@@ -494,6 +498,7 @@ void courier_finish(courier_t *courier) {
     courier_unlock(courier);
     must(pthread_join(courier->thread, NULL) == 0);
     engine_close(courier->engine, &courier->channel);
+    close(courier->over);
     close(courier->wake);
     close(courier->ticks);
     letter_fini(&courier->letter);
@@ -502,7 +507,6 @@ void courier_finish(courier_t *courier) {
 }
 
 void courier_wake(courier_t *courier) {
-    static const uint64_t once = 1;
     if (courier->asleep) {
         courier->asleep = false;
         must(write(courier->wake, &once, sizeof once) == (ssize_t)sizeof once);

@@ -37,6 +37,7 @@ typedef struct courier {
     msgpack_zone zone;
     const char *pipeline, *tag, *producer; /* borrowed from the feed */
     int64_t timeout_ms, linger_us;
+    int over;        /* an eventfd, readable from the end on */
     int wake, ticks; /* an eventfd; a timerfd that goes off twice in a linger while there is something to watch */
     bool ticking;
     bool noted;            /* something waited at the last tick, in the open buffer of this number */

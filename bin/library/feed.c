@@ -28,6 +28,7 @@ struct reprise_feed {
     uint8_t *limit; /* an element whose payload ends before this has room */
     uint8_t *base;
     uint32_t count;         /* elements in the open buffer */
+    uint32_t count_max;     /* as many as it may have */
     int64_t now;            /* the last time read from the clock */
     uint64_t pushed_before; /* elements in the buffers before */
     char *pipeline, *job, *tag, *producer;
@@ -94,6 +95,7 @@ static reprise_feed_t *feed_make(const reprise_feed_options_t *options) {
     reprise_feed_t *feed = aligned_alloc(64, (sizeof *feed + 63) / 64 * 64);
     must(feed);
     memset(feed, 0, sizeof *feed);
+    feed->count_max = options->batch_count ? options->batch_count : UINT32_MAX;
     feed->pipeline = text_copy(options->pipeline);
     feed->job = text_copy(options->job);
     feed->tag = text_copy(options->tag);
@@ -178,6 +180,10 @@ static int64_t time_now(reprise_feed_t *feed) {
     clock_gettime(CLOCK_REALTIME, &now);
     int64_t us = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
     return feed->now = us > feed->now ? us : feed->now;
+}
+
+static inline bool has_room(const reprise_feed_t *feed, size_t size) {
+    return size <= ELEMENT_MAX && (ptrdiff_t)size <= feed->limit - feed->at && feed->count < feed->count_max;
 }
 
 /* Makes room for an element of `size` bytes: this buffer is sent, and another taken as soon as there is one. */
@@ -267,7 +273,7 @@ static inline uint8_t *element_write(uint8_t *at, uint8_t parts, int64_t time, c
 }
 
 int reprise_push(reprise_feed_t *feed, const void *element, size_t size, int64_t event_time_us, reprise_error_t *error) {
-    if (__builtin_expect(size > ELEMENT_MAX || (ptrdiff_t)size > feed->limit - feed->at, 0)) {
+    if (__builtin_expect(!has_room(feed, size), 0)) {
         int result = room_make(feed, size, error);
         if (result != 0) {
             return result;
@@ -323,7 +329,7 @@ int reprise_push_with(reprise_feed_t *feed, const void *element, size_t size, in
         return -1;
     }
     size_t whole = size > ELEMENT_MAX ? size : size + more;
-    if (whole > ELEMENT_MAX || (ptrdiff_t)whole > feed->limit - feed->at) {
+    if (!has_room(feed, whole)) {
         int result = room_make(feed, whole, error);
         if (result != 0) {
             return result;
@@ -427,16 +433,15 @@ int reprise_feed_done(reprise_feed_t *feed, int64_t timeout_ms, reprise_error_t 
 
 /* ---- what is known ---- */
 
-void reprise_feed_counts(const reprise_feed_t *feed, uint64_t *ret_pushed, uint64_t *ret_recorded) {
+void reprise_feed_counts(const reprise_feed_t *feed, reprise_counts_t *ret_counts) {
+    const outbox_t *outbox = &feed->courier.outbox;
     feed_lock(feed);
-    uint64_t recorded = feed->courier.outbox.recorded;
+    *ret_counts = (reprise_counts_t){.pushed = feed->pushed_before + feed->count, .recorded = outbox->recorded, .batches = outbox->batches};
     feed_unlock(feed);
-    if (ret_pushed) {
-        *ret_pushed = feed->pushed_before + feed->count;
-    }
-    if (ret_recorded) {
-        *ret_recorded = recorded;
-    }
+}
+
+int reprise_feed_descriptor(const reprise_feed_t *feed) {
+    return feed->courier.over;
 }
 
 const char *reprise_feed_job(const reprise_feed_t *feed) {

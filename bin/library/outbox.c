@@ -100,6 +100,7 @@ static void piece_cut(outbox_t *outbox, mark_t to, bool copy) {
     outbox->last = &batch->next;
     outbox->unsent = outbox->unsent ? outbox->unsent : batch;
     outbox->taken = to;
+    outbox->batches++;
 }
 
 /* A watermark may stand after elements that wait for their cursor: it waits with them. */

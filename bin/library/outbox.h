@@ -56,6 +56,7 @@ typedef struct outbox {
     int64_t next_seq;
     int64_t under_way, credit; /* bytes */
     uint64_t recorded;         /* elements */
+    uint64_t batches;          /* cut so far */
 } outbox_t;
 
 void outbox_init(outbox_t *outbox, pool_t *pool, size_t size);

@@ -109,6 +109,7 @@ typedef struct reprise_feed_options {
                              the name takes over from the first */
     int64_t linger_us;    /* elements wait no longer than this for others before they are sent; 0: the default, 1,000 */
     size_t batch_bytes;   /* nor longer than until they are about this many bytes; 0: the default, 256 KiB */
+    uint32_t batch_count; /* or this many elements; 0: any number */
     int64_t timeout_ms;   /* how long an engine that is not there is waited for, when opening and later; 0: the default, 30,000 */
 } reprise_feed_options_t;
 
@@ -152,12 +153,19 @@ REPRISE_API int reprise_feed_flush(reprise_feed_t *feed, int64_t timeout_ms, rep
  * no more. */
 REPRISE_API int reprise_feed_done(reprise_feed_t *feed, int64_t timeout_ms, reprise_error_t *error);
 
-/* Elements pushed, and of those, elements that are known to be recorded. Either may be NULL. */
-REPRISE_API void reprise_feed_counts(const reprise_feed_t *feed, uint64_t *ret_pushed, uint64_t *ret_recorded);
+typedef struct reprise_counts {
+    uint64_t pushed;   /* elements */
+    uint64_t recorded; /* of those, elements that are known to be recorded */
+    uint64_t batches;  /* that were made of them */
+} reprise_counts_t;
+REPRISE_API void reprise_feed_counts(const reprise_feed_t *feed, reprise_counts_t *ret_counts);
 /* The job that is fed. Valid as long as the feed. */
 REPRISE_API const char *reprise_feed_job(const reprise_feed_t *feed);
 /* Why the job takes no more: its stop_reason, or `superseded`; NULL: it does. Valid as long as the feed. */
 REPRISE_API const char *reprise_feed_stopped(const reprise_feed_t *feed);
+/* A descriptor that becomes readable once the feed takes no more, stopped or failed, for programs that wait for something else. It is the
+ * feed's: only poll it. */
+REPRISE_API int reprise_feed_descriptor(const reprise_feed_t *feed);
 /* Sets the pointer to NULL; accepts NULL. Waits for nothing: what was not flushed may be lost. */
 REPRISE_API void reprise_feed_close(reprise_feed_t **feed);
 

@@ -303,6 +303,32 @@ class Pushing(CliTest):
         self.assertIn("10 of 25 elements were recorded", said)
         self.assertEqual(len(self.done("replay", "limited").splitlines()), 10)
 
+    def test_a_push_that_waits_for_lines_ends_with_the_job(self):
+        for flags in ((), ("--event-time", "1700000000000000")):
+            with self.subTest(flags=flags):
+                name = f"cancelled{len(flags)}"
+                self.pushable(name)
+                pusher, reader = self.engine.spawn("push", name, "Read", *flags), self.engine.spawn("replay", name)
+                pusher.stdin.write("a line\n")
+                pusher.stdin.flush()
+                self.assertEqual(json.loads(reader.stdout.readline())["data"], "a line")
+                self.done("cancel", name)
+                self.assertEqual(pusher.wait(PATIENCE), 1)
+                self.assertIn("the job takes no more (`user`): 1 of 1 elements were recorded, and the rest was not read",
+                              pusher.communicate()[1])
+                reader.communicate(timeout=PATIENCE)
+
+    def test_ctrl_c_ends_a_push_and_what_was_read_is_recorded(self):
+        self.pushable("stopped")
+        pusher, reader = self.engine.spawn("push", "stopped", "Read"), self.engine.spawn("replay", "stopped", "--max-elements", "2")
+        pusher.stdin.write("one\ntwo\nthr")
+        pusher.stdin.flush()
+        reader.communicate(timeout=PATIENCE)
+        pusher.send_signal(signal.SIGINT)
+        out, said = pusher.communicate(timeout=PATIENCE)
+        self.assertEqual((pusher.returncode, said), (0, ""))
+        self.assertIn("2 elements in ", out)
+
     def test_a_push_to_nobody_is_refused(self):
         self.refused("push", "nobody", "Read", stdin="x\n")
         self.pushable("tagged")

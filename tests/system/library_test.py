@@ -64,8 +64,8 @@ class Driver:
         self.say(*words)
         return self.hear()
 
-    def feed(self, name, tag="Read", producer="-", linger_us=0, batch_bytes=0, timeout_ms=0):
-        return self.tell("feed", name, tag, producer, linger_us, batch_bytes, timeout_ms)
+    def feed(self, name, tag="Read", producer="-", linger_us=0, batch_bytes=0, timeout_ms=0, batch_count=0):
+        return self.tell("feed", name, tag, producer, linger_us, batch_bytes, timeout_ms, batch_count)
 
     def replay(self, name, first=0, most=0, rate=0, credit=0):
         return self.tell("replay", name, first, most, rate, credit)
@@ -204,6 +204,22 @@ class Feeding(LibraryTest):
         kinds = [(event["event"], event.get("to", 0) - ORIGIN if "to" in event else event.get("count"))
                  for event, _ in self.engine.replay(pipeline="watermarks") if event["event"] in ("elements", "watermark")]
         self.assertEqual(kinds[:-1], [("elements", 3), ("watermark", 2), ("watermark", 7), ("elements", 2)])
+
+    def test_a_batch_has_no_more_elements_than_allowed(self):
+        self.pushable("counted")
+        self.assertEqual(self.driver.feed("counted", linger_us=3600 * 1000000, batch_count=10), "0")
+        before = self.engine.counter("batches")
+        self.tell("push", 1005)
+        self.assertEqual(self.tell("flush", 5000), "0")
+        self.assertEqual(self.engine.counter("batches") - before, 101)
+
+    def test_a_program_that_waits_for_something_else_sees_that_the_feed_is_over(self):
+        self.fed("watched")
+        self.assertEqual(self.tell("over", 0), "0")
+        self.driver.say("over", 20000)
+        self.engine.ask("job.cancel", pipeline="watched")
+        self.assertEqual(self.driver.hear(), "1")
+        self.assertEqual(self.counts(), (0, 0, "user"))
 
     def test_a_flush_of_no_time_sends_and_does_not_wait(self):
         self.fed("impatient", linger_us=3600 * 1000000)

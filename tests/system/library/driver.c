@@ -55,7 +55,9 @@ static void do_wait(char words[8][256]) {
 
 /* feed PIPELINE TAG PRODUCER LINGER BATCH TIMEOUT; `-`: none */
 static void do_feed(char words[8][256]) {
+    /* the eighth word: elements of a batch */
     reprise_feed_options_t options = {.pipeline = words[1],
+                                      .batch_count = (uint32_t)strtoul(words[7], NULL, 10),
                                       .tag = words[2],
                                       .producer = strcmp(words[3], "-") == 0 ? NULL : words[3],
                                       .linger_us = strtoll(words[4], NULL, 10),
@@ -119,10 +121,16 @@ static void do_done(char words[8][256]) {
 }
 
 static void do_counts(char words[8][256]) {
-    uint64_t pushed, recorded;
+    reprise_counts_t counts;
     (void)words;
-    reprise_feed_counts(feed, &pushed, &recorded);
-    printf("0 %" PRIu64 " %" PRIu64 " %s\n", pushed, recorded, reprise_feed_stopped(feed) ? reprise_feed_stopped(feed) : "-");
+    reprise_feed_counts(feed, &counts);
+    printf("0 %" PRIu64 " %" PRIu64 " %s\n", counts.pushed, counts.recorded, reprise_feed_stopped(feed) ? reprise_feed_stopped(feed) : "-");
+}
+
+/* over TIMEOUT: waits for the feed's descriptor; 1 once it takes no more */
+static void do_over(char words[8][256]) {
+    struct pollfd item = {.fd = reprise_feed_descriptor(feed), .events = POLLIN};
+    said(poll(&item, 1, atoi(words[1])));
 }
 
 static void do_close(char words[8][256]) {
@@ -257,12 +265,13 @@ int main(void) {
     static const struct {
         const char *name;
         void (*run)(char words[8][256]);
-    } commands[] = {
-        {"connect", do_connect}, {"run", do_run},   {"wait", do_wait},         {"feed", do_feed},           {"push", do_push},
-        {"text", do_text},       {"with", do_with}, {"flush", do_flush},       {"watermark", do_watermark}, {"cursor", do_cursor},
-        {"given", do_given},     {"done", do_done}, {"counts", do_counts},     {"close", do_close},         {"replay", do_replay},
-        {"next", do_next},       {"read", do_read}, {"pause", do_pause},       {"resume", do_resume},       {"step", do_step},
-        {"rate", do_rate},       {"seek", do_seek}, {"position", do_position}, {"interrupt", do_interrupt}, {"ask", do_ask}};
+    } commands[] = {{"connect", do_connect},     {"run", do_run},       {"wait", do_wait},   {"feed", do_feed},
+                    {"push", do_push},           {"text", do_text},     {"with", do_with},   {"flush", do_flush},
+                    {"watermark", do_watermark}, {"cursor", do_cursor}, {"given", do_given}, {"done", do_done},
+                    {"counts", do_counts},       {"over", do_over},     {"close", do_close}, {"replay", do_replay},
+                    {"next", do_next},           {"read", do_read},     {"pause", do_pause}, {"resume", do_resume},
+                    {"step", do_step},           {"rate", do_rate},     {"seek", do_seek},   {"position", do_position},
+                    {"interrupt", do_interrupt}, {"ask", do_ask}};
     char line[2048];
     while (fgets(line, sizeof line, stdin)) {
         char words[8][256] = {{0}};
