@@ -54,13 +54,13 @@ static void place_close(place_t *place) {
 
 static int flushed(place_t *place, int64_t elements, fault_t *why) {
     reprise_error_t error;
-    uint64_t recorded;
+    reprise_counts_t counts;
     int result = reprise_feed_flush(place->feed, PATIENCE_MS, &error);
-    reprise_feed_counts(place->feed, NULL, &recorded);
+    reprise_feed_counts(place->feed, &counts);
     if (result < 0) return refused(&error, why);
-    return result == 0 && recorded == (uint64_t)elements
+    return result == 0 && counts.recorded == (uint64_t)elements
                ? 0
-               : fault_set(why, "%lld elements were pushed and %llu recorded", (long long)elements, (unsigned long long)recorded);
+               : fault_set(why, "%lld elements were pushed and %llu recorded", (long long)elements, (unsigned long long)counts.recorded);
 }
 
 static int pushes(place_t *place, const work_t *work, int64_t count, fault_t *why) {
