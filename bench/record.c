@@ -5,6 +5,7 @@
 
 #include "feed.h"
 #include "peer.h"
+#include "push.h"
 
 enum { PIECE = 256 * 1024 };
 
@@ -14,6 +15,7 @@ typedef struct size_kind {
     const char *name;
     int64_t batch;
     char what[96];
+    bool pushed; /* one element a call, through libreprise */
 } size_kind_t;
 
 static int engine_measure(bench_t *bench, int64_t batch, double *ret_rate, fault_t *why) {
@@ -32,6 +34,16 @@ static int engine_measure(bench_t *bench, int64_t batch, double *ret_rate, fault
     free(feeds);
     fault_t second;
     if (runs && engine_forget(bench, pipeline, &second) < 0 && result == 0) result = fault_set(why, "%s", second.text);
+    return result;
+}
+
+static int push_measure(bench_t *bench, double *ret_rate, fault_t *why) {
+    char pipeline[64];
+    fault_t second;
+    snprintf(pipeline, sizeof pipeline, "bench-push-%d", (int)getpid());
+    if (engine_run(bench, pipeline, RECORDING_MAX, why) < 0) return -1;
+    int result = pushes_run(bench, pipeline, ret_rate, why);
+    if (engine_forget(bench, pipeline, &second) < 0 && result == 0) result = fault_set(why, "%s", second.text);
     return result;
 }
 
@@ -63,7 +75,7 @@ static int kind_measure(bench_t *bench, const size_kind_t *kind, fault_t *why) {
     for (int64_t i = 0; i < bench->rounds; i++) {
         figure_progress(bench, kind->name, i);
         if (raw_measure(bench, "sink", kind->batch, &figure.peers[i], why) < 0 ||
-            engine_measure(bench, kind->batch, &figure.values[i], why) < 0 ||
+            (kind->pushed ? push_measure(bench, &figure.values[i], why) : engine_measure(bench, kind->batch, &figure.values[i], why)) < 0 ||
             raw_measure(bench, "append", kind->batch, &disk.peers[i], why) < 0)
             return -1;
         disk.values[i] = figure.values[i];
@@ -75,13 +87,16 @@ static int kind_measure(bench_t *bench, const size_kind_t *kind, fault_t *why) {
 
 int bench_record(bench_t *bench, fault_t *why) {
     int64_t piece = PIECE / (bench->size + 12) + 1;
-    size_kind_t kinds[] = {{"record.unbatched", 1, ""}, {"record.batch-64", 64, ""}, {"record.batch-256KiB", piece, ""}};
-    size_kind_t chosen = {"record.batch", bench->batch, ""};
+    size_kind_t kinds[] = {{"record.unbatched", 1, "", false},
+                           {"record.batch-64", 64, "", false},
+                           {"record.batch-256KiB", piece, "", false},
+                           {"record.push", piece, "", true}};
+    size_kind_t chosen = {"record.batch", bench->batch, "", false};
     size_t count = bench->batch ? 1 : sizeof kinds / sizeof *kinds;
     for (size_t i = 0; i < count; i++) {
         size_kind_t *kind = bench->batch ? &chosen : &kinds[i];
-        snprintf(kind->what, sizeof kind->what, "%lld of %lld B a message, producers: %lld", (long long)kind->batch, (long long)bench->size,
-                 (long long)bench->producers);
+        snprintf(kind->what, sizeof kind->what, "%lld of %lld B a %s, producers: %lld", kind->pushed ? 1 : (long long)kind->batch,
+                 (long long)bench->size, kind->pushed ? "call" : "message", (long long)bench->producers);
         if (kind_measure(bench, kind, why) < 0) return -1;
     }
     return 0;

@@ -14,7 +14,7 @@ BUILD = pathlib.Path(os.environ.get("REPRISE_BUILD", ROOT / "build" / "dev"))
 PATIENCE = 120  # seconds that any one run may take before the test fails
 
 FIGURES = {
-    "record": [f"record.{kind}{disk}" for kind in ("unbatched", "batch-64", "batch-256KiB") for disk in ("", ".disk")],
+    "record": [f"record.{kind}{disk}" for kind in ("unbatched", "batch-64", "batch-256KiB", "push") for disk in ("", ".disk")],
     "replay": ["replay.large", "replay.single"],
     "commands": [f"{op}.{when}.{part}" for when in ("idle", "recording") for op in ("engine.info", "job.describe.ended", "job.describe.running")
                  for part in ("p50", "p99")],
