@@ -134,6 +134,8 @@ static int message_take(feed_t *feed, bytes_t message, fault_t *why) {
         wire_int(seq, &feed->dealt_with);
     } else if (id == MSG_SOURCE_STOP) {
         feed->stopped = true;
+    } else if (feed->stopped) {
+        return 0; /* a batch that was under way when the job ended: nobody knows its source any more */
     } else {
         return fault_set(why, "the engine refuses a batch of `%s` (%.*s)", feed->tag, (int)size, text);
     }

@@ -5,13 +5,13 @@ import pathlib
 PAGE = pathlib.Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
 
 
-def section_put(name, lines):
+def section_put(page, name, lines):
     begin, end = f"<!-- {name}: printed -->\n", f"<!-- {name}: end -->\n"
-    before, found, rest = PAGE.read_text().partition(begin)
+    before, found, rest = page.read_text().partition(begin)
     _, closed, after = rest.partition(end)
     if not found or not closed:
-        raise SystemExit(f"{PAGE} has no place for `{name}`")
-    PAGE.write_text(before + begin + "\n" + "\n".join(lines) + "\n\n" + end + after)
+        raise SystemExit(f"{page} has no place for `{name}`")
+    page.write_text(before + begin + "\n" + "\n".join(lines) + "\n\n" + end + after)
 
 
 def table(head, rows):

@@ -11,7 +11,14 @@
 #include "feed.h"
 
 enum { BATCH = 64, BUILD_BATCH = 2000, CONNECTIONS = 10, REPLAYS_MAX = 1000, POINTS_MAX = 5, SMALL_MAX = 100 * 1000 * 1000 };
-enum { SIZE_ELEMENTS = 50000, REPLAY_ELEMENTS = 20000, SOURCE_ELEMENTS = 640000, REPLAY_TIMES = 10, CREDIT = 256 * 1024 };
+enum {
+    SIZE_ELEMENTS = 50000,
+    REPLAY_ELEMENTS = 20000,
+    SOURCE_ELEMENTS = 640000,
+    REPLAY_TIMES = 20,
+    REPLAY_ENOUGH = 1000000,
+    CREDIT = 256 * 1024
+};
 
 typedef struct scale {
     bench_t *bench;
@@ -23,7 +30,7 @@ typedef struct scale {
 
 /* One row: what grows, and a figure for each step. */
 typedef struct row {
-    const char *name, *what;
+    const char *name, *what, *unit;
     int64_t steps[POINTS_MAX];
     const char *titles[POINTS_MAX];
     size_t count;
@@ -34,12 +41,12 @@ typedef struct row {
 static void row_fill(row_t *row) {
     for (size_t i = 0; i < row->count; i++) {
         snprintf(row->names[i], sizeof row->names[i], "%s.%s", row->name, row->titles[i]);
-        row->figures[i] = (figure_t){.name = row->names[i], .what = row->what, .unit = "ns", .peer = row->titles[0]};
+        row->figures[i] = (figure_t){.name = row->names[i], .what = row->what, .unit = row->unit, .peer = row->titles[0]};
     }
 }
 
-static void row_set(row_t *row, size_t step, int64_t round, double ns) {
-    row->figures[step].values[round] = ns;
+static void row_set(row_t *row, size_t step, int64_t round, double value) {
+    row->figures[step].values[round] = value;
     row->figures[step].peers[round] = row->figures[0].values[round];
 }
 
@@ -117,19 +124,29 @@ static int replays_read(scale_t *scale, int64_t count, const int64_t *replays, i
     return 0;
 }
 
-/* Nanoseconds an element of so many replays at once, each of the elements from `from` on. */
-static int replays_measure(scale_t *scale, int64_t count, int64_t from, int64_t elements, double *ret_ns, fault_t *why) {
+/* The engine's time on the processor for so many replays at once of the elements from `from` on. */
+typedef struct spent {
+    double open_us, element_ns; /* to open one; and after that, an element of one */
+} spent_t;
+
+/* As often, one after another, as makes it long enough to be measured. */
+static int replays_measure(scale_t *scale, int64_t count, int64_t from, int64_t elements, spent_t *ret_spent, fault_t *why) {
     int64_t *replays = calloc((size_t)count, sizeof *replays);
     must(replays);
-    int64_t busy = engine_busy_ns(scale->engine), read = 0, times = count < REPLAY_TIMES ? REPLAY_TIMES : 1;
+    int64_t opening = 0, reading = 0, read = 0, enough = REPLAY_ENOUGH / (count * elements), times = 1;
     int result = 0;
+    if (enough > times) times = enough < REPLAY_TIMES ? enough : REPLAY_TIMES;
     for (int64_t i = 0; result == 0 && i < times; i++) {
+        int64_t began = engine_busy_ns(scale->engine);
         result = replays_open(scale, count, from, elements, replays, why);
+        int64_t opened = engine_busy_ns(scale->engine);
         if (result == 0) result = replays_read(scale, count, replays, &read, why);
+        opening += opened - began;
+        reading += engine_busy_ns(scale->engine) - opened;
     }
     if (result == 0 && read != times * count * elements)
         result = fault_set(why, "%lld elements were replayed, not %lld", (long long)read, (long long)(times * count * elements));
-    *ret_ns = (double)(engine_busy_ns(scale->engine) - busy) / (double)(read > 0 ? read : 1);
+    *ret_spent = (spent_t){(double)opening / 1e3 / (double)(times * count), (double)reading / (double)(times * count * elements)};
     free(replays);
     return result;
 }
@@ -141,7 +158,7 @@ static void replays_close(scale_t *scale) {
 static int replays_row(scale_t *scale, row_t *row, int64_t round, fault_t *why) {
     int64_t elements = portion(scale->bench, REPLAY_ELEMENTS) / BUILD_BATCH * BUILD_BATCH;
     feed_t feed = {0};
-    double ns = 0;
+    spent_t spent = {0};
     if (engine_run(scale->bench, scale->pipeline, LIMIT_NONE, why) < 0) return -1;
     int result = feed_open(&feed, scale->bench, scale->pipeline, BUILD_BATCH, why);
     for (int64_t sent = 0; result == 0 && sent < elements; sent += BUILD_BATCH) result = feed_send(&feed, why);
@@ -150,8 +167,8 @@ static int replays_row(scale_t *scale, row_t *row, int64_t round, fault_t *why) 
     if (result == 0) result = engine_end(scale->bench, scale->pipeline, why);
     for (size_t i = 0; result == 0 && i < row->count; i++) {
         figure_progress(scale->bench, row->names[i], round);
-        result = replays_measure(scale, row->steps[i], 0, elements, &ns, why);
-        if (result == 0) row_set(row, i, round, ns);
+        result = replays_measure(scale, row->steps[i], 0, elements, &spent, why);
+        if (result == 0) row_set(row, i, round, spent.element_ns);
         replays_close(scale);
     }
     return pipeline_forget(scale, result, why);
@@ -228,30 +245,34 @@ static int window_record(scale_t *scale, int64_t *elements, double *ret_ns, faul
     return result;
 }
 
-/* Records, and then replays the end of a recording that has that size already. The largest are kept from round to round. */
-static int size_measure(scale_t *scale, row_t rows[2], size_t step, int64_t round, int64_t *elements, fault_t *why) {
-    bool large = rows[0].steps[step] > SMALL_MAX, fresh = !large || round == 0;
-    int64_t last = portion(scale->bench, SIZE_ELEMENTS) / BATCH * BATCH;
-    double record = 0, replay = 0;
+enum { RECORD, REPLAY, SEEK, REPLAYS, SOURCES, ROWS };
+
+/* Records into a recording that has that size already, replays all of it, and its end. The largest are kept from round to round. */
+static int size_measure(scale_t *scale, row_t rows[ROWS], size_t step, int64_t round, int64_t *elements, fault_t *why) {
+    bool large = rows[RECORD].steps[step] > SMALL_MAX, fresh = !large || round == 0;
+    double record = 0;
+    spent_t replay = {0}, seek = {0};
     snprintf(scale->pipeline, sizeof scale->pipeline, "bench-scale-%d-%zu", (int)getpid(), step);
     if (fresh) *elements = 0;
     if (fresh && engine_run(scale->bench, scale->pipeline, LIMIT_NONE, why) < 0) return -1;
-    int result = fresh ? recording_fill(scale, rows[0].steps[step], elements, why) : 0;
+    int result = fresh ? recording_fill(scale, rows[RECORD].steps[step], elements, why) : 0;
     if (result == 0) result = window_record(scale, elements, &record, why);
-    if (result == 0) result = replays_measure(scale, 1, *elements - last, last, &replay, why);
+    if (result == 0) result = replays_measure(scale, 1, 0, *elements, &replay, why);
+    if (result == 0) result = replays_measure(scale, 1, *elements - BATCH, BATCH, &seek, why);
     replays_close(scale);
     if (result == 0) {
-        row_set(&rows[0], step, round, record);
-        row_set(&rows[1], step, round, replay);
+        row_set(&rows[RECORD], step, round, record);
+        row_set(&rows[REPLAY], step, round, replay.element_ns);
+        row_set(&rows[SEEK], step, round, seek.open_us + seek.element_ns * BATCH / 1e3);
     }
     return result < 0 || !large || round + 1 == scale->bench->rounds ? pipeline_forget(scale, result, why) : 0;
 }
 
-static int sizes_rows(scale_t *scale, row_t rows[2], fault_t *why) {
+static int sizes_rows(scale_t *scale, row_t rows[ROWS], fault_t *why) {
     int64_t elements[POINTS_MAX] = {0};
     for (int64_t round = 0; round < scale->bench->rounds; round++) {
-        for (size_t i = 0; i < rows[0].count; i++) {
-            figure_progress(scale->bench, rows[0].names[i], round);
+        for (size_t i = 0; i < rows[RECORD].count; i++) {
+            figure_progress(scale->bench, rows[RECORD].names[i], round);
             if (size_measure(scale, rows, i, round, &elements[i], why) < 0) return -1;
         }
     }
@@ -260,26 +281,34 @@ static int sizes_rows(scale_t *scale, row_t rows[2], fault_t *why) {
 
 /* ---- all ---- */
 
-enum { RECORD, REPLAY, REPLAYS, SOURCES, ROWS };
-
 static const row_t rows_of[ROWS] = {
     [RECORD] = {.name = "scale.size.record",
                 .what = "an element recorded, in a recording of that size",
+                .unit = "ns",
                 .steps = {1000000, 10000000, 100000000, 1000000000, 10000000000},
                 .titles = {"1MB", "10MB", "100MB", "1GB", "10GB"},
                 .count = 5},
     [REPLAY] = {.name = "scale.size.replay",
-                .what = "an element replayed, from the end of a recording of that size",
+                .what = "an element of a whole replay of a recording of that size",
+                .unit = "ns",
                 .steps = {1000000, 10000000, 100000000, 1000000000, 10000000000},
                 .titles = {"1MB", "10MB", "100MB", "1GB", "10GB"},
                 .count = 5},
+    [SEEK] = {.name = "scale.size.seek",
+              .what = "a whole replay of its last 64 elements",
+              .unit = "µs",
+              .steps = {1000000, 10000000, 100000000, 1000000000, 10000000000},
+              .titles = {"1MB", "10MB", "100MB", "1GB", "10GB"},
+              .count = 5},
     [REPLAYS] = {.name = "scale.replays",
                  .what = "an element of one of so many replays at once",
+                 .unit = "ns",
                  .steps = {1, 10, 100, REPLAYS_MAX},
                  .titles = {"1", "10", "100", "1000"},
                  .count = 4},
     [SOURCES] = {.name = "scale.sources",
                  .what = "an element recorded from one of so many sources at once",
+                 .unit = "ns",
                  .steps = {1, 10, 100},
                  .titles = {"1", "10", "100"},
                  .count = 3},
@@ -287,7 +316,7 @@ static const row_t rows_of[ROWS] = {
 
 static int rows_measure(scale_t *scale, row_t rows[ROWS], fault_t *why) {
     while (rows[RECORD].count > 1 && rows[RECORD].steps[rows[RECORD].count - 1] > engine_room(scale->bench))
-        rows[RECORD].count = --rows[REPLAY].count;
+        rows[RECORD].count = rows[REPLAY].count = --rows[SEEK].count;
     for (int i = 0; i < ROWS; i++) row_fill(&rows[i]);
     if (sizes_rows(scale, rows, why) < 0) return -1;
     snprintf(scale->pipeline, sizeof scale->pipeline, "bench-scale-%d", (int)getpid());
