@@ -11,6 +11,7 @@
 #include <sys/queue.h>
 #include <unistd.h>
 
+#include "definition.h"
 #include "export.h"
 #include "import.h"
 #include "store/folder.h"
@@ -202,8 +203,9 @@ static incoming_t *incoming_named(librarian_t *self, const char *recording) {
 
 /* It ends here, and leaves nothing. */
 static void incoming_refuse(librarian_t *self, incoming_t *incoming, const refusal_t *no) {
-    actor_refuse_as(self->me, incoming->ticket, no);
-    incoming_free(self, incoming);
+    ticket_t ticket = incoming->ticket;
+    incoming_free(self, incoming); /* first: nothing of it is there once that is known */
+    actor_refuse_as(self->me, ticket, no);
 }
 
 static int on_silence(void *state, uint64_t serial, fault_t *why) {
@@ -246,7 +248,7 @@ static int on_step(void *state, uint64_t serial, fault_t *why) {
     incoming_t *incoming = incoming_of(self, serial);
     refusal_t no;
     (void)why;
-    must(incoming);
+    if (!incoming) return 0;
     int more = import_finish(incoming->import, STEP_BYTES, &no);
     if (more < 0) {
         incoming_refuse(self, incoming, &no);
@@ -263,25 +265,55 @@ static int on_step(void *state, uint64_t serial, fault_t *why) {
 
 /* ---- import: the end ---- */
 
-static int on_signature(void *state, const answer_t *answer, uint64_t serial, fault_t *why) {
+static int on_defined(void *state, const answer_t *answer, uint64_t serial, fault_t *why) {
     librarian_t *self = state;
     incoming_t *incoming = incoming_of(self, serial);
-    (void)answer; /* what is not remembered now is read from the manifests when the engine starts again */
+    (void)answer; /* without a definition it is replayed by its id */
     (void)why;
     if (!incoming) return 0;
     const msg_manifest_t *manifest = import_manifest(incoming->import);
-    actor_answer(self->me, incoming->ticket,
-                 &(msg_imported_t){.import = incoming->recording,
-                                   .next = incoming->taken + 1,
-                                   .elements = manifest->recording.elements,
-                                   .has_pipeline = true,
-                                   .pipeline = manifest->recording.pipeline,
-                                   .has_recording = true,
-                                   .recording = incoming->recording,
-                                   .has_digest = true,
-                                   .digest = manifest->digest});
-    incoming->ticket = 0;
-    incoming_free(self, incoming);
+    char digest[33], pipeline[256], recording[256];
+    ticket_t ticket = incoming->ticket;
+    snprintf(digest, sizeof digest, "%s", manifest->digest);
+    snprintf(pipeline, sizeof pipeline, "%s", manifest->recording.pipeline);
+    snprintf(recording, sizeof recording, "%s", incoming->recording);
+    msg_imported_t made = {.import = recording,
+                           .next = incoming->taken + 1,
+                           .elements = manifest->recording.elements,
+                           .has_pipeline = true,
+                           .pipeline = pipeline,
+                           .has_recording = true,
+                           .recording = recording,
+                           .has_digest = true,
+                           .digest = digest};
+    incoming_free(self, incoming); /* first: what was merged is gone with the answer */
+    actor_answer(self->me, ticket, &made);
+    return 0;
+}
+
+/* A pipeline that nobody has defined gets the definition that its recording tells. */
+static int on_known(void *state, const answer_t *answer, uint64_t serial, fault_t *why) {
+    librarian_t *self = state;
+    incoming_t *incoming = incoming_of(self, serial);
+    msg_pipeline_define_t define = {0};
+    if (!incoming) return 0;
+    msgpack_zone *zone = msgpack_zone_new(MSGPACK_ZONE_CHUNK_SIZE);
+    must(zone);
+    bool makes = answer->refusal && answer->refusal->code == ERROR_NOT_FOUND &&
+                 definition_make(&import_manifest(incoming->import)->recording, zone, &define.pipeline);
+    if (makes) actor_ask(self->me, "pipeline_tracker", MSG_PIPELINE_DEFINE, &define, on_defined, serial);
+    msgpack_zone_free(zone);
+    return makes ? 0 : on_defined(state, answer, serial, why);
+}
+
+static int on_signature(void *state, const answer_t *answer, uint64_t serial, fault_t *why) {
+    librarian_t *self = state;
+    const incoming_t *incoming = incoming_of(self, serial);
+    (void)answer; /* what is not remembered now is read from the manifests when the engine starts again */
+    (void)why;
+    if (!incoming) return 0;
+    actor_ask(self->me, "pipeline_tracker", MSG_PIPELINE_TAGS_ASK,
+              &(msg_pipeline_tags_ask_t){.pipeline = import_manifest(incoming->import)->recording.pipeline}, on_known, serial);
     return 0;
 }
 
@@ -457,12 +489,14 @@ static void import_new(librarian_t *self, const envelope_t *in) {
 static void import_more(librarian_t *self, incoming_t *incoming, const envelope_t *in) {
     const msg_recording_import_t *m = in->message;
     int64_t seq = m->has_seq ? m->seq : incoming->taken + 1;
-    if (incoming->piece) {
+    if (incoming->piece && (incoming->whole || !m->has_abandon || !m->abandon)) {
         actor_refuse(self->me, in->ticket, ERROR_CONFLICT, "seq", "a piece of import %s is being worked on: send one after the other",
                      incoming->recording);
     } else if (m->has_abandon && m->abandon) {
-        actor_answer(self->me, in->ticket, &(msg_imported_t){.import = incoming->recording, .next = incoming->taken + 1});
+        actor_refuse(self->me, incoming->ticket, ERROR_CONFLICT, "import", "import %s was abandoned meanwhile", incoming->recording);
+        msg_imported_t gone = {.import = m->import, .next = incoming->taken + 1};
         incoming_free(self, incoming);
+        actor_answer(self->me, in->ticket, &gone);
     } else if (seq <= incoming->taken) {
         actor_answer(self->me, in->ticket,
                      &(msg_imported_t){.import = incoming->recording,
@@ -511,5 +545,5 @@ const actor_class_t librarian_class = {
             [MSG_OPTIONS_CHANGED] = on_options_changed,
         },
     .sends = {MSG_OPTIONS_GET, MSG_RECORDING_LOCATE, MSG_ROOM_ASK, MSG_SYNC, MSG_PIPELINE_TAGS_ASK, MSG_JOB_NUMBER, MSG_JOB_ADOPT,
-              MSG_SIGNATURE_RECORD, MSG_NONE},
+              MSG_SIGNATURE_RECORD, MSG_PIPELINE_DEFINE, MSG_NONE},
 };

@@ -154,11 +154,14 @@ static void pack_attributes(msgpack_packer *packer, bytes_t attributes) {
     }
 }
 
-void transfer_pack_element(msgpack_sbuffer *out, bool wide, int64_t event_time, bytes_t payload, bytes_t attributes) {
+void transfer_pack_element(msgpack_sbuffer *out, bool wide, int64_t event_time, bytes_t payload, bytes_t attributes, bool exact) {
     msgpack_packer packer;
     msgpack_packer_init(&packer, out, msgpack_sbuffer_write);
     msgpack_pack_array(&packer, attributes.size > 0 ? 3 : 2);
     pack_time(&packer, wide, event_time);
     msgpack_pack_bin_with_body(&packer, payload.data, payload.size);
-    if (attributes.size > 0) pack_attributes(&packer, attributes);
+    if (exact && attributes.size > 0)
+        must(msgpack_sbuffer_write(out, (const char *)attributes.data, attributes.size) == 0);
+    else if (attributes.size > 0)
+        pack_attributes(&packer, attributes);
 }

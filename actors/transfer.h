@@ -87,7 +87,8 @@ transfer_place_t transfer_place(const transfer_reader_t *reader);
 bool transfer_line(transfer_reader_t *reader, bytes_t in, bytes_t *ret_line);
 /* Takes over the header that was read. -1: it makes no sense. */
 int transfer_take_header(transfer_reader_t *reader, const msg_export_header_t *header, refusal_t *no);
-/* Appends an element in msgpack's shortest form; with `wide`, its time takes nine bytes all the same. `attributes`: a map; size 0: none. */
-void transfer_pack_element(msgpack_sbuffer *out, bool wide, int64_t event_time, bytes_t payload, bytes_t attributes);
+/* Appends an element in msgpack's shortest form; with `wide`, its time takes nine bytes all the same. `attributes`: a map; size 0: none; with
+ * `exact` it is left as it is. */
+void transfer_pack_element(msgpack_sbuffer *out, bool wide, int64_t event_time, bytes_t payload, bytes_t attributes, bool exact);
 
 #endif

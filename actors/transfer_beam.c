@@ -123,17 +123,22 @@ static void watermark_write(int64_t to, msgpack_sbuffer *out) {
 /* Writes `count` elements at the start of `rest`, and moves behind them. */
 static void elements_write(bytes_t *rest, uint32_t count, msgpack_sbuffer *out) {
     timed_element_t *elements = calloc(count, sizeof *elements), **list = calloc(count, sizeof *list);
+    ProtobufCBinaryData *attributes = calloc(count, sizeof *attributes);
     add_elements_t add;
     beam_event_t event;
+    file_record_t record;
+    bool any = false;
     NAME(test_stream_payload__event__add_elements__init)(&add);
     NAME(test_stream_payload__event__init)(&event);
-    must(elements && list);
+    NAME(test_stream_file_record__init)(&record);
+    must(elements && list && attributes);
     for (uint32_t i = 0; i < count; i++) {
         wire_element_t element = wire_element_at(*rest);
         NAME(test_stream_payload__timestamped_element__init)(&elements[i]);
         elements[i].encoded_element = (ProtobufCBinaryData){element.payload.size, (uint8_t *)(uintptr_t)element.payload.data};
         elements[i].timestamp = element.event_time;
-        elements[i].reprise_attributes = (ProtobufCBinaryData){element.attributes.size, (uint8_t *)(uintptr_t)element.attributes.data};
+        attributes[i] = (ProtobufCBinaryData){element.attributes.size, (uint8_t *)(uintptr_t)element.attributes.data};
+        any = any || element.attributes.size > 0;
         list[i] = &elements[i];
         *rest = (bytes_t){rest->data + element.size, rest->size - element.size};
     }
@@ -141,9 +146,13 @@ static void elements_write(bytes_t *rest, uint32_t count, msgpack_sbuffer *out) 
     add.elements = list;
     event.event_case = CASE(ELEMENT_EVENT);
     event.element_event = &add;
-    record_write(&event, out);
+    record.recorded_event = &event;
+    record.n_reprise_attributes = any ? count : 0;
+    record.reprise_attributes = attributes;
+    line_write(&record.base, out);
     free(elements);
     free(list);
+    free(attributes);
 }
 
 static void gap_write(const transfer_event_t *event, msgpack_sbuffer *out) {
@@ -242,19 +251,23 @@ static bool attributes_valid(bytes_t attributes) {
     return valid;
 }
 
-static int elements_read(transfer_reader_t *reader, const add_elements_t *add, transfer_event_t *event, refusal_t *no) {
+static int elements_read(transfer_reader_t *reader, const file_record_t *record, transfer_event_t *event, refusal_t *no) {
+    const add_elements_t *add = record->recorded_event->element_event;
     uint32_t count = (uint32_t)add->n_elements;
     const uint8_t head[RECORD_BODY_HEAD] = {0xdd, (uint8_t)(count >> 24), (uint8_t)(count >> 16), (uint8_t)(count >> 8), (uint8_t)count};
     if (count == 0) return 0;
+    if (record->n_reprise_attributes != 0 && record->n_reprise_attributes != count)
+        return refuse(no, ERROR_BAD_REQUEST, NULL, "%" PRIu32 " elements with attributes for %zu", count, record->n_reprise_attributes);
     msgpack_sbuffer_clear(&reader->body);
     must(msgpack_sbuffer_write(&reader->body, (const char *)head, sizeof head) == 0);
     for (uint32_t i = 0; i < count; i++) {
         const timed_element_t *element = add->elements[i];
+        const ProtobufCBinaryData *more = record->n_reprise_attributes ? &record->reprise_attributes[i] : NULL;
         bytes_t payload = {element->encoded_element.data, element->encoded_element.len};
-        bytes_t attributes = {element->reprise_attributes.data, element->reprise_attributes.len};
+        bytes_t attributes = {more ? more->data : NULL, more ? more->len : 0};
         if (attributes.size > 0 && !attributes_valid(attributes))
             return refuse(no, ERROR_BAD_REQUEST, NULL, "element %" PRIu32 ": its attributes are no map of text to text or bytes", i);
-        transfer_pack_element(&reader->body, true, element->timestamp, payload, attributes);
+        transfer_pack_element(&reader->body, true, element->timestamp, payload, attributes, true);
     }
     *event = (transfer_event_t){
         .kind = TRANSFER_ELEMENTS, .at = reader->at, .body = {(const uint8_t *)reader->body.data, reader->body.size}, .count = count};
@@ -294,7 +307,7 @@ static int record_take(transfer_reader_t *reader, const file_record_t *record, t
     switch (recorded->event_case) {
     case CASE(PROCESSING_TIME_EVENT): return advance_read(reader, recorded->processing_time_event->advance_duration, no);
     case CASE(WATERMARK_EVENT): return watermark_read(reader, recorded->watermark_event->new_watermark, event);
-    case CASE(ELEMENT_EVENT): return elements_read(reader, recorded->element_event, event, no);
+    case CASE(ELEMENT_EVENT): return elements_read(reader, record, event, no);
     default: return 0;
     }
 }

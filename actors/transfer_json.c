@@ -130,7 +130,7 @@ static void element_write(const char *tag, bool wide, bytes_t raw, msgpack_sbuff
     bool fits = !has || (head_read(element.attributes.data, element.attributes.size).length <= ATTRIBUTES_COMPARED &&
                          attributes_fit(element.attributes));
     msgpack_sbuffer_clear(plain);
-    transfer_pack_element(plain, wide, element.event_time, element.payload, element.attributes);
+    transfer_pack_element(plain, wide, element.event_time, element.payload, element.attributes, false);
     put(out, "{\"tag\":");
     put_string(out, tag);
     put(out, ",\"time\":%" PRId64 ",\"data\":", element.event_time);
@@ -389,7 +389,7 @@ static int element_pack(transfer_reader_t *reader, const json_t *object, refusal
     if (result == 0 && attributes) result = attributes_pack(attributes, &packed, no);
     if (result == 0) result = data_of(json_object_get(object, "data"), "data", &data, &owned, &text, no);
     if (result == 0) {
-        transfer_pack_element(&reader->body, reader->wide, time, data, (bytes_t){(const uint8_t *)packed.data, packed.size});
+        transfer_pack_element(&reader->body, reader->wide, time, data, (bytes_t){(const uint8_t *)packed.data, packed.size}, true);
         free(owned);
     }
     msgpack_sbuffer_destroy(&packed);

@@ -13,6 +13,8 @@ const command_t *const commands[] = {
     &command_describe,
     &command_verify,
     &command_fetch,
+    &command_export,
+    &command_import,
     &command_keep,
     &command_delete,
     &command_forget,
