@@ -62,7 +62,7 @@ static int64_t time_us(void) {
 static void *waiter_run(void *argument) {
     waiter_t *waiter = argument;
     msg_job_wait_t ask = {.has_pipeline = true, .pipeline = waiter->pipeline, .has_timeout_ms = true, .timeout_ms = PATIENCE_MS};
-    waiter->failed = client_ask_within(&waiter->client, MSG_JOB_WAIT, &ask, 2 * PATIENCE_MS, &waiter->reply) != STATUS_OK;
+    waiter->failed = client_ask_within(&waiter->client, MSG_JOB_WAIT, &ask, INT64_C(2) * PATIENCE_MS, &waiter->reply) != STATUS_OK;
     waiter->heard = time_us();
     return NULL;
 }
@@ -77,7 +77,7 @@ static void waiter_start(waiter_t *waiter, const bench_t *bench, const char *pip
 static void *sleeper_run(void *argument) {
     sleeper_t *sleeper = argument;
     while (sleeper->count < NAPS_MAX && !atomic_load_explicit(&sleeper->over, memory_order_relaxed)) {
-        int64_t until = clock_ns() + NAP_US * 1000;
+        int64_t until = clock_ns() + INT64_C(1000) * NAP_US;
         struct timespec end = {.tv_sec = until / 1000000000, .tv_nsec = until % 1000000000};
         clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &end, NULL);
         sleeper->late[sleeper->count++] = (double)(clock_ns() - until) / 1e3;
