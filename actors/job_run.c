@@ -157,7 +157,7 @@ static size_t jobs_to_forget(const job_supervisor_t *s, const job_t *spared, job
     size_t count = 0, found = 0;
     for (const job_t *job = s->jobs.first; job; job = job->next) count += is_memory(job, spared->pipeline);
     size_t surplus = count > JOBS_REMEMBERED ? count - JOBS_REMEMBERED : 0;
-    job_t **jobs = calloc(surplus + 1, sizeof *jobs);
+    job_t **jobs = calloc(surplus + 1, sizeof(job_t *));
     must(jobs);
     for (job_t *job = s->jobs.first; job && found < surplus; job = job->next)
         if (job != spared && is_memory(job, spared->pipeline)) jobs[found++] = job;

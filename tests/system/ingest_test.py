@@ -139,7 +139,8 @@ class Ingest(EngineTest):
             message = connection.receive()[0]
             self.assertEqual(message["seq"], seq)
             if expected:
-                self.assertEqual((message["op"], message["error"]["code"], message["error"]["expected"]), ("source.nack", "conflict", expected))
+                error = message["error"]
+                self.assertEqual((message["op"], error["code"], error["expected"]), ("source.nack", "conflict", expected))
             else:
                 self.assertEqual(message["op"], "source.ack")
         self.assertEqual(self.attached("skipped", "me")[1]["next_seq"], 4)
