@@ -3,10 +3,10 @@
  * many seeds. docs/jobs.md says what the orders give. */
 #include "story.h"
 
-enum { CLIENTS = 3, COMBINATIONS = 60, RACES = 6, LIMIT = 5, OUTCOME = 1500, OUTCOMES_MAX = 32 };
+enum { CLIENTS = 3, COMBINATIONS = 60, RACES = 6, GAPS = 60, LIMIT = 5, OUTCOME = 1500, OUTCOMES_MAX = 32 };
 
-/* What the pipeline has been through before; a letter is a request, as below. */
-static const char *const pasts[] = {"", "a", "r", "ab", "rc", "akx", "ax", "rx", "aby", "arl"};
+/* What the pipeline has been through before; a letter is a request, as below. With a 0, nothing is kept of a change. */
+static const char *const pasts[] = {"", "a", "r", "ab", "rc", "akx", "ax", "rx", "aby", "arl", "0a", "0ax", "0r"};
 
 /* a b: record these sources to the end · r s: run them, without end · n: run what is stored · c: cancel · l: clear · f: forget
  * x y: have they changed to b, to a · w: is a job needed for b · d: delete the first recording · k: keep it */
@@ -123,15 +123,15 @@ static void note_rest(stage_t *stage, const char *first, char *text) {
 
 /* ---- the past ---- */
 
-static void keep_one(stage_t *stage) {
-    must_get(stage, MSG_OPTIONS_SET, &(msg_options_set_t){.has_keep_recordings = true, .keep_recordings = 1});
+static void keep_so_many(stage_t *stage, int64_t number) {
+    must_get(stage, MSG_OPTIONS_SET, &(msg_options_set_t){.has_keep_recordings = true, .keep_recordings = number});
 }
 
 static stage_t *lived(uint64_t seed, const char *past, char ret_first[256]) {
     stage_t *stage = world_create(seed, NULL);
     snprintf(ret_first, 256, "none");
-    keep_one(stage);
-    for (; *past; past++) {
+    keep_so_many(stage, *past == '0' ? 0 : 1);
+    for (past += *past == '0'; *past; past++) {
         order_t order = order_of(stage, *past, ret_first);
         const void *answer = must_get(stage, order.id, order.message);
         if (order.id == MSG_PIPELINE_RUN_ASK && strcmp(ret_first, "none") == 0)
@@ -206,7 +206,8 @@ static uint64_t roll(uint64_t *dice) {
     return *dice >> 33;
 }
 
-static void race(uint64_t seed, const char *past, const char *wanted, char ret_text[OUTCOME]) {
+/* `gap`: so many things happen between one request and the next; -1: any number. */
+static void race(uint64_t seed, const char *past, const char *wanted, int gap, char ret_text[OUTCOME]) {
     static const char *const ids[CLIENTS] = {"one", "two", "three"};
     const stage_message_t *answers[CLIENTS] = {NULL};
     size_t clients = strlen(wanted), answered = 0, turn = seed % clients;
@@ -217,7 +218,7 @@ static void race(uint64_t seed, const char *past, const char *wanted, char ret_t
         size_t client = (turn + i) % clients;
         order_t order = order_of(stage, wanted[client], first);
         stage_peer_request(stage, (stage_peer_t){"gateway", ids[client]}, order.id, order.message, (bytes_t){0}, 1);
-        stage_run_some(stage, roll(&dice) % (roll(&dice) % 2 ? 8 : 60));
+        stage_run_some(stage, gap >= 0 ? (size_t)gap : roll(&dice) % (roll(&dice) % 2 ? 8 : 60));
     }
     for (int patience = 0; answered < clients; patience++) {
         for (size_t i = 0; i < clients; i++) {
@@ -240,9 +241,9 @@ static void race(uint64_t seed, const char *past, const char *wanted, char ret_t
     stage_destroy(&stage);
 }
 
-static void assert_is_an_order(uint64_t seed, const char *past, const char *wanted, const outcomes_t *outcomes) {
+static void assert_is_an_order(uint64_t seed, const char *past, const char *wanted, int gap, const outcomes_t *outcomes) {
     char text[OUTCOME];
-    race(seed, past, wanted, text);
+    race(seed, past, wanted, gap, text);
     for (size_t i = 0; i < outcomes->count; i++)
         if (strcmp(outcomes->texts[i], text) == 0) return;
     for (size_t i = 0; i < outcomes->count; i++) print_message("--- an order gives\n%s", outcomes->texts[i]);
@@ -259,13 +260,30 @@ static void race_all(size_t clients) {
         outcomes.count = 0;
         print_message("after `%s`: `%s`\n", past, wanted);
         try_all(past, wanted, &outcomes);
-        for (uint64_t i = 1; i <= RACES; i++) assert_is_an_order(combination * 100 + i, past, wanted, &outcomes);
+        for (uint64_t i = 1; i <= RACES; i++) assert_is_an_order(combination * 100 + i, past, wanted, -1, &outcomes);
     }
 }
 
 static void what_two_clients_ask_at_once_comes_in_one_order_or_the_other(void **test) {
     (void)test;
     race_all(2);
+}
+
+/* One at each moment of the other, which the seeds above seldom come to. */
+static void requests_that_meet_anywhere_come_in_one_order_or_the_other(void **test) {
+    (void)test;
+    static const struct {
+        const char *past, *wanted;
+    } pairs[] = {{"0a", "xk"}, {"0a", "sk"}, {"ab", "rk"}, {"r", "cs"}, {"r", "cx"}, {"ab", "rd"}, {"a", "rf"}};
+    static outcomes_t outcomes;
+    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
+        outcomes.count = 0;
+        print_message("after `%s`: `%s`\n", pairs[i].past, pairs[i].wanted);
+        try_all(pairs[i].past, pairs[i].wanted, &outcomes);
+        for (int gap = 0; gap < GAPS; gap++)
+            for (uint64_t seed = 1; seed <= 2; seed++)
+                assert_is_an_order((uint64_t)gap * 2 + seed, pairs[i].past, pairs[i].wanted, gap, &outcomes);
+    }
 }
 
 static void what_three_clients_ask_at_once_comes_in_one_of_six_orders(void **test) {
@@ -276,6 +294,7 @@ static void what_three_clients_ask_at_once_comes_in_one_of_six_orders(void **tes
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_two_clients_ask_at_once_comes_in_one_order_or_the_other),
+        cmocka_unit_test(requests_that_meet_anywhere_come_in_one_order_or_the_other),
         cmocka_unit_test(what_three_clients_ask_at_once_comes_in_one_of_six_orders),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

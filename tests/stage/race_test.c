@@ -1,5 +1,5 @@
-/* Requests that meet each other, and failures in the middle of them. Whatever fails while a request is under way, its answer is the one that
- * would have come, and what it did is done once; whatever order clients come in, each is answered once and nothing is left behind. */
+/* Requests that meet each other, and failures in the middle of them. Whatever fails while a request is under way, its answer is the one
+ * that would have come, and what it did is done once; whatever order clients come in, each is answered once and nothing is left behind. */
 #include "story.h"
 
 #include <ftw.h>

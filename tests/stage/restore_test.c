@@ -1,5 +1,5 @@
-/* Sources that change and change back, with every actor failing at every point: a recording that stayed is the pipeline's again, and what is
- * invalid is so for everybody. */
+/* Sources that change and change back, with every actor failing at every point: a recording that stayed is the pipeline's again, and what
+ * is invalid is so for everybody. */
 #include "story.h"
 
 enum { COUNT = 30 }; /* elements of each recording */
@@ -144,6 +144,56 @@ static void the_first_is_alone(stage_t *stage) {
 static void a_job_on_other_sources_gives_way_whatever_fails(void **test) {
     (void)test;
     tell_with_failures(&(story_t){changed_and_running, run_the_first_again, the_first_is_alone});
+}
+
+/* ---- who reads ---- */
+
+/* With credit for a first event and no more. */
+static int64_t open_replay(stage_t *stage, stage_peer_t reader, const char *recording) {
+    msg_replay_open_t open = {.credit = 1};
+    open.has_pipeline = recording == NULL;
+    open.pipeline = "clicks";
+    open.has_recording = recording != NULL;
+    open.recording = recording;
+    stage_peer_request(stage, reader, MSG_REPLAY_OPEN, &open, (bytes_t){0}, 1);
+    stage_run(stage);
+    return ((const msg_replay_t *)stage_peer_answer(stage, reader, MSG_REPLAY))->replay;
+}
+
+/* NULL: it goes on. */
+static const char *end_of(stage_t *stage, stage_peer_t reader) {
+    stage_advance(stage, 100000);
+    const stage_message_t *m = stage_peer_take_of(stage, reader, MSG_END);
+    return m ? ((const msg_end_t *)m->message)->reason : NULL;
+}
+
+static void read_on(stage_t *stage, stage_peer_t reader, int64_t replay) {
+    stage_peer_send(stage, reader, MSG_REPLAY_CREDIT, &(msg_replay_credit_t){.replay = replay, .bytes = INT64_C(1) << 40}, (bytes_t){0});
+    assert_string_equal(end_of(stage, reader), "end");
+}
+
+static void read_while_it_changes(size_t point, bool *ret_failed) {
+    const stage_peer_t by_pipeline = {"test_stream_server", "one"}, by_recording = {"test_stream_server", "two"};
+    stage_t *stage = world_create(point, NULL);
+    changed_once(stage);
+    open_replay(stage, by_pipeline, NULL);
+    int64_t replay = open_replay(stage, by_recording, second);
+    stage_fail_after(stage, "job_supervisor", point);
+    run_the_first_again(stage);
+    *ret_failed = stage_failures(stage, "job_supervisor") > 0;
+    const char *reason = end_of(stage, by_pipeline);
+    assert_non_null(reason);
+    assert_string_equal(reason, "invalidated");
+    assert_null(end_of(stage, by_recording));
+    read_on(stage, by_recording, replay);
+    read_on(stage, by_pipeline, open_replay(stage, by_pipeline, NULL));
+    stage_destroy(&stage);
+}
+
+static void who_reads_by_pipeline_is_told_that_another_is_valid(void **test) {
+    (void)test;
+    bool failed = true;
+    for (size_t point = 1; failed && point <= POINTS_MAX; point++) read_while_it_changes(point, &failed);
 }
 
 /* ---- changing ---- */
@@ -301,6 +351,7 @@ int main(void) {
         cmocka_unit_test(asking_for_a_change_brings_a_recording_back_whatever_fails),
         cmocka_unit_test(asking_for_a_need_brings_a_recording_back_whatever_fails),
         cmocka_unit_test(a_job_on_other_sources_gives_way_whatever_fails),
+        cmocka_unit_test(who_reads_by_pipeline_is_told_that_another_is_valid),
         cmocka_unit_test(a_change_retires_a_recording_once_whatever_fails),
         cmocka_unit_test(what_is_kept_stays_whatever_fails),
         cmocka_unit_test(a_lower_number_holds_from_the_next_change_on_whatever_fails),
