@@ -15,13 +15,14 @@ JOB = {"job": str, "pipeline": str, "recording": str, "state": str, "is_done": b
        "limits": dict,
        "elements": int, "bytes": int, "elapsed_ms": int, "started_at?": int, "waiting_for?": list, "error?": str}
 RECORDING = {"recording": str, "pipeline": str, "job": str, "signature": list, "state": str, "size": int, "elements": int, "start": int,
-             "end?": int, "tags": list, "digest?": str, "gaps": list, "kept": bool}
+             "end?": int, "tags": list, "digest?": str, "gaps": list, "kept": bool, "invalidated?": int}
 RECORDED_TAG = {"tag": str, "signature": str, "elements": int, "bytes": int, "watermark?": int}
 RUN = {"run?": str, "started": bool, "reason": str, "added": list, "removed": list, "job?": str, "recording?": str, "tags": list,
        "test_stream?": str, "beam_endpoint?": str}
 SOURCE = {"name": str, "urn": str, "tag": str, "signature": str}
 OPTIONS = {"recordable_sources": list, "recording_duration_ms?": int, "recording_size_limit?": int, "recording_count_limit?": int,
-           "min_free_disk": int, "enable_recording_replay": bool, "worker_timeout_ms": int, "replay_timeout_ms": int}
+           "min_free_disk": int, "enable_recording_replay": bool, "keep_recordings": int, "worker_timeout_ms": int,
+           "replay_timeout_ms": int}
 NUMBERS = pipeline("numbers", source("Read", GENERATOR, {"rate": 0, "size": 20, "count": 50}))
 SIGNATURE = "reprise:source:generator:v1|msgpack:83" + "".join(
     msgpack.packb(part).hex() for part in ("rate", 0, "size", 20, "count", 50))
