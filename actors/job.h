@@ -46,6 +46,8 @@ typedef struct job {
     job_source_t *sources;           /* one a stream */
     int64_t created, started, ended; /* µs since the epoch; 0: not yet */
     int64_t elements, bytes;         /* as last heard */
+    int64_t announced;               /* changes of these that the recorder will tell by itself; 0: it must be asked */
+    bool counting;                   /* it was asked */
     names_t signature;               /* what it records: signature strings, sorted; its own copies */
     bool has_recording;              /* it exists on the disk */
     int64_t invalidated;             /* when its recording became invalid, µs since the epoch; 0: it has not */

@@ -159,8 +159,7 @@ static int on_forget(void *state, const envelope_t *in, fault_t *why) {
 
 /* ---- what clients ask ---- */
 
-/* The job that is meant by `job`, or by `pipeline`; refuses where there is none. */
-static job_t *job_meant(job_supervisor_t *s, const envelope_t *in, const char *job_name, const char *pipeline) {
+job_t *job_meant(job_supervisor_t *s, const envelope_t *in, const char *job_name, const char *pipeline) {
     const char *op = message_class(in->id)->wire;
     job_t *job = NULL;
     if (job_name) {
@@ -173,68 +172,6 @@ static job_t *job_meant(job_supervisor_t *s, const envelope_t *in, const char *j
         actor_refuse(s->me, in->ticket, ERROR_BAD_REQUEST, "job", "`%s`: `job` or `pipeline` is missing", op);
     }
     return job;
-}
-
-/* What the recorder knows better while jobs are running. */
-static void take_counts(job_supervisor_t *s, const answer_t *answer) {
-    const msg_recording_jobs_t *m = answer->message;
-    for (size_t i = 0; m && i < m->recordings.count; i++) {
-        job_t *job = jobs_find(&s->jobs, m->recordings.items[i].job);
-        if (!job || !job_is_active(job)) continue;
-        job->elements = m->recordings.items[i].elements;
-        job->bytes = m->recordings.items[i].bytes;
-    }
-}
-
-static int on_counts_for_one(void *state, const answer_t *answer, uint64_t serial, fault_t *why) {
-    (void)why;
-    job_supervisor_t *s = state;
-    take_counts(s, answer);
-    job_t *job = jobs_of_serial(&s->jobs, serial);
-    if (job) job_counted(s, job);
-    return 0;
-}
-
-static int on_describe(void *state, const envelope_t *in, fault_t *why) {
-    (void)why;
-    job_supervisor_t *s = state;
-    const msg_job_describe_t *m = in->message;
-    job_t *job = job_meant(s, in, m->job, m->pipeline);
-    if (!job) return 0;
-    msg_recording_jobs_ask_t ask = {.has_recording = true, .recording = job->recording};
-    if (job_is_active(job)) actor_ask(s->me, "recorder", MSG_RECORDING_JOBS_ASK, &ask, on_counts_for_one, job->serial);
-    job_add_waiter(s, job, WAIT_COUNTS, in->ticket, false, NULL, -1);
-    return 0;
-}
-
-static int on_counts_for_all(void *state, const answer_t *answer, uint64_t ticket, fault_t *why) {
-    (void)why;
-    job_supervisor_t *s = state;
-    take_counts(s, answer);
-    size_t count = 0, streams = 0;
-    for (job_t *job = s->jobs.first; job; job = job->next) {
-        count++;
-        streams += job->plan ? job->plan->streams.count : 0;
-    }
-    msg_job_t *items = calloc(count + 1, sizeof *items);
-    const char **waiting_for = calloc(streams + 1, sizeof *waiting_for), **room = waiting_for;
-    must(items && waiting_for);
-    size_t n = 0;
-    for (job_t *job = s->jobs.first; job; job = job->next) {
-        job_describe(job, actor_now(s->me), room, &items[n++]);
-        room += job->plan ? job->plan->streams.count : 0;
-    }
-    actor_answer(s->me, ticket, &(msg_jobs_t){.jobs = {n, items}});
-    free(items);
-    free(waiting_for);
-    return 0;
-}
-
-static int on_list(void *state, const envelope_t *in, fault_t *why) {
-    (void)why;
-    job_supervisor_t *s = state;
-    actor_ask(s->me, "recorder", MSG_RECORDING_JOBS_ASK, &(msg_recording_jobs_ask_t){0}, on_counts_for_all, in->ticket);
-    return 0;
 }
 
 static int on_cancel(void *state, const envelope_t *in, fault_t *why) {
@@ -395,8 +332,9 @@ const actor_class_t job_supervisor_class = {
             [MSG_JOB_FORGET] = on_forget,
             [MSG_JOB_NUMBER] = job_on_number,
             [MSG_JOB_ADOPT] = job_on_adopt,
-            [MSG_JOB_DESCRIBE] = on_describe,
-            [MSG_JOB_LIST] = on_list,
+            [MSG_JOB_DESCRIBE] = counts_describe,
+            [MSG_JOB_LIST] = counts_list,
+            [MSG_PROGRESS_MADE] = counts_progress,
             [MSG_JOB_CANCEL] = on_cancel,
             [MSG_JOB_WAIT] = on_wait,
             [MSG_RECORDING_CLEAR] = on_clear,
@@ -411,5 +349,6 @@ const actor_class_t job_supervisor_class = {
         },
     .sends = {MSG_OPTIONS_GET, MSG_CATALOG_READ, MSG_CATALOG_WRITE, MSG_RECORDING_JOBS_ASK, MSG_RECORDING_CREATE, MSG_RECORDING_FINISH,
               MSG_RECORDING_DROP, MSG_RECORDING_MARK, MSG_RECORDING_ADOPT, MSG_CHILD_START, MSG_CHILD_STOP, MSG_LIMITS_RESOLVE,
-              MSG_LIMITS_START, MSG_LIMITS_STOP, MSG_TEST_STREAM_INVALIDATE, MSG_NOTIFY},
+              MSG_LIMITS_START, MSG_LIMITS_STOP, MSG_TEST_STREAM_INVALIDATE, MSG_NOTIFY, MSG_PROGRESS_ASK},
+    .doors = {[JOB_SUPERVISOR_PROGRESS] = {DOOR_LINE, ENDPOINT_PROGRESS, SCOPE_INTERNAL}},
 };

@@ -1,10 +1,12 @@
-/* The job supervisor's state, and what its five files do for each other: job_supervisor.c takes the messages, job_run.c starts and ends
- * jobs, job_task.c does what must not happen twice at once for a pipeline, job_sweep.c what becomes of recordings, job_adopt.c takes in those
- * that come from elsewhere. */
+/* The job supervisor's state, and what its six files do for each other: job_supervisor.c takes the messages, job_run.c starts and ends
+ * jobs, job_counts.c says how far they are, job_task.c does what must not happen twice at once for a pipeline, job_sweep.c what becomes of
+ * recordings, job_adopt.c takes in those that come from elsewhere. */
 #ifndef REPRISE_JOB_SUPERVISOR_STATE_H
 #define REPRISE_JOB_SUPERVISOR_STATE_H
 
 #include "job.h"
+
+enum { JOB_SUPERVISOR_PROGRESS = 0 }; /* its door */
 
 typedef enum task_kind { TASK_ENSURE, TASK_INVALIDATE, TASK_FORGET, TASK_CLEAR, TASK_DELETE, TASK_ADOPT } task_kind_t;
 
@@ -82,6 +84,13 @@ void job_answer_made_of(job_supervisor_t *s, ticket_t ticket, const job_t *job, 
 void job_answer_decision(job_supervisor_t *s, ticket_t ticket, const job_t *job, bool started, bool needed, const char *reason);
 void job_answer(job_supervisor_t *s, ticket_t ticket, const job_t *job, const bool *cancelled);
 void job_notify(job_supervisor_t *s, const char *topic, const char *key, const char *name, const char *state, const char *detail);
+
+/* ---- job_supervisor.c ---- */
+/* The job that is meant by `job`, or by `pipeline`; refuses where there is none. */
+job_t *job_meant(job_supervisor_t *s, const envelope_t *in, const char *job_name, const char *pipeline);
+
+/* ---- job_counts.c ---- */
+handler_fn counts_describe, counts_list, counts_progress;
 
 /* ---- job_task.c ---- */
 /* Queues a task; it begins when those before it on the same pipeline are done. */

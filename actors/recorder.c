@@ -341,6 +341,7 @@ static int on_jobs(void *state, const envelope_t *in, fault_t *why) {
     recording_t *only = NULL;
     (void)why;
     if (m->has_recording && !(only = recording_named(self, in->ticket, m->recording))) return 0;
+    progress_tell_all(self);
     msgpack_zone *zone = answer_zone();
     msg_recording_job_t *jobs = zone_array(zone, self->recordings_count, sizeof *jobs);
     size_t count = 0;
@@ -357,6 +358,7 @@ static int on_jobs(void *state, const envelope_t *in, fault_t *why) {
 static int on_list(void *state, const envelope_t *in, fault_t *why) {
     recorder_t *self = state;
     (void)why;
+    progress_tell_all(self);
     msgpack_zone *zone = answer_zone();
     msg_recording_t *items = zone_array(zone, self->recordings_count, sizeof *items);
     for (size_t i = 0; i < self->recordings_count; i++) items[i] = recording_description(self->recordings[i], zone);
@@ -366,6 +368,7 @@ static int on_list(void *state, const envelope_t *in, fault_t *why) {
 }
 
 static void describe(recorder_t *self, const recording_t *recording, ticket_t ticket) {
+    progress_tell_all(self);
     msgpack_zone *zone = answer_zone();
     msg_recording_t description = recording_description(recording, zone);
     actor_answer(self->me, ticket, &description);
@@ -468,6 +471,7 @@ static int on_locate(void *state, const envelope_t *in, fault_t *why) {
         actor_refuse(self->me, in->ticket, ERROR_BAD_REQUEST, NULL, "`recording` or `pipeline` is needed");
     if (!recording) return 0;
     if (m->follow && in->from) follow(recording, in->from);
+    progress_tell_all(self);
     msgpack_zone *zone = answer_zone();
     msg_recording_place_t place = recording_place(recording, zone);
     actor_answer(self->me, in->ticket, &place);
@@ -489,6 +493,7 @@ const actor_class_t recorder_class = {
             [MSG_SOURCE_DONE] = ingest_done,
             [MSG_SOURCE_FAIL] = ingest_fail,
             [MSG_PONG] = ingest_pong,
+            [MSG_PROGRESS_ASK] = progress_ask,
             [MSG_RECORDING_CREATE] = on_create,
             [MSG_BUDGET_SET] = on_budget,
             [MSG_RECORDING_FINISH] = on_finish,
@@ -505,7 +510,8 @@ const actor_class_t recorder_class = {
         },
     .sends = {MSG_OPTIONS_GET, MSG_PIPELINE_TAGS_ASK, MSG_PIPELINE_DEFINE, MSG_SYNC, MSG_BUDGET_SPENT, MSG_RECORDER_RECOVERED,
               MSG_SOURCE_JOINED, MSG_SOURCE_ENDED, MSG_SOURCE_FAILED, MSG_RECORDING_GREW, MSG_RECORDING_DROPPED, MSG_TRASH_SWEEP,
-              MSG_SOURCE_ACK, MSG_SOURCE_NACK, MSG_SOURCE_STOP, MSG_PING, MSG_NONE},
-    .doors = {{DOOR_ROUTER, ENDPOINT_INGEST, SCOPE_INGEST}},
+              MSG_SOURCE_ACK, MSG_SOURCE_NACK, MSG_SOURCE_STOP, MSG_PING, MSG_PROGRESS_MADE, MSG_NONE},
+    .doors = {[RECORDER_INGEST] = {DOOR_ROUTER, ENDPOINT_INGEST, SCOPE_INGEST},
+              [RECORDER_PROGRESS] = {DOOR_ROUTER, ENDPOINT_PROGRESS, SCOPE_INTERNAL}},
     .settle = recorder_settle,
 };

@@ -48,6 +48,7 @@ static uint64_t ack_seq(const attachment_t *attachment) {
 static void ack_send(recorder_t *self, attachment_t *attachment, uint64_t seq) {
     msg_source_ack_t ack = {.source = attachment->source, .tag = attachment->tag, .seq = (int64_t)seq};
     acks_undue(attachment);
+    progress_tell(self, attachment->recording);
     sent_t sent = seq > 0 ? connection_send(self, attachment->connection, MSG_SOURCE_ACK, &ack) : SENT;
     if (sent == SENT_GONE) {
         connection_t *connection = attachment->connection;

@@ -19,6 +19,7 @@ void recording_break(recorder_t *self, recording_t *recording, const char *messa
 void recording_note_spent(recorder_t *self, recording_t *recording) {
     if (!recording->reel->spent || recording->told_spent) return;
     recording->told_spent = true;
+    progress_tell(self, recording);
     actor_tell(self->me, "limiter", MSG_BUDGET_SPENT,
                &(msg_budget_spent_t){.job = recording_job(recording)->job, .limit = recording->reel->spent});
 }
@@ -38,6 +39,7 @@ void recording_tell_followers(recorder_t *self, recording_t *recording) {
 static bool recording_count(recorder_t *self, recording_t *recording) {
     const journal_totals_t *totals = journal_totals(recording->reel->journal);
     if (totals->records == recording->records) return false;
+    progress_tell(self, recording);
     actor_count(self->me, COUNTER_RECORDS_WRITTEN, totals->records - recording->records);
     actor_count(self->me, COUNTER_ELEMENTS_RECORDED, totals->elements - recording->elements);
     actor_count(self->me, COUNTER_BYTES_RECORDED, totals->bytes - recording->bytes);

@@ -96,6 +96,7 @@ void attachment_stop(recorder_t *self, attachment_t *attachment, const char *rea
                               .seq = (int64_t)producer->seq,
                               .has_accepted = known,
                               .accepted = producer->accepted};
+    progress_tell(self, attachment->recording);
     connection_send(self, attachment->connection, MSG_SOURCE_STOP, &stop);
     if (attachment->done) actor_answer(self->me, attachment->done, NULL);
     attachment->done = 0;

@@ -354,6 +354,7 @@ static int shelf_load_one(recorder_t *self, const char *id, fault_t *why) {
     }
     recording->manifest = NULL;
     result = shelf_reopen(self, recording, manifest, why);
+    progress_announce(recording);
     record_free(RECORD_CLASS(manifest), (void **)&manifest);
     return result;
 }

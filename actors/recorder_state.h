@@ -8,6 +8,8 @@
 #include "runtime/actor.h"
 
 enum {
+    RECORDER_INGEST = 0, /* its doors */
+    RECORDER_PROGRESS = 1,
     RECORDER_CREDIT = 4 * 1024 * 1024, /* bytes of all frames that a sender may have unacknowledged, at most */
     CREDIT_LEAST = 64 * 1024,          /* and at least */
     CREDIT_SHARED = 12 * 1024 * 1024,  /* what all senders together have beyond the least */
@@ -40,6 +42,8 @@ typedef struct recording {
     char **followers; /* the actors to tell when it grows */
     size_t followers_count;
     uint64_t records, elements, bytes; /* what was counted and told of it so far */
+    uint64_t progress;                 /* records that the job supervisor knows of */
+    int64_t announced;                 /* changes that it is still told of */
     uint64_t synced, syncing_to;       /* bytes known to be on the disk; and once the round under way is over */
     size_t syncing;                    /* files of that round that are not on the disk yet; 0: no round */
     size_t syncing_finished;           /* how many of the reel's finished_paths are in the round */
@@ -154,6 +158,14 @@ void finish_begin(recorder_t *self, recording_t *recording, const msg_recording_
 /* Called once all that was appended is on the disk, or with why it is not. */
 void finish_synced(recorder_t *self, recording_t *recording, const char *failure);
 void finish_free(finish_t **finish);
+
+/* ---- recorder_progress.c: how far recordings are, for the job supervisor ---- */
+handler_fn progress_ask;
+/* Before anybody else can know that it grew: before followers are told, anything is acknowledged, or a question is answered. */
+void progress_tell(recorder_t *self, recording_t *recording);
+void progress_tell_all(recorder_t *self);
+/* After a restart, when nobody knows what an earlier state had announced: as much as that may have been. */
+void progress_announce(recording_t *recording);
 
 /* ---- recorder_acks.c: acknowledgements, and what they wait for ---- */
 void acks_due(recorder_t *self, attachment_t *attachment);

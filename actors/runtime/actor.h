@@ -54,8 +54,11 @@ typedef enum door_kind {
     DOOR_NONE,
     DOOR_ROUTER,  /* bound; peers connect */
     DOOR_DEALER,  /* connects to another actor's ROUTER in this process, as a client of its protocol */
+    DOOR_LINE,    /* the same to a ROUTER that has only this one peer, LINE_ID; before each message that comes through the switchboard, all
+                     that has arrived here is handled: so what was said here cannot be overtaken by what it led to elsewhere */
     DOOR_PUBLISH, /* bound; subscribers connect */
 } door_kind_t;
+#define LINE_ID "line"
 
 typedef struct door_spec {
     door_kind_t kind;

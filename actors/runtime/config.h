@@ -5,7 +5,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-typedef enum endpoint_id { ENDPOINT_COMMANDS, ENDPOINT_INGEST, ENDPOINT_TEST_STREAM, ENDPOINT_NOTIFICATIONS, ENDPOINT_COUNT } endpoint_id_t;
+typedef enum endpoint_id {
+    ENDPOINT_COMMANDS,
+    ENDPOINT_INGEST,
+    ENDPOINT_TEST_STREAM,
+    ENDPOINT_NOTIFICATIONS,
+    ENDPOINT_COUNT,                     /* those before are open to the outside, and configured; those that follow are not */
+    ENDPOINT_PROGRESS = ENDPOINT_COUNT, /* the recorder tells the job supervisor how far recordings are */
+    ENDPOINTS_ALL
+} endpoint_id_t;
 
 typedef enum durability { DURABILITY_ASYNC, DURABILITY_INTERVAL, DURABILITY_SYNC } durability_t;
 

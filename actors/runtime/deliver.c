@@ -215,7 +215,8 @@ void actor_receive_peer(actor_t *me, const peer_t *from, const prefix_t *prefix,
                         bool stranger) {
     arrival_t in = {from, prefix, message, body, frames_lost};
     refusal_t no;
-    bool dealer = me->class->doors[from->door].kind == DOOR_DEALER;
+    door_kind_t kind = me->class->doors[from->door].kind;
+    bool dealer = kind == DOOR_DEALER || kind == DOOR_LINE;
     if (scope_of(me, from) == SCOPE_COMMANDS) actor_count(me, COUNTER_COMMANDS, 1);
     if (!dealer || !take_door_answer(me, message)) {
         message_id_t id = understand(me, &in, &no);

@@ -13,7 +13,7 @@ enum {
     HWM = 20000,
 };
 
-static const char *endpoint_names[ENDPOINT_COUNT] = {"commands", "ingest", "test-stream", "notifications"};
+static const char *endpoint_names[ENDPOINTS_ALL] = {"commands", "ingest", "test-stream", "notifications", "progress"};
 
 static void set_int(void *socket, int option, int value) {
     must(zmq_setsockopt(socket, option, &value, sizeof value) == 0);
@@ -21,9 +21,9 @@ static void set_int(void *socket, int option, int value) {
 
 static int bind_door(door_t *door, const config_t *config, const door_spec_t *spec, fault_t *why) {
     char inside[64];
-    const char *endpoint = config->endpoints[spec->endpoint];
+    const char *endpoint = spec->endpoint < ENDPOINT_COUNT ? config->endpoints[spec->endpoint] : NULL;
     snprintf(inside, sizeof inside, "inproc://%s", endpoint_names[spec->endpoint]);
-    if (zmq_bind(door->socket, endpoint) < 0)
+    if (endpoint && zmq_bind(door->socket, endpoint) < 0)
         return fault_set(why, "cannot bind the %s endpoint %s: %s", endpoint_names[spec->endpoint], endpoint, zmq_strerror(errno));
     if (door->kind == DOOR_ROUTER && zmq_bind(door->socket, inside) < 0)
         return fault_set(why, "cannot bind %s: %s", inside, zmq_strerror(errno));
@@ -31,15 +31,16 @@ static int bind_door(door_t *door, const config_t *config, const door_spec_t *sp
 }
 
 int door_open(door_t *door, void *context, const config_t *config, const door_spec_t *spec, fault_t *why) {
-    static const int types[] = {[DOOR_ROUTER] = ZMQ_ROUTER, [DOOR_DEALER] = ZMQ_DEALER, [DOOR_PUBLISH] = ZMQ_PUB};
+    static const int types[] = {[DOOR_ROUTER] = ZMQ_ROUTER, [DOOR_DEALER] = ZMQ_DEALER, [DOOR_LINE] = ZMQ_DEALER, [DOOR_PUBLISH] = ZMQ_PUB};
     door->kind = spec->kind;
     door->socket = zmq_socket(context, types[spec->kind]);
     if (!door->socket) return fault_set(why, "cannot create the %s socket: %s", endpoint_names[spec->endpoint], zmq_strerror(errno));
     set_int(door->socket, ZMQ_LINGER, LINGER_MS);
-    if (spec->kind == DOOR_DEALER) {
+    if (spec->kind == DOOR_DEALER || spec->kind == DOOR_LINE) {
         /* Credit bounds what is under way here, not a count of messages. */
         char inside[64];
         snprintf(inside, sizeof inside, "inproc://%s", endpoint_names[spec->endpoint]);
+        if (spec->kind == DOOR_LINE) must(zmq_setsockopt(door->socket, ZMQ_ROUTING_ID, LINE_ID, strlen(LINE_ID)) == 0);
         set_int(door->socket, ZMQ_SNDHWM, 0);
         set_int(door->socket, ZMQ_RCVHWM, 0);
         if (zmq_connect(door->socket, inside) == 0) return 0;

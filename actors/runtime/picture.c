@@ -6,7 +6,7 @@
 
 #include "tree.h"
 
-static const char *const endpoint_names[ENDPOINT_COUNT] = {"commands", "ingest", "test stream", "notifications"};
+static const char *const endpoint_names[ENDPOINTS_ALL] = {"commands", "ingest", "test stream", "notifications", "progress"};
 
 static bool sends(const actor_class_t *class, message_id_t id) {
     for (size_t i = 0; class->sends[i] != MSG_NONE; i++)
@@ -33,7 +33,8 @@ static bool speaks_to(const actor_class_t *from, const actor_class_t *to, messag
 }
 
 static void print_doors(FILE *out, const actor_class_t *class) {
-    static const char *const verbs[] = {[DOOR_ROUTER] = "serves", [DOOR_DEALER] = "is a client of", [DOOR_PUBLISH] = "publishes on"};
+    static const char *const verbs[] = {
+        [DOOR_ROUTER] = "serves", [DOOR_DEALER] = "is a client of", [DOOR_LINE] = "has a line to", [DOOR_PUBLISH] = "publishes on"};
     for (size_t i = 0; i < DOORS_MAX; i++)
         if (class->doors[i].kind != DOOR_NONE)
             fprintf(out, "- It %s the %s endpoint.\n", verbs[class->doors[i].kind], endpoint_names[class->doors[i].endpoint]);

@@ -105,6 +105,26 @@ static void host_reap(host_t *host, const char *name) {
 
 static const host_class_t host_class = {host_now, host_ticks, host_route, host_send, host_spawn, host_reap};
 
+static bool receive_door(carrier_t *me, unsigned number, size_t *bytes) {
+    door_message_t in;
+    if (!door_receive(&me->doors[number], number, &in)) return false;
+    if (in.has_body) *bytes += frame_bytes(&in.body).size;
+    if (in.unaddressed) {
+        actor_count(me->actor, COUNTER_DROPPED, 1);
+        return true;
+    }
+    actor_receive_peer(me->actor, &in.from, &in.prefix, &in.message, in.has_body ? &in.body : NULL, in.frames_lost, in.stranger);
+    return true;
+}
+
+/* What has arrived on lines comes before what comes from the switchboard. A read that finds nothing is the only proof that nothing is left;
+ * the descriptor may be late. */
+static void receive_lines(carrier_t *me) {
+    size_t bytes = 0;
+    for (unsigned i = 0; i < DOORS_MAX; i++)
+        while (me->class->doors[i].kind == DOOR_LINE && actor_takes_peers(me->actor) && receive_door(me, i, &bytes)) me->unread[i] = true;
+}
+
 /* [from, head, message, body?] */
 static bool receive_message(carrier_t *me) {
     frame_t frames[4];
@@ -126,19 +146,8 @@ static bool receive_message(carrier_t *me) {
     memcpy(from, name.data, name.size);
     from[name.size] = '\0';
     frame_fini(&frames[0]);
+    receive_lines(me);
     actor_receive(me->actor, from, &frames[1], &frames[2], count == 4 ? &frames[3] : NULL);
-    return true;
-}
-
-static bool receive_door(carrier_t *me, unsigned number, size_t *bytes) {
-    door_message_t in;
-    if (!door_receive(&me->doors[number], number, &in)) return false;
-    if (in.has_body) *bytes += frame_bytes(&in.body).size;
-    if (in.unaddressed) {
-        actor_count(me->actor, COUNTER_DROPPED, 1);
-        return true;
-    }
-    actor_receive_peer(me->actor, &in.from, &in.prefix, &in.message, in.has_body ? &in.body : NULL, in.frames_lost, in.stranger);
     return true;
 }
 

@@ -73,7 +73,7 @@ void stage_answer(stage_t *stage, const stage_message_t *request, const void *me
 void stage_refuse(stage_t *stage, const stage_message_t *request, error_code_t code, const char *text); /* retry: with UNAVAILABLE */
 void stage_refuse_as(stage_t *stage, const stage_message_t *request, const refusal_t *no);
 /* What an actor sends at a DEALER door waits, where the actor behind that endpoint is not on the stage, as a message to `ingest`,
- * `test-stream` or `commands`, to be taken and answered as above. Tells to such a door: */
+ * `test-stream`, `commands` or `progress`, to be taken and answered as above. Tells to such a door: */
 void stage_door_tell(stage_t *stage, const char *actor, unsigned door, message_id_t id, const void *message, bytes_t body);
 /* What an actor published: the oldest, NULL: none. */
 const stage_message_t *stage_take_published(stage_t *stage, const char *actor);

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const endpoint_names[ENDPOINT_COUNT] = {"commands", "ingest", "test-stream", "notifications"};
+static const char *const endpoint_names[ENDPOINTS_ALL] = {"commands", "ingest", "test-stream", "notifications", "progress"};
 
 /* ---- lanes ---- */
 
@@ -51,7 +51,11 @@ void stage_post(player_t *player, const char *from, const peer_t *peer, const pr
     lane->last = &mail->next;
 }
 
-void stage_deliver(player_t *player, lane_t *lane) {
+static bool is_line(const player_t *player, const lane_t *lane) {
+    return !lane->from[0] && player->class->doors[lane->peer.door].kind == DOOR_LINE;
+}
+
+static void deliver_one(player_t *player, lane_t *lane) {
     mail_t *mail = lane->first;
     lane->first = mail->next;
     if (!lane->first) lane->last = &lane->first;
@@ -63,6 +67,14 @@ void stage_deliver(player_t *player, lane_t *lane) {
         actor_receive_peer(player->actor, &lane->peer, &mail->prefix, &mail->message, body, false, false);
     }
     free(mail);
+}
+
+/* A line's messages come before any other actor's. */
+void stage_deliver(player_t *player, lane_t *lane) {
+    for (size_t i = 0; lane->from[0] && i < player->lane_count; i++)
+        while (is_line(player, player->lanes[i]) && player->lanes[i]->first && actor_takes_peers(player->actor))
+            deliver_one(player, player->lanes[i]);
+    deliver_one(player, lane);
 }
 
 /* ---- the switchboard ---- */
@@ -179,8 +191,9 @@ static connection_t *dealer_connection(player_t *player, unsigned door, const pl
     for (connection_t *at = stage->connections; at; at = at->next)
         if (strcmp(at->router, router->name) == 0 && strcmp(at->dealer, player->name) == 0 && at->dealer_door == door && !at->gone)
             return at;
-    char id[32];
-    int size = snprintf(id, sizeof id, "%c dealer %u", 0, ++stage->dealers);
+    char id[32] = LINE_ID;
+    int size = (int)strlen(LINE_ID);
+    if (player->class->doors[door].kind == DOOR_DEALER) size = snprintf(id, sizeof id, "%c dealer %u", 0, ++stage->dealers);
     connection_t *made = stage_connection(stage, router->name, router_door, id, (size_t)size, true);
     snprintf(made->dealer, sizeof made->dealer, "%s", player->name);
     made->dealer_door = door;
@@ -246,7 +259,8 @@ static sent_t host_send(host_t *host, unsigned door, const peer_t *to, const pre
     player_t *player = (player_t *)host;
     switch (player->class->doors[door].kind) {
     case DOOR_ROUTER: return send_router(player, door, to, message, body);
-    case DOOR_DEALER: return send_dealer(player, door, message, body);
+    case DOOR_DEALER:
+    case DOOR_LINE: return send_dealer(player, door, message, body);
     case DOOR_PUBLISH: return publish(player, door, message, body);
     default: fail_msg("%s has no door %u", player->name, door); return SENT_GONE;
     }

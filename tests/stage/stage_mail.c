@@ -125,7 +125,8 @@ uint64_t stage_ask(stage_t *stage, const char *from, const char *to, message_id_
 
 static void to_door(stage_t *stage, const char *actor, unsigned door, frame_t *message, frame_t *body) {
     player_t *player = stage_player(stage, actor);
-    if (!player || player->class->doors[door].kind != DOOR_DEALER) fail_msg("%s has no DEALER at door %u", actor, door);
+    door_kind_t kind = player ? player->class->doors[door].kind : DOOR_NONE;
+    if (kind != DOOR_DEALER && kind != DOOR_LINE) fail_msg("%s has no DEALER at door %u", actor, door);
     stage_post(player, NULL, &(peer_t){.door = (uint8_t)door}, NULL, NULL, message, body);
 }
 

@@ -9,57 +9,6 @@ static msg_job_describe_t by_pipeline(const char *name) {
 
 /* ---- describing ---- */
 
-static void the_recorder_says_how_far_a_running_job_is(void **test) {
-    (void)test;
-    stage_t *stage = foreman();
-    const msg_recording_create_t *made = run_job(stage, "p");
-    msg_job_describe_t ask = by_pipeline("p");
-    stage_ask(stage, "asker", "job_supervisor", MSG_JOB_DESCRIBE, &ask);
-    msg_recording_job_t there = {.recording = made->recording,
-                                 .job = made->job,
-                                 .pipeline = "p",
-                                 .state = "RUNNING",
-                                 .limits = no_limits,
-                                 .elements = 7,
-                                 .bytes = 70};
-    desk_answer(stage, "recorder", MSG_RECORDING_JOBS_ASK, &(msg_recording_jobs_t){.recordings = {1, &there}});
-    const msg_job_t *job = desk_yes(stage, "asker");
-    assert_string_equal(job->job, made->job);
-    assert_true(job->is_running);
-    assert_int_equal(job->elements, 7);
-    assert_int_equal(job->bytes, 70);
-    stage_destroy(&stage);
-}
-
-static void a_recorder_that_cannot_say_does_not_keep_the_asker_waiting(void **test) {
-    (void)test;
-    stage_t *stage = foreman();
-    run_job(stage, "p");
-    msg_job_describe_t ask = by_pipeline("p");
-    stage_ask(stage, "asker", "job_supervisor", MSG_JOB_DESCRIBE, &ask);
-    desk_refuse(stage, "recorder", MSG_RECORDING_JOBS_ASK, ERROR_UNAVAILABLE, "recorder failed");
-    assert_true(((const msg_job_t *)desk_yes(stage, "asker"))->is_running);
-    stage_ask(stage, "asker", "job_supervisor", MSG_JOB_LIST, &(msg_job_list_t){0});
-    desk_refuse(stage, "recorder", MSG_RECORDING_JOBS_ASK, ERROR_UNAVAILABLE, "recorder failed");
-    assert_int_equal(((const msg_jobs_t *)desk_yes(stage, "asker"))->jobs.count, 1);
-    stage_destroy(&stage);
-}
-
-static void a_job_that_ends_while_it_is_described_is_described_as_it_ended(void **test) {
-    (void)test;
-    stage_t *stage = foreman();
-    const msg_recording_create_t *made = run_job(stage, "p");
-    msg_job_describe_t ask = by_pipeline("p");
-    stage_ask(stage, "asker", "job_supervisor", MSG_JOB_DESCRIBE, &ask);
-    stage_run(stage);
-    reach(stage, made->job, "count");
-    finish(stage, 9);
-    assert_int_equal(((const msg_job_t *)desk_yes(stage, "asker"))->elements, 9);
-    desk_refuse(stage, "recorder", MSG_RECORDING_JOBS_ASK, ERROR_NOT_FOUND, "late");
-    assert_true(desk_waits(stage, "asker"));
-    stage_destroy(&stage);
-}
-
 static void what_is_not_there_is_named(void **test) {
     (void)test;
     stage_t *stage = foreman();
@@ -326,7 +275,7 @@ static void the_manifest_wins_over_the_catalog(void **test) {
     assert_string_equal(job->state, "DONE");
     assert_true(job->is_done);
     stage_ask(stage, "asker", "job_supervisor", MSG_JOB_DESCRIBE, &(msg_job_describe_t){.has_pipeline = true, .pipeline = "p"});
-    desk_refuse(stage, "recorder", MSG_RECORDING_JOBS_ASK, ERROR_UNAVAILABLE, "later");
+    desk_refuse(stage, "progress", MSG_PROGRESS_ASK, ERROR_UNAVAILABLE, "later");
     job = desk_yes(stage, "asker");
     assert_true(job->is_running);
     assert_false(job->has_stop_reason || job->has_error);
@@ -495,9 +444,6 @@ static void a_thousand_pipelines_are_run_at_once(void **test) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_recorder_says_how_far_a_running_job_is),
-        cmocka_unit_test(a_recorder_that_cannot_say_does_not_keep_the_asker_waiting),
-        cmocka_unit_test(a_job_that_ends_while_it_is_described_is_described_as_it_ended),
         cmocka_unit_test(what_is_not_there_is_named),
         cmocka_unit_test(who_waits_is_answered_at_the_end_or_when_the_time_is_over),
         cmocka_unit_test(cancelling_where_nothing_runs_is_no_error),

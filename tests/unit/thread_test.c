@@ -355,6 +355,86 @@ static void a_source_inside_may_start_before_whom_it_speaks_to(void **test) {
     attach(&dealer_class, &router_class);
 }
 
+/* ---- lines ---- */
+
+/* Says on its line that it was asked once more, and only then answers. */
+static int on_asked_once_more(void *state, const envelope_t *in, fault_t *why) {
+    (void)why;
+    static const peer_t line = {.door = 1, .size = sizeof LINE_ID - 1, .id = LINE_ID};
+    echo_t *echo = state;
+    msg_progress_made_t made = {.recording = "r", .elements = ++echo->seen};
+    actor_send(echo->me, &line, MSG_PROGRESS_MADE, &made, NULL);
+    actor_answer(echo->me, in->ticket, &(msg_test_stream_t){.running = true, .replays = echo->seen});
+    return 0;
+}
+
+static const actor_class_t teller_class = {
+    .name = "teller",
+    .doc = "Tells before it answers.",
+    .create = echo_create,
+    .destroy = echo_destroy,
+    .takes = {[MSG_TEST_STREAM_STATUS] = on_asked_once_more},
+    .sends = {MSG_PROGRESS_MADE},
+    .doors = {{DOOR_ROUTER, ENDPOINT_COMMANDS, SCOPE_COMMANDS}, {DOOR_ROUTER, ENDPOINT_PROGRESS, SCOPE_INTERNAL}},
+};
+
+static int on_told_on_the_line(void *state, const envelope_t *in, fault_t *why) {
+    (void)why;
+    ((echo_t *)state)->seen = ((const msg_progress_made_t *)in->message)->elements;
+    return 0;
+}
+
+static int on_asked_what_it_was_told(void *state, const envelope_t *in, fault_t *why) {
+    (void)why;
+    const echo_t *echo = state;
+    actor_answer(echo->me, in->ticket, &(msg_test_stream_t){.running = true, .replays = echo->seen});
+    return 0;
+}
+
+static const actor_class_t listener_class = {
+    .name = "listener",
+    .doc = "Says what it was told last.",
+    .create = echo_create,
+    .destroy = echo_destroy,
+    .takes = {[MSG_PROGRESS_MADE] = on_told_on_the_line, [MSG_TEST_STREAM_STATUS] = on_asked_what_it_was_told},
+    .doors = {{DOOR_LINE, ENDPOINT_PROGRESS, SCOPE_INTERNAL}},
+};
+
+static int64_t replays_in(const received_t *in, size_t i) {
+    bytes_t value;
+    int64_t number;
+    if (!wire_map_get(received_bytes(in, i), "replays", &value) || !wire_int(value, &number)) fail_msg("no answer");
+    return number;
+}
+
+/* The listener has many questions to read when it is told, and none of them may be answered as if it had not been. */
+static void what_is_said_on_a_line_is_not_overtaken_by_what_it_led_to(void **test) {
+    (void)test;
+    enum { QUESTIONS = 20000, AHEAD = 100 };
+    pthread_t teller = start(&teller_class, "teller"), listener;
+    expect("teller", MSG_ACTOR_READY);
+    listener = start(&listener_class, "listener");
+    expect("listener", MSG_ACTOR_READY);
+    void *client = client_connected(ZMQ_DEALER);
+    for (int64_t asked = 0, answered = 0; answered < QUESTIONS;) {
+        if (asked < QUESTIONS && asked < answered + AHEAD) {
+            ask_client(client, "once more");
+            received_t told = socket_receive(client);
+            assert_int_equal(replays_in(&told, 0), ++asked);
+            frame_t head;
+            head_encode(&(head_t){HEAD_REQUEST, MSG_TEST_STREAM_STATUS, (uint64_t)asked}, &head);
+            SEND(supervisor, TEXT_BYTES("listener"), frame_bytes(&head), pack("{ss}", "pipeline", "p"));
+            frame_fini(&head);
+        }
+        if (asked < QUESTIONS && asked < answered + AHEAD && !socket_readable(supervisor, 0)) continue;
+        received_t in = socket_receive(supervisor);
+        assert_true(replays_in(&in, 2) >= ++answered);
+    }
+    zmq_close(client);
+    stop(listener, "listener");
+    stop(teller, "teller");
+}
+
 static void many_clients_at_once_each_get_their_own_answers(void **test) {
     (void)test;
     enum { CLIENTS = 20, QUESTIONS = 50 };
@@ -393,6 +473,7 @@ int main(void) {
         THREAD_TEST(a_thread_wakes_for_a_descriptor),
         THREAD_TEST(a_source_inside_speaks_through_its_door),
         THREAD_TEST(a_source_inside_may_start_before_whom_it_speaks_to),
+        THREAD_TEST(what_is_said_on_a_line_is_not_overtaken_by_what_it_led_to),
         THREAD_TEST(many_clients_at_once_each_get_their_own_answers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
