@@ -224,12 +224,12 @@ class Durability(unittest.TestCase):
         self.addCleanup(self.producer.close)
         self.producer.push(1)
 
-    def said_before_an_answer(self):
+    def said_before_an_answer(self, producer):
         """What the engine has said on the producer's connection, up to the answer to a question that it is asked now."""
-        self.producer.connection.send("source.attach", id="probe", pipeline="durable", tag="Read")
+        producer.connection.send("source.attach", id="probe", pipeline="durable", tag="Read")
         said = []
         while True:
-            message = self.producer.connection.receive(PATIENCE)[0]
+            message = producer.connection.receive(PATIENCE)[0]
             if message.get("id") == "probe":
                 self.assertTrue(message["ok"])
                 return said
@@ -254,19 +254,28 @@ class Durability(unittest.TestCase):
 
     def test_sync_acknowledges_nothing_before_it_is_on_the_disk(self):
         self.start("sync")
+        other = Producer(self.engine, "durable", producer="other", size=1)
+        self.addCleanup(other.close)
+        other.push(1)
         with self.disk.holding("fdatasync", "*.seg") as held:
             self.producer.send()
             held()
             for _ in range(50):
                 self.producer.send()  # these are appended meanwhile, and need another one
-            self.assertEqual(self.said_before_an_answer(), [])
-            elements = self.engine.elements(pipeline="durable", max_elements=52)
-            self.assertEqual(elements, self.producer.expected(52))  # they are there, but nobody was told so
+                other.send()
+            for producer in (self.producer, other):
+                self.assertEqual(self.said_before_an_answer(producer), [])
+            elements = self.engine.elements(pipeline="durable", max_elements=103)
+            for producer, batches in ((self.producer, 52), (other, 51)):  # they are there, but nobody was told so
+                mine = [one for one in elements if one[2].startswith(producer.name.encode() + b" ")]
+                self.assertEqual(mine, producer.expected(batches))
             label, = self.disk.add(("fdatasync", "*.seg", 1, 0, "watch"))
         self.producer.hear(PATIENCE)
         self.assertEqual(self.producer.acked, 2)  # what was appended before it began, and no more
         self.producer.hear(PATIENCE)
         self.assertEqual(self.producer.acked, 52)
+        other.hear(PATIENCE)
+        self.assertEqual(other.acked, 51)
         self.assertEqual(len(self.disk.fired(label)), 1)  # one for all that waited
 
     def test_sync_tells_a_successor_where_to_go_on_from_once_that_is_on_the_disk(self):
