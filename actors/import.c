@@ -289,7 +289,7 @@ static track_t *track_of(import_t *import, size_t file, const char *tag, refusal
     }
     if (file < import->count) return import->tracks[file];
     track_t *track = calloc(1, sizeof *track);
-    import->tracks = realloc(import->tracks, (import->count + 1) * sizeof *import->tracks);
+    import->tracks = realloc(import->tracks, (import->count + 1) * sizeof(track_t *));
     must(track && import->tracks);
     track->reader = transfer_reader_create(import->spec.format);
     if (tag) snprintf(track->tag, sizeof track->tag, "%s", tag);

@@ -28,7 +28,7 @@ void sweep_add(task_t *task, const char *recording) {
 void sweep_add_all(job_supervisor_t *s, task_t *task) {
     size_t count = 0, found = 0;
     for (job_t *job = s->jobs.first; job; job = job->next) count++;
-    job_t **jobs = calloc(count + 1, sizeof *jobs);
+    job_t **jobs = calloc(count + 1, sizeof(job_t *));
     must(jobs);
     for (job_t *job = s->jobs.first; job; job = job->next)
         if (job->has_recording && strcmp(job->pipeline, task->pipeline) == 0 && strcmp(job->recording, task->restores) != 0)

@@ -122,7 +122,7 @@ static void watermark_write(int64_t to, msgpack_sbuffer *out) {
 
 /* Writes `count` elements at the start of `rest`, and moves behind them. */
 static void elements_write(bytes_t *rest, uint32_t count, msgpack_sbuffer *out) {
-    timed_element_t *elements = calloc(count, sizeof *elements), **list = calloc(count, sizeof *list);
+    timed_element_t *elements = calloc(count, sizeof *elements), **list = calloc(count, sizeof(timed_element_t *));
     ProtobufCBinaryData *attributes = calloc(count, sizeof *attributes);
     add_elements_t add;
     beam_event_t event;

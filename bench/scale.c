@@ -146,8 +146,7 @@ static int replays_measure(scale_t *scale, int64_t count, int64_t from, int64_t 
         reading += engine_busy_ns(scale->engine) - opened;
     }
     int64_t all = times * count * elements;
-    if (result == 0 && read != all)
-        result = fault_set(why, "%lld elements were replayed, not %lld", (long long)read, (long long)all);
+    if (result == 0 && read != all) result = fault_set(why, "%lld elements were replayed, not %lld", (long long)read, (long long)all);
     *ret_spent = (spent_t){(double)opening / 1e3 / (double)(times * count), (double)reading / (double)all};
     free(replays);
     return result;
