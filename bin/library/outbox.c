@@ -90,7 +90,7 @@ static void piece_cut(outbox_t *outbox, mark_t to, bool copy) {
         batch->watermark = outbox->watermark.value;
         outbox->watermark.waits = false;
     }
-    if (outbox->cursor.waits && outbox->cursor.at.bytes == to.bytes) {
+    if (outbox->cursor.waits) { /* no piece goes beyond a cursor that waits */
         batch->cursor = outbox->cursor.data;
         batch->cursor_size = outbox->cursor.size;
         outbox->cursor.data = NULL;

@@ -476,7 +476,7 @@ class Reading(LibraryTest):
         self.assertRegex(self.tell("read", 10, 0), f"^1 {self.COUNT - 10} 0 end [0-9a-f]{{32}}$")
 
     def test_after_a_seek_the_next_element_is_the_one_sought(self):
-        self.assertEqual(self.driver.replay("read", credit=100000), "0")
+        self.assertEqual(self.driver.replay("read", credit=1000000), "0")
         self.assertEqual(self.element(), "1 element Read 0 0 element 0")
         self.assertEqual(self.tell("seek", 150000), "0")
         self.assertEqual(self.element(), "1 element Read 150000 150000 element 150000")

@@ -181,12 +181,12 @@ static void what_stands_after_the_cursor_of_a_full_buffer_goes_along_to_the_next
     outbox_set_watermark(&writer->outbox, 9);
     assert_true(turn(writer, 10));
     assert_int_equal(writer->at.count, 2);
-    put(writer, "four");
     outbox_set_cursor(&writer->outbox, "\x02", 1);
+    put(writer, "four");
     outbox_cut(&writer->outbox, false);
     assert_batch(outbox->first, 1, "one");
     assert_false(outbox->first->has_watermark);
-    assert_batch(outbox->first->next, 2, "two three four");
+    assert_batch(outbox->first->next, 2, "two three");
     assert_int_equal(outbox->first->next->cursor[0], 2);
     assert_true(outbox->first->next->has_watermark);
 }
