@@ -1,6 +1,8 @@
 /* Two or three clients that want different things of one pipeline at the same moment. What they are answered and what is left must be what
  * one order of their requests gives, each carried through before the next: so the orders are tried one by one, and then all at once under
  * many seeds. docs/jobs.md says what the orders give. */
+#include <fnmatch.h>
+
 #include "story.h"
 
 enum { CLIENTS = 3, COMBINATIONS = 60, RACES = 6, GAPS = 60, LIMIT = 5, OUTCOME = 1500, OUTCOMES_MAX = 32 };
@@ -264,6 +266,56 @@ static void race_all(size_t clients) {
     }
 }
 
+/* The table of docs/jobs.md, row by row. */
+static void each_order_gives_what_is_written_of_it(void **test) {
+    (void)test;
+    static const struct {
+        const char *past, *wanted, *gives;
+    } rows[] = {
+        {"", "rr", "r: started, first_run, 1 added, 0 removed\nr: job_running*a job, RUNNING \nknown"},
+        {"", "rs", "r: started, *s: started, sources_changed, *a job, CANCELLED superseded\na job, RUNNING \n"},
+        {"", "rc", "r: started, *c: cancelled\n*a job, CANCELLED user\n"},
+        {"r", "cr", "c: cancelled\nr: started, job_cancelled*a job, CANCELLED user\na job, RUNNING \n"},
+        {"", "cr", "c: not cancelled\nr: started, first_run*a job, RUNNING \n"},
+        {"", "rl", "r: started, *l: invalid_state\n*a job, RUNNING \n"},
+        {"a", "lr", "l: 1 dropped\nr: started, recording_missing*a job, RUNNING \n"},
+        {"", "sx", "s: started, *x: not changed*a job, RUNNING \n"},
+        {"a", "xs", "x: changed*s: started, sources_changed*a job, RUNNING \n"},
+        {"", "rx", "r: started*x: changed, 1 added, 1 removed\na job, CANCELLED superseded\n"},
+        {"", "rf", "r: started*f: ok\nnot served"},
+        {"a", "fn", "f: ok\nn: not_found\nnot served"},
+        {"a", "fr", "f: ok\nr: started, first_run*a job, RUNNING \n"},
+        {"r", "cc", "c: cancelled\nc: not cancelled\n*a job, CANCELLED user\n"},
+        {"r", "cl", "c: cancelled\nl: 1 dropped\na job, CANCELLED user\n"},
+        {"r", "lc", "l: invalid_state\nc: cancelled\n*a job, CANCELLED user\n"},
+        {"r", "cx", "c: cancelled\nx: changed, 1 added, 1 removed\na job, CANCELLED user\n"},
+        {"r", "xc", "x: changed, 1 added, 1 removed\nc: not cancelled\na job, CANCELLED superseded\n"},
+        {"r", "cf", "c: cancelled\nf: ok\nnot served"},
+        {"r", "fc", "f: ok\nc: not cancelled\nnot served"},
+        {"a", "ll", "l: 1 dropped\nl: 0 dropped\na job, "},
+        {"a", "lx", "l: 1 dropped\nx: changed, 1 added, 1 removed\na job, "},
+        {"a", "xl", "x: changed, 1 added, 1 removed\nl: 1 dropped\na job, "},
+        {"0a", "xx", "x: changed, 1 added, 1 removed\nx: not changed, 0 added, 0 removed\na job, "},
+        {"a", "lf", "l: 1 dropped\nf: ok\nnot served"},
+        {"a", "fl", "f: ok\nl: 0 dropped\nnot served"},
+        {"a", "xf", "x: changed*f: ok\nnot served"},
+        {"a", "fx", "f: ok\nx: changed, 1 added, 0 removed\nknown"},
+        {"a", "ff", "f: ok\nf: not_found\nnot served"},
+        {"0a", "kx", "k: ok\nx: changed*the first, CANCELLED of *, invalid, kept\n"},
+        {"0a", "xk", "x: changed, 1 added, 1 removed\nk: not_found\na job, "},
+        {"a", "dd", "d: 1 dropped\nd: not_found\na job, "},
+    };
+    static outcomes_t outcomes;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char pattern[OUTCOME];
+        snprintf(pattern, sizeof pattern, "%s*", rows[i].gives);
+        outcomes.count = 0;
+        try_order(rows[i].past, rows[i].wanted, (const size_t[]){0, 1}, (const bool[]){false, false}, &outcomes);
+        if (fnmatch(pattern, outcomes.texts[0], 0) != 0)
+            fail_msg("after `%s`, `%s` gives:\n%s", rows[i].past, rows[i].wanted, outcomes.texts[0]);
+    }
+}
+
 static void what_two_clients_ask_at_once_comes_in_one_order_or_the_other(void **test) {
     (void)test;
     race_all(2);
@@ -293,6 +345,7 @@ static void what_three_clients_ask_at_once_comes_in_one_of_six_orders(void **tes
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_order_gives_what_is_written_of_it),
         cmocka_unit_test(what_two_clients_ask_at_once_comes_in_one_order_or_the_other),
         cmocka_unit_test(requests_that_meet_anywhere_come_in_one_order_or_the_other),
         cmocka_unit_test(what_three_clients_ask_at_once_comes_in_one_of_six_orders),
