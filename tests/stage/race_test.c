@@ -302,6 +302,23 @@ typedef struct order {
         }                                                                                                                                  \
     }
 
+/* Something about a recording that is there, if there is one. */
+static order_t any_order_on_a_recording(stage_t *stage, uint64_t *dice) {
+    if (!stage_is_ready(stage, "recorder")) return ORDER(MSG_RECORDING_LIST, (msg_recording_list_t){0});
+    const msg_recordings_t *all = stage_get(stage, "recorder", MSG_RECORDING_LIST, &(msg_recording_list_t){0});
+    if (all->recordings.count == 0) return ORDER(MSG_JOB_LIST, (msg_job_list_t){0});
+    const char *recording = all->recordings.items[roll(dice) % all->recordings.count].recording;
+    if (roll(dice) % 2) return ORDER(MSG_RECORDING_DELETE, (msg_recording_delete_t){.recording = recording});
+    return ORDER(MSG_RECORDING_KEEP, (msg_recording_keep_t){.recording = recording, .kept = roll(dice) % 3 > 0});
+}
+
+static order_t any_options(stage_t *stage, uint64_t *dice) {
+    if (roll(dice) % 2)
+        return ORDER(MSG_OPTIONS_SET,
+                     (msg_options_set_t){.has_enable_recording_replay = true, .enable_recording_replay = roll(dice) % 3 > 0});
+    return ORDER(MSG_OPTIONS_SET, (msg_options_set_t){.has_keep_recordings = true, .keep_recordings = (int64_t)roll(dice) % 3});
+}
+
 static order_t any_order(stage_t *stage, uint64_t *dice) {
     const char *name = names[roll(dice) % PIPELINES];
     const msg_pipeline_t *definition = roll(dice) % 2 ? any_definition(stage, roll(dice), name) : NULL;
@@ -323,16 +340,8 @@ static order_t any_order(stage_t *stage, uint64_t *dice) {
     case 12:
         return ORDER(MSG_RECORDING_FETCH,
                      (msg_recording_fetch_t){.has_pipeline = true, .pipeline = name, .pipeline_definition = definition});
-    case 13:
-        return ORDER(MSG_OPTIONS_SET,
-                     (msg_options_set_t){.has_enable_recording_replay = true, .enable_recording_replay = roll(dice) % 2 == 0});
-    case 14: {
-        if (!stage_is_ready(stage, "recorder")) return ORDER(MSG_RECORDING_LIST, (msg_recording_list_t){0});
-        const msg_recordings_t *all = stage_get(stage, "recorder", MSG_RECORDING_LIST, &(msg_recording_list_t){0});
-        if (all->recordings.count > 0)
-            return ORDER(MSG_RECORDING_DELETE, (msg_recording_delete_t){.recording = all->recordings.items[0].recording});
-        return ORDER(MSG_JOB_LIST, (msg_job_list_t){0});
-    }
+    case 13: return any_options(stage, dice);
+    case 14: return any_order_on_a_recording(stage, dice);
     default: {
         order_t order =
             ORDER(MSG_PUSH, (msg_push_t){.has_pipeline = true, .pipeline = name, .pipeline_definition = definition, .tag = "Push"});
@@ -394,24 +403,57 @@ static void assert_one_job_a_pipeline(stage_t *stage) {
     }
 }
 
+/* What the pipeline's valid recording was made of, of which there is one at most, is what is remembered as recorded, and each has its job. */
+static void assert_remembered(stage_t *stage, const char *pipeline) {
+    const msg_recordings_t *all = recordings(stage);
+    const msg_jobs_t *jobs = must_get(stage, MSG_JOB_LIST, &(msg_job_list_t){0});
+    const msg_recording_t *valid = NULL;
+    for (size_t i = 0; i < all->recordings.count; i++) {
+        const msg_recording_t *recording = &all->recordings.items[i];
+        size_t n = 0;
+        while (n < jobs->jobs.count && strcmp(jobs->jobs.items[n].job, recording->job) != 0) n++;
+        if (n == jobs->jobs.count) fail_msg("recording %s has no job", recording->recording);
+        if (strcmp(recording->pipeline, pipeline) != 0 || recording->has_invalidated) continue;
+        if (valid) fail_msg("%s and %s are valid", valid->recording, recording->recording);
+        valid = recording;
+    }
+    if (!valid) return;
+    const msg_documents_t *known = stage_get(stage, "catalog", MSG_CATALOG_READ, &(msg_catalog_read_t){.kind = "signature"});
+    const msg_signature_record_t *recorded = NULL;
+    for (size_t i = 0; i < known->documents.count; i++)
+        if (strcmp(known->documents.items[i].key, pipeline) == 0)
+            recorded = stage_decode(stage, MSG_SIGNATURE_RECORD, known->documents.items[i].value);
+    if (!recorded) fail_msg("nobody remembers what %s was made of", valid->recording);
+    if (recorded->pending) fail_msg("%s is valid, and its sources have changed", valid->recording);
+    assert_string_equal(recorded->job, valid->job);
+    assert_int_equal(recorded->signature.count, valid->signature.count);
+    for (size_t i = 0; i < valid->signature.count; i++) assert_string_equal(recorded->signature.items[i], valid->signature.items[i]);
+}
+
 static void assert_clean_when_forgotten(stage_t *stage) {
     for (size_t p = 0; p < PIPELINES; p++)
         answer_of(stage, MSG_PIPELINE_FORGET, &(msg_pipeline_forget_t){.has_pipeline = true, .pipeline = names[p]}, (bytes_t){0});
     assert_int_equal(jobs_count(stage), 0);
     assert_int_equal(recordings(stage)->recordings.count, 0);
     assert_no_source_is_left(stage);
+    static const char *const kinds[] = {"pipeline", "signature", "run", "job"};
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        const msg_documents_t *left = stage_get(stage, "catalog", MSG_CATALOG_READ, &(msg_catalog_read_t){.kind = kinds[i]});
+        if (left->documents.count > 0) fail_msg("the catalog remembers %s `%s`", kinds[i], left->documents.items[0].key);
+    }
 }
 
 static void clients_in_any_order_are_each_answered_once_and_leave_nothing_behind(void **test) {
     (void)test;
     static const char *const victims[] = {NULL,      "pipeline_tracker", "job_supervisor",    "recorder",          "limiter",
                                           "catalog", "gateway",          "signature_checker", "test_stream_server"};
-    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+    for (uint64_t seed = 1; seed <= seeds_of(SEEDS); seed++) {
         print_message("seed %llu\n", (unsigned long long)seed);
         stage_t *stage = world_create(seed, NULL);
         race(stage, seed, victims[seed % (sizeof victims / sizeof victims[0])]);
         stage_advance(stage, 2000000);
         assert_one_job_a_pipeline(stage);
+        for (size_t p = 0; p < PIPELINES; p++) assert_remembered(stage, names[p]);
         assert_clean_when_forgotten(stage);
         assert_null(stage_take(stage, "main", MSG_ACTOR_FAILED));
         stage_destroy(&stage);
@@ -437,7 +479,7 @@ static void race_until_it_dies(stage_t *stage, uint64_t seed) {
 
 static void a_process_that_dies_in_the_middle_leaves_nothing_that_the_next_cannot_go_on_with(void **test) {
     (void)test;
-    for (uint64_t seed = 1; seed <= DEATHS; seed++) {
+    for (uint64_t seed = 1; seed <= seeds_of(DEATHS); seed++) {
         print_message("seed %llu\n", (unsigned long long)seed);
         char folder[] = "/tmp/reprise-race-XXXXXX";
         assert_non_null(mkdtemp(folder));
