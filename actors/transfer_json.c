@@ -214,7 +214,10 @@ static void json_write(const msg_export_header_t *header, const transfer_event_t
     }
     if (event->kind == TRANSFER_END) {
         put(out, ",\"count\":%" PRIu64, event->elements);
-        if (event->digest) put(out, ",\"digest\":\"%s\"", event->digest);
+        if (event->digest) {
+            put(out, ",\"digest\":");
+            put_string(out, event->digest);
+        }
     }
     put(out, "}\n");
 }
