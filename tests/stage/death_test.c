@@ -51,9 +51,9 @@ static bool do_deed(stage_t *stage, const deed_t *deed) {
 }
 
 /* What is on the disk at this moment. */
-static void copy_data(stage_t *stage, char ret_folder[64]) {
+static void copy_data(stage_t *stage, char ret_folder[4096]) {
     char command[9000];
-    snprintf(ret_folder, 64, "/tmp/reprise-death-XXXXXX");
+    snprintf(ret_folder, 4096, "%s/reprise-death-XXXXXX", stage_folder());
     assert_non_null(mkdtemp(ret_folder));
     snprintf(command, sizeof command, "cp -r '%s/.' '%s'", stage_config(stage)->data, ret_folder);
     assert_int_equal(system(command), 0);
@@ -135,7 +135,7 @@ static void assert_forgotten(stage_t *stage) {
 
 /* Lives until message `point`, then goes on as another process; false: it did not die. */
 static bool die_at(const deed_t *deeds, size_t point, uint64_t seed) {
-    char folder[64];
+    char folder[4096];
     stage_t *stage = world_create(seed, NULL);
     stage_die_after(stage, point);
     for (const deed_t *deed = deeds; deed->what && do_deed(stage, deed); deed++) continue;

@@ -5,7 +5,7 @@
 
 #include "story.h"
 
-enum { CLIENTS = 3, COMBINATIONS = 60, RACES = 6, GAPS = 60, LIMIT = 5, OUTCOME = 1500, OUTCOMES_MAX = 32 };
+enum { CLIENTS = 3, COMBINATIONS = 40, RACES = 5, GAPS = 50, LIMIT = 5, OUTCOME = 1500, OUTCOMES_MAX = 32 };
 
 /* What the pipeline has been through before; a letter is a request, as below. With a 0, nothing is kept of a change. */
 static const char *const pasts[] = {"", "a", "r", "ab", "rc", "akx", "ax", "rx", "aby", "arl", "0a", "0ax", "0r"};

@@ -481,7 +481,8 @@ static void a_process_that_dies_in_the_middle_leaves_nothing_that_the_next_canno
     (void)test;
     for (uint64_t seed = 1; seed <= seeds_of(DEATHS); seed++) {
         print_message("seed %llu\n", (unsigned long long)seed);
-        char folder[] = "/tmp/reprise-race-XXXXXX";
+        char folder[4096];
+        snprintf(folder, sizeof folder, "%s/reprise-race-XXXXXX", stage_folder());
         assert_non_null(mkdtemp(folder));
         stage_t *stage = world_create(seed, folder);
         race_until_it_dies(stage, seed);

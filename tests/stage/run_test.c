@@ -236,8 +236,7 @@ static void a_source_that_fails_goes_on_where_it_was(void **test) {
 /* What is on the disk at this moment is what the next process finds. */
 static void copy_data(stage_t *stage, char *ret_folder, size_t size) {
     char command[9000];
-    const char *where = getenv("TMPDIR");
-    snprintf(ret_folder, size, "%s/reprise-run-XXXXXX", where ? where : "/tmp");
+    snprintf(ret_folder, size, "%s/reprise-run-XXXXXX", stage_folder());
     assert_non_null(mkdtemp(ret_folder));
     snprintf(command, sizeof command, "cp -r '%s/.' '%s'", stage_config(stage)->data, ret_folder);
     assert_int_equal(system(command), 0);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 enum { TIMERS_MAX = 200000, WATCHES_RUN_MAX = 10000, STEPS_MAX = 3000000 }; /* at one moment: more is a loop that never ends */
@@ -30,6 +31,15 @@ static void on_abort(int number) {
     raise(number);
 }
 
+const char *stage_folder(void) {
+    static const char memory[] = "/dev/shm";
+    const char *wanted = getenv("TMPDIR");
+    struct statvfs status;
+    if (wanted) return wanted;
+    bool roomy = statvfs(memory, &status) == 0 && status.f_bavail * status.f_frsize > UINT64_C(1) << 30;
+    return roomy && access(memory, W_OK) == 0 ? memory : "/tmp";
+}
+
 stage_t *stage_create(uint64_t seed, const char *data) {
     static bool watching;
     if (!watching) {
@@ -48,8 +58,7 @@ stage_t *stage_create(uint64_t seed, const char *data) {
     if (data) {
         snprintf(config->data, sizeof config->data, "%s", data);
     } else {
-        const char *where = getenv("TMPDIR");
-        snprintf(config->data, sizeof config->data, "%s/reprise-stage-XXXXXX", where ? where : "/tmp");
+        snprintf(config->data, sizeof config->data, "%s/reprise-stage-XXXXXX", stage_folder());
         must(mkdtemp(config->data));
         stage->own_data = true;
     }

@@ -19,6 +19,8 @@ typedef struct stage stage_t;
 /* `seed` decides who is next when several actors have messages; it is printed when an assertion fails. The data folder is a fresh one,
  * removed with the stage unless it was given. */
 stage_t *stage_create(uint64_t seed, const char *data);
+/* Where data folders are made: TMPDIR, or memory, so that tests do not wait for a disk that others use; or /tmp where there is too little. */
+const char *stage_folder(void);
 void stage_destroy(stage_t **stage);
 config_t *stage_config(stage_t *stage); /* to be changed before actors are added */
 
