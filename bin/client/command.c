@@ -51,8 +51,9 @@ static void general_help(void) {
     }
     printf("\nEvery command takes:\n");
     flags_print(stdout, common_flags);
-    printf("\n`reprise COMMAND --help` tells more. Exit status: 0 done, 1 refused or failed,\n"
-           "2 wrong arguments, 3 no engine or no answer in time.\n");
+    printf("\n`reprise COMMAND --help` tells more, and `reprise --version` the version. Exit\n"
+           "status: 0 done, 1 refused or failed, 2 wrong arguments, 3 no engine or no answer\n"
+           "in time.\n");
 }
 
 /* ---- parsing ---- */
@@ -148,7 +149,8 @@ static status_t command_run(client_t *client, call_t *call, int count, char **ar
     call->count = count - optind;
     call->arguments = arguments + optind;
     if (call->count < command->arguments_min || call->count > command->arguments_max) {
-        return client_fail(client, STATUS_USAGE, "it is `reprise %s%s%s`", command->name, command->synopsis[0] ? " " : "",
+        return client_fail(client, STATUS_USAGE, "there are too %s arguments: it is `reprise %s%s%s`",
+                           call->count < command->arguments_min ? "few" : "many", command->name, command->synopsis[0] ? " " : "",
                            command->synopsis);
     }
     return command->run(client, call);

@@ -15,7 +15,7 @@ static void engine_print(const msg_engine_t *engine) {
     table_pair(stdout, "commands", "%s", endpoints->commands);
     table_pair(stdout, "ingest", "%s", endpoints->ingest);
     table_pair(stdout, "test stream", "%s", endpoints->test_stream);
-    table_pair(stdout, "notices", "%s", endpoints->notifications);
+    table_pair(stdout, "notifications", "%s", endpoints->notifications);
     if (endpoints->beam) {
         table_pair(stdout, "beam", "%s", endpoints->beam);
     }

@@ -67,7 +67,7 @@ static status_t cancel(client_t *client, const call_t *call) {
     } else if (status == STATUS_OK) {
         const msg_job_cancelled_t *answer = reply.message;
         if (answer->cancelled && answer->has_job) {
-            printf("job %s is cancelled: %s elements, %s in %s\n", answer->job.job, units_count(answer->job.elements).text,
+            printf("job %s is cancelled: %s, %s in %s\n", answer->job.job, units_things(answer->job.elements, "element").text,
                    units_bytes(answer->job.bytes).text, units_duration(answer->job.elapsed_ms * 1000).text);
         } else {
             printf("nothing was running\n");
@@ -79,7 +79,7 @@ static status_t cancel(client_t *client, const call_t *call) {
 
 const command_t command_cancel = {
     .name = "cancel",
-    .synopsis = "JOB|PIPELINE",
+    .synopsis = "PIPELINE|JOB",
     .doc = "Cancel a recording job; what is recorded stays.",
     .arguments_min = 1,
     .arguments_max = 1,

@@ -91,8 +91,9 @@ static status_t lines_push(client_t *client, push_t *push) {
 
 static void push_print(const client_t *client, const reprise_counts_t *counts, const char *pipeline, const char *tag) {
     if (!client->json) {
-        printf("%s elements in %s batches, %s recorded by `%s` of %s\n", units_count((int64_t)counts->pushed).text,
-               units_count((int64_t)counts->batches).text, units_count((int64_t)counts->recorded).text, tag, pipeline);
+        printf("%s in %s batch%s, %s recorded by `%s` of %s\n", units_things((int64_t)counts->pushed, "element").text,
+               units_count((int64_t)counts->batches).text, counts->batches == 1 ? "" : "es", units_count((int64_t)counts->recorded).text,
+               tag, pipeline);
     }
 }
 
@@ -223,9 +224,8 @@ const command_t command_push = {
     .name = "push",
     .synopsis = "PIPELINE TAG",
     .doc = "Push lines from standard input, an element each.",
-    .more = "The pipeline must be running, with a source `reprise:source:push:v1` of that\n"
-            "tag.\n"
-            "Exit status 1 unless all lines were recorded.",
+    .more = "A job of the pipeline must be running, with a source `reprise:source:push:v1`\n"
+            "of that tag. Exit status 1 unless all lines were recorded.",
     .arguments_min = 2,
     .arguments_max = 2,
     .flags = push_flags,

@@ -19,7 +19,8 @@ static void recordings_print(const msg_recordings_t *recordings) {
         table_add(&table, "%s%s%s", recording->state, recording->kept ? ", kept" : "", recording->has_invalidated ? ", invalid" : "");
         table_add(&table, "%s", units_count(recording->elements).text);
         table_add(&table, "%s", units_bytes(recording->size).text);
-        table_add(&table, "%s", recording->start ? units_time(recording->start).text : "");
+        table_add(&table, "%.16s",
+                  recording->start ? units_time(recording->start).text : ""); /* to the minute: seconds take the names' room */
     }
     table_print(&table, stdout);
     table_fini(&table);
@@ -60,8 +61,9 @@ static status_t recording_named(client_t *client, const call_t *call, reply_t *f
 /* ---- verify ---- */
 
 static void verified_print(const char *recording, const msg_recording_verified_t *verified) {
-    printf("%s is %s: %s records, %s elements, %s read\n", recording, verified->intact ? "intact" : "damaged",
-           units_count(verified->records).text, units_count(verified->elements).text, units_bytes(verified->bytes).text);
+    printf("%s is %s: %s, %s, %s read\n", recording, verified->intact ? "intact" : "damaged",
+           units_things(verified->records, "record").text, units_things(verified->elements, "element").text,
+           units_bytes(verified->bytes).text);
     for (size_t i = 0; i < verified->damage.count; i++) {
         const msg_damage_t *damage = &verified->damage.items[i];
         printf("  %s at byte %s: %s\n", damage->segment, units_count(damage->offset).text, damage->what);
@@ -96,7 +98,7 @@ static status_t verify(client_t *client, const call_t *call) {
 
 const command_t command_verify = {
     .name = "verify",
-    .synopsis = "RECORDING|PIPELINE",
+    .synopsis = "PIPELINE|RECORDING",
     .doc = "Read a whole recording and check every byte.",
     .more = "Exit status 1 if anything in it is damaged.",
     .arguments_min = 1,
@@ -187,7 +189,7 @@ static const flag_t fetch_flags[] = {
 };
 const command_t command_fetch = {
     .name = "fetch",
-    .synopsis = "RECORDING|PIPELINE",
+    .synopsis = "PIPELINE|RECORDING",
     .doc = "Print some elements of a recording, as JSON lines.",
     .arguments_min = 1,
     .arguments_max = 1,
@@ -220,7 +222,7 @@ static const flag_t keep_flags[] = {
 };
 const command_t command_keep = {
     .name = "keep",
-    .synopsis = "RECORDING|PIPELINE",
+    .synopsis = "PIPELINE|RECORDING",
     .doc = "Keep a recording even when its sources change.",
     .arguments_min = 1,
     .arguments_max = 1,
@@ -241,18 +243,21 @@ static status_t delete (client_t *client, const call_t *call) {
         for (size_t i = 0; i < dropped->recordings.count; i++) {
             printf("%s is deleted\n", dropped->recordings.items[i]);
         }
+        if (dropped->recordings.count == 0) {
+            printf("there was nothing to delete\n");
+        }
     }
     reply_fini(&reply);
     return status;
 }
 
 static const flag_t delete_flags[] = {
-    {"all", NULL, "The argument is a pipeline: delete all its recordings but those kept."},
+    {"all", NULL, "Delete all recordings of a pipeline, except those that are kept."},
     {0},
 };
 const command_t command_delete = {
     .name = "delete",
-    .synopsis = "RECORDING",
+    .synopsis = "RECORDING | --all PIPELINE",
     .doc = "Delete a recording.",
     .arguments_min = 1,
     .arguments_max = 1,

@@ -131,7 +131,7 @@ static status_t end_judge(client_t *client, const printer_t *printer, const repr
         printf("%s\n", end->digest);
     } else if (!printer->document && !printer->digest_only) {
         fflush(stdout);
-        fprintf(stderr, "%s elements, %s%s%s\n", units_count((int64_t)end->number).text, end->text, end->digest ? ", digest " : "",
+        fprintf(stderr, "%s, %s%s%s\n", units_things((int64_t)end->number, "element").text, end->text, end->digest ? ", digest " : "",
                 end->digest ? end->digest : "");
     }
     static const char *const good[] = {"end", "limit", "closed"};
@@ -304,7 +304,7 @@ static const flag_t replay_flags[] = {
     {"events", NULL, "Print watermarks, processing time, gaps and the end, too."},
     {"digest", NULL, "Print only the digest, the proof that two replays are the same."},
     {"rate", "RATE", "0 (default): as fast as possible; 1: as recorded; 2: twice as fast."},
-    {"from", "WHERE", "Begin at an element (`1000`) or a time after the start (`30s`)."},
+    {"from", "WHERE", "Begin at an element (`1000`), counted over the whole recording from 0, or at a time after the start (`30s`)."},
     {"max-elements", "COUNT", "End after these elements."},
     {"max-duration", "TIME", "End after this much of the recording's time."},
     {"tag", "TAG", "Only this tag; may be given several times."},

@@ -119,7 +119,7 @@ static void export_told(const client_t *client, const msg_recording_export_t *as
                           json_pack("{s:b, s:s, s:s, s:s, s:I, s:I}", "ok", 1, "recording", ask->recording, "file", output->path, "format",
                                     ask->format, "elements", (json_int_t)elements, "bytes", (json_int_t)output->bytes));
     } else if (output->path) {
-        printf("%s: %s elements of %s in %s, %s\n", output->path, units_count(elements).text, ask->recording,
+        printf("%s: %s of %s in %s, %s\n", output->path, units_things(elements, "element").text, ask->recording,
                units_bytes(output->bytes).text, ask->format);
     }
 }
@@ -172,9 +172,10 @@ static const flag_t export_flags[] = {
 };
 const command_t command_export = {
     .name = "export",
-    .synopsis = "RECORDING|PIPELINE [FILE]",
+    .synopsis = "PIPELINE|RECORDING [FILE]",
     .doc = "Write a recording to a file, for others or for another engine.",
-    .more = "Without FILE, or with `-`, it goes to standard output. A recording can be exported once its job has ended.",
+    .more = "Without FILE, or with `-`, it goes to standard output. A recording can be\n"
+            "exported once its job has ended.",
     .arguments_min = 1,
     .arguments_max = 2,
     .flags = export_flags,
@@ -329,7 +330,7 @@ static void import_told(client_t *client, const importing_t *importing) {
         client_print(client, &importing->reply);
         return;
     }
-    printf("%s: %s elements, a recording of `%s`, digest %s\n", imported->recording, units_count(imported->elements).text,
+    printf("%s: %s, a recording of `%s`, digest %s\n", imported->recording, units_things(imported->elements, "element").text,
            imported->pipeline, imported->digest);
 }
 
@@ -371,9 +372,10 @@ const command_t command_import = {
     .name = "import",
     .synopsis = "FILE…",
     .doc = "Make a recording of a file that `export` or Apache Beam wrote.",
-    .more = "`-` is standard input. Several files, each of one tag, make one recording; they are Beam's. The recording is there once all "
-            "of it is, and\n"
-            "is kept when the pipeline's sources change. If they are the ones that it was made of, the next run replays it.",
+    .more = "`-` is standard input. Several files, each of one tag, make one recording; they\n"
+            "are Beam's. The recording is there once all of it is, and is kept when the\n"
+            "pipeline's sources change. If they are the ones that it was made of, the next\n"
+            "run replays it.",
     .arguments_min = 1,
     .arguments_max = ARGUMENTS_ANY,
     .flags = import_flags,

@@ -9,7 +9,7 @@
 
 static void job_describe(const msg_job_t *job) {
     table_pair(stdout, "job", "%s, %s%s%s", job->job, job->state, job->stop_reason ? ": " : "", job->stop_reason ? job->stop_reason : "");
-    table_pair(stdout, "", "%s elements, %s in %s", units_count(job->elements).text, units_bytes(job->bytes).text,
+    table_pair(stdout, "", "%s, %s in %s", units_things(job->elements, "element").text, units_bytes(job->bytes).text,
                units_duration(job->elapsed_ms * 1000).text);
     if (job->error) {
         table_pair(stdout, "", "%s", job->error);
@@ -25,7 +25,7 @@ void describe_recording(const msg_recording_t *recording) {
     table_pair(stdout, "pipeline", "%s", recording->pipeline);
     table_pair(stdout, "recorded", "%s%s%s", recording->start ? units_time(recording->start).text : "not begun yet",
                recording->has_end ? ", for " : "", recording->has_end ? units_duration(recording->end - recording->start).text : "");
-    table_pair(stdout, "holds", "%s elements, %s", units_count(recording->elements).text, units_bytes(recording->size).text);
+    table_pair(stdout, "holds", "%s, %s", units_things(recording->elements, "element").text, units_bytes(recording->size).text);
     if (recording->digest) {
         table_pair(stdout, "digest", "%s", recording->digest);
     }

@@ -1,14 +1,16 @@
-/* Rows in columns that line up, within the 80 columns of a small terminal. */
+/* Rows in columns that line up, within the terminal, or the 80 columns of a small one. */
 #include "table.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "../../messages/fault.h"
 #include "print.h"
 
-enum { WIDTH_MAX = 80, COLUMN_MIN = 12, GAP = 2, PAIR_WIDTH = 12 };
+enum { WIDTH_LEAST = 80, COLUMN_MIN = 12, GAP = 2, PAIR_WIDTH = 13 };
 
 void table_init(table_t *table, const char *const heads[]) {
     *table = (table_t){0};
@@ -41,7 +43,14 @@ static const char *head_text(const char *head) {
     return head[0] == '>' ? head + 1 : head;
 }
 
-static void widths_measure(const table_t *table, int widths[]) {
+static int width_max(FILE *out) {
+    struct winsize size;
+    int descriptor = fileno(out);
+    bool known = descriptor >= 0 && isatty(descriptor) && ioctl(descriptor, TIOCGWINSZ, &size) == 0;
+    return known && size.ws_col > WIDTH_LEAST ? size.ws_col : WIDTH_LEAST;
+}
+
+static void widths_measure(const table_t *table, int max, int widths[]) {
     int total = -GAP;
     for (size_t i = 0; i < table->columns; i++) {
         widths[i] = print_width(head_text(table->heads[i]));
@@ -51,7 +60,7 @@ static void widths_measure(const table_t *table, int widths[]) {
         }
         total += widths[i] + GAP;
     }
-    while (total > WIDTH_MAX) {
+    while (total > max) {
         size_t widest = 0;
         for (size_t i = 1; i < table->columns; i++) {
             widest = widths[i] > widths[widest] ? i : widest;
@@ -89,7 +98,7 @@ static void cell_print(FILE *out, const char *text, int width, bool right, bool 
 
 void table_print(const table_t *table, FILE *out) {
     int widths[TABLE_COLUMNS_MAX] = {0};
-    widths_measure(table, widths);
+    widths_measure(table, width_max(out), widths);
     for (size_t i = 0; i < table->columns; i++) {
         cell_print(out, head_text(table->heads[i]), widths[i], table->heads[i][0] == '>', i + 1 == table->columns);
     }

@@ -17,7 +17,8 @@ typedef struct table {
 /* The heads end with NULL; they are borrowed. */
 void table_init(table_t *table, const char *const heads[]);
 void table_add(table_t *table, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* Prints nothing but the heads where there is no row. The widest column gives way until a row fits into 80 columns or it is 12 wide. */
+/* Prints nothing but the heads where there is no row. The widest column gives way until a row fits into 80 columns, or
+ * into a terminal that has more, or it is 12 wide. */
 void table_print(const table_t *table, FILE *out);
 void table_fini(table_t *table);
 

@@ -73,7 +73,7 @@ static int quantity_parse(const char *text, unit_kind_t *ret_kind, int64_t *ret_
         (void)strtod(text, &end);
     }
     if (!number) {
-        return fault_set(why, "`%s` is not a number", text);
+        return fault_set(why, "`%s` is not a number, 0 or more", text);
     }
     size_t size = (size_t)(end - text);
     const struct unit *unit = unit_find(end + strspn(end, " "));
@@ -267,6 +267,12 @@ unit_text_t units_count(int64_t count) {
         *at++ = digits[i];
     }
     *at = '\0';
+    return out;
+}
+
+unit_text_t units_things(int64_t count, const char *thing) {
+    unit_text_t out;
+    snprintf(out.text, sizeof out.text, "%.28s %.15s%s", units_count(count).text, thing, count == 1 ? "" : "s");
     return out;
 }
 

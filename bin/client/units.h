@@ -24,6 +24,7 @@ typedef struct unit_text {
 unit_text_t units_duration(int64_t us);
 unit_text_t units_bytes(int64_t bytes);
 unit_text_t units_count(int64_t count);
-unit_text_t units_time(int64_t us_since_epoch); /* local time, to the second */
+unit_text_t units_things(int64_t count, const char *thing); /* "1 element", "2,000 elements" */
+unit_text_t units_time(int64_t us_since_epoch);             /* local time, to the second */
 
 #endif

@@ -126,7 +126,7 @@ static void progress_show(progress_t *progress, const msg_job_t *job) {
     progress->next_line = channel_clock() + LINE_MS;
     char waiting[256];
     waiting_text(job, waiting, sizeof waiting);
-    fprintf(stderr, "%s: %s elements, %s in %s%s\n", job->state, units_count(job->elements).text, units_bytes(job->bytes).text,
+    fprintf(stderr, "%s: %s, %s in %s%s\n", job->state, units_things(job->elements, "element").text, units_bytes(job->bytes).text,
             units_duration(job->elapsed_ms * 1000).text, waiting);
 }
 
@@ -177,7 +177,7 @@ status_t watch_summary(client_t *client, const msg_job_t *job) {
     bool failed = strcmp(job->state, "FAILED") == 0;
     if (!client->json) {
         const char *stop = job->stop_reason ? phrase_find(stops, sizeof stops / sizeof stops[0], job->stop_reason) : job->state;
-        printf("recorded %s elements, %s in %s: %s\n", units_count(job->elements).text, units_bytes(job->bytes).text,
+        printf("recorded %s, %s in %s: %s\n", units_things(job->elements, "element").text, units_bytes(job->bytes).text,
                units_duration(job->elapsed_ms * 1000).text, stop);
         table_pair(stdout, "recording", "%s", job->recording);
         if (job->elements > 0) {

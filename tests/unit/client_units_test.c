@@ -75,7 +75,7 @@ static void what_is_no_number_is_refused(void **state) {
     (void)state;
     static const char *const texts[] = {"", "s", "-1", "+1", "0x10", "nan", "inf", " 1", ".5"};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
-        assert_refused(units_parse_count, texts[i], "is not a number");
+        assert_refused(units_parse_count, texts[i], "is not a number, 0 or more");
     }
     assert_refused(units_parse_duration, "60sec", "`sec` is no unit");
 }
