@@ -76,7 +76,7 @@ static int line_read(bytes_t line, uint8_t **ret_message, size_t *ret_size, refu
     must(message);
     for (size_t i = 0; i < line.size; i++) {
         bool code = line.data[i] == '%' && line.size - i > 2 && digit_of(line.data[i + 1]) >= 0 && digit_of(line.data[i + 2]) >= 0;
-        message[size++] = code ? (uint8_t)(digit_of(line.data[i + 1]) << 4 | digit_of(line.data[i + 2])) : line.data[i];
+        message[size++] = (uint8_t)(code ? digit_of(line.data[i + 1]) << 4 | digit_of(line.data[i + 2]) : line.data[i]);
         if (code) i += 2;
     }
     if (size == 0 || message[0] != BYTES_TYPE) {
