@@ -76,7 +76,7 @@ static int question_measure(bench_t *bench, asker_t *asker, const question_t *qu
     return 0;
 }
 
-/* `engine.info` is answered at the door; a job that has ended by the actor that owns it; of one that runs, that actor asks the recorder. */
+/* `engine.info` is answered at the door; a job that has ended by the actor that owns it; of one that runs, too, which the recorder tells. */
 static int questions_measure(bench_t *bench, asker_t *asker, const char *when, fault_t *why) {
     question_t questions[] = {{"engine.info", MSG_ENGINE_INFO, {0}},
                               {"job.describe.ended", MSG_JOB_DESCRIBE, {0}},

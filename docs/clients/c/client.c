@@ -337,7 +337,10 @@ static void wait_for_end(void *commands, const char *pipeline) {
 
 int main(int argc, char **argv) {
     bool given = argc == 5 && strcmp(argv[1], "--engine") == 0;
-    if (!given && argc != 3) fail("usage", "client [--engine ENDPOINT] PIPELINE COUNT");
+    if (!given && argc != 3) {
+        fprintf(stderr, "usage: client [--engine ENDPOINT] PIPELINE COUNT\n");
+        return 2;
+    }
     const char *pipeline = argv[argc - 2];
     void *context = zmq_ctx_new(), *commands = connect_to(context, given ? argv[2] : "tcp://127.0.0.1:5570");
     char *places[] = {endpoint(commands, "ingest"), endpoint(commands, "test_stream")};

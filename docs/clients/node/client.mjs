@@ -129,7 +129,10 @@ function asText(key, value) {
 async function main() {
   const options = {engine: {type: 'string', default: 'tcp://127.0.0.1:5570'}}
   const {values, positionals: [pipeline, count]} = parseArgs({options, allowPositionals: true})
-  if (!(count >= 0)) throw new Error('usage: node client.mjs [--engine ENDPOINT] PIPELINE COUNT')
+  if (!(count >= 0)) {
+    console.error('usage: node client.mjs [--engine ENDPOINT] PIPELINE COUNT')
+    process.exit(2)
+  }
   const opened = []
   const connect = endpoint => opened[opened.push(new Connection(endpoint)) - 1]
   try {
