@@ -240,8 +240,9 @@ static void invalidate(job_supervisor_t *s, task_t *task) {
         if (task->waits_for_end) return;
         const job_t *job = jobs_current_of(&s->jobs, task->pipeline);
         bool valid = job && job_is_valid(job);
-        if (valid && job_covers(job, signature) && (active || job_is_done(job))) {
-            job_answer_made_of(s, task->ticket, job, "recording_valid"); /* asked again after a failure: it was done */
+        if (s->replay_enabled && valid && job_covers(job, signature) && (active || job_is_done(job))) {
+            /* asked again after a failure: it was done */
+            job_answer_made_of(s, task->ticket, job, active ? "job_running" : "recording_valid");
             task_end(s, task);
             return;
         }

@@ -155,10 +155,12 @@ static int on_decided(void *state, const answer_t *answer, uint64_t serial, faul
     return on_done(state, answer, serial, why);
 }
 
+/* Where the change was found to be none that needs a job, that is the answer: whoever clears in between comes after. */
 static bool decide(pipeline_tracker_t *t, work_t *work) {
     const msg_comparison_t *c = work->comparison;
+    if (work->settled) return true;
     msg_job_ensure_t ensure = {.pipeline = work->definition->name,
-                               .changed = !work->settled && (c->changed || c->pending),
+                               .changed = c->changed || c->pending,
                                .dry = work->op == MSG_JOB_NEEDED,
                                .has_limits = work->has_limits,
                                .limits = work->limits,
@@ -183,7 +185,7 @@ static void record_signature(pipeline_tracker_t *t, const work_t *work, const na
 /* A job has started on the sources as they are now; or a recording of them became valid again, and what that was made of counts. */
 static bool record_started(pipeline_tracker_t *t, work_t *work) {
     const msg_job_decision_t *d = work->decision;
-    if (!d || !(d->started || d->has_made_of)) return true;
+    if (work->settled || !d || !(d->started || d->has_made_of)) return true;
     record_signature(t, work, d->started ? &work->comparison->signature : &d->made_of, false);
     work->settled = true;
     return false;

@@ -326,7 +326,7 @@ static void requests_that_meet_anywhere_come_in_one_order_or_the_other(void **te
     (void)test;
     static const struct {
         const char *past, *wanted;
-    } pairs[] = {{"0a", "xk"}, {"0a", "sk"}, {"ab", "rk"}, {"r", "cs"}, {"r", "cx"}, {"ab", "rd"}, {"a", "rf"}};
+    } pairs[] = {{"0a", "xk"}, {"0a", "sk"}, {"ab", "rk"}, {"r", "cs"}, {"r", "cx"}, {"ab", "rd"}, {"a", "rf"}, {"aby", "wl"}};
     static outcomes_t outcomes;
     for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
         outcomes.count = 0;
