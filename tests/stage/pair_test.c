@@ -5,7 +5,7 @@
 
 #include "story.h"
 
-enum { CLIENTS = 3, COMBINATIONS = 40, RACES = 5, GAPS = 50, LIMIT = 5, OUTCOME = 1500, OUTCOMES_MAX = 32 };
+enum { CLIENTS = 3, COMBINATIONS = 40, RACES = 5, GAPS = 90, LIMIT = 5, OUTCOME = 1500, OUTCOMES_MAX = 32 };
 
 /* What the pipeline has been through before; a letter is a request, as below. With a 0, nothing is kept of a change. */
 static const char *const pasts[] = {"", "a", "r", "ab", "rc", "akx", "ax", "rx", "aby", "arl", "0a", "0ax", "0r"};
@@ -208,11 +208,11 @@ static uint64_t roll(uint64_t *dice) {
     return *dice >> 33;
 }
 
-/* `gap`: so many things happen between one request and the next; -1: any number. */
+/* `gap`: so many things happen between one request and the next, in the order in which they stand; -1: any number, in any order. */
 static void race(uint64_t seed, const char *past, const char *wanted, int gap, char ret_text[OUTCOME]) {
     static const char *const ids[CLIENTS] = {"one", "two", "three"};
     const stage_message_t *answers[CLIENTS] = {NULL};
-    size_t clients = strlen(wanted), answered = 0, turn = seed % clients;
+    size_t clients = strlen(wanted), answered = 0, turn = gap < 0 ? seed % clients : 0;
     uint64_t dice = seed;
     char first[256];
     stage_t *stage = lived(seed, past, first);
@@ -321,20 +321,18 @@ static void what_two_clients_ask_at_once_comes_in_one_order_or_the_other(void **
     race_all(2);
 }
 
-/* One at each moment of the other, which the seeds above seldom come to. */
+/* The second at each moment of the first, which the seeds above seldom come to. */
 static void requests_that_meet_anywhere_come_in_one_order_or_the_other(void **test) {
     (void)test;
     static const struct {
         const char *past, *wanted;
-    } pairs[] = {{"0a", "xk"}, {"0a", "sk"}, {"ab", "rk"}, {"r", "cs"}, {"r", "cx"}, {"ab", "rd"}, {"a", "rf"}, {"aby", "wl"}};
+    } pairs[] = {{"0a", "xk"}, {"0a", "sk"}, {"ab", "rk"}, {"r", "sc"}, {"r", "xc"}, {"ab", "rd"}, {"a", "rf"}, {"aby", "wl"}};
     static outcomes_t outcomes;
     for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
         outcomes.count = 0;
         print_message("after `%s`: `%s`\n", pairs[i].past, pairs[i].wanted);
         try_all(pairs[i].past, pairs[i].wanted, &outcomes);
-        for (int gap = 0; gap < GAPS; gap++)
-            for (uint64_t seed = 1; seed <= 2; seed++)
-                assert_is_an_order((uint64_t)gap * 2 + seed, pairs[i].past, pairs[i].wanted, gap, &outcomes);
+        for (int gap = 0; gap < GAPS; gap++) assert_is_an_order((uint64_t)gap + 1, pairs[i].past, pairs[i].wanted, gap, &outcomes);
     }
 }
 
