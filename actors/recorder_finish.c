@@ -181,7 +181,10 @@ static void finish_complete(recorder_t *self, recording_t *recording) {
     attachment_t *attachment, *next;
     for (attachment = LIST_FIRST(&recording->attachments); attachment; attachment = next) {
         next = LIST_NEXT(attachment, of_recording);
-        attachment_stop(self, attachment, recording_job(recording)->stop_reason);
+        if (attachment->done && !finish->error)
+            attachment_end(self, attachment);
+        else
+            attachment_stop(self, attachment, recording_job(recording)->stop_reason);
     }
     joins_refuse(self, recording);
     recording_tell_followers(self, recording);

@@ -103,6 +103,15 @@ void attachment_stop(recorder_t *self, attachment_t *attachment, const char *rea
     attachment_remove(self, &attachment);
 }
 
+void attachment_end(recorder_t *self, attachment_t *attachment) {
+    msg_source_ack_t ack = {.source = attachment->source, .tag = attachment->tag, .seq = (int64_t)attachment->producer->seq};
+    progress_tell(self, attachment->recording);
+    if (attachment->unacked > 0) connection_send(self, attachment->connection, MSG_SOURCE_ACK, &ack);
+    actor_answer(self->me, attachment->done, NULL);
+    attachment->done = 0;
+    attachment_remove(self, &attachment);
+}
+
 /* Its sender may wait for an acknowledgement, and say nothing before it has it. */
 static void attachment_forget(recorder_t *self, attachment_t *attachment) {
     msg_source_nack_t nack = {.has_source = true,

@@ -193,6 +193,8 @@ void connections_free(recorder_t *self);
 sent_t connection_send(recorder_t *self, connection_t *connection, message_id_t id, const void *message);
 /* Says why, and lets it go. */
 void attachment_stop(recorder_t *self, attachment_t *attachment, const char *reason);
+/* It said that it has ended, and its recording has too: it is told that this is done, and of no stop. */
+void attachment_end(recorder_t *self, attachment_t *attachment);
 void attachment_remove(recorder_t *self, attachment_t **attachment);
 
 #endif
