@@ -159,7 +159,7 @@ class Hostile(EngineTest):
         self.assertGreater(len(ops), 40)
         dealers = {door: self.dealer(door) for door in ASKED}
         good = {"NAME": "nobody", "TEXT": "text", "COUNT": 0, "POSITIVE": 1, "INT": 1, "REAL": 1.0, "FLAG": True, "NAMES": ["a"],
-                "LIMIT": 1,
+                "LIMIT": 1, "BYTES": b"bytes",
                 "MAP": {}, "ANY": 1, "NAME or MAP": "nobody"}
         asked = 0
         for op in ops:
