@@ -202,10 +202,10 @@ static int read_file(draft_t *draft, const char *path, fault_t *why) {
 static int read_flags(draft_t *draft, int argc, char **argv, turn_t turn, fault_t *why) {
     for (int i = 1; i < argc; i++) {
         const char *argument = argv[i], *equals = strchr(argument, '=');
-        if (strncmp(argument, "--", 2) != 0) return fault_set(why, "`%s` is no flag; see reprised --help", argument);
+        if (strncmp(argument, "--", 2) != 0) return fault_set(why, "`%s` is no flag; see `reprised --help`", argument);
         size_t size = equals ? (size_t)(equals - argument) - 2 : strlen(argument) - 2;
         const setting_t *setting = find(argument + 2, size);
-        if (!setting) return fault_set(why, "no flag `%.*s`; see reprised --help", (int)size + 2, argument);
+        if (!setting) return fault_set(why, "no flag `%.*s`; see `reprised --help`", (int)size + 2, argument);
         const char *value = equals ? equals + 1 : "true";
         if (!equals && setting->argument) {
             if (++i == argc) return fault_set(why, "`--%s` needs a value: %s", setting->name, setting->argument);
@@ -249,7 +249,7 @@ int settings_read(int argc, char **argv, config_t *ret_config, settings_action_t
 }
 
 void settings_help(FILE *out) {
-    fprintf(out, "Usage: reprised [FLAG…]\n\n"
+    fprintf(out, "reprised [FLAG…]\n"
                  "Records live streams once and replays them the same way every time.\n\n");
     for (size_t i = 0; i < SETTINGS; i++) {
         char left[64];

@@ -149,7 +149,7 @@ static status_t command_run(client_t *client, call_t *call, int count, char **ar
     call->count = count - optind;
     call->arguments = arguments + optind;
     if (call->count < command->arguments_min || call->count > command->arguments_max) {
-        return client_fail(client, STATUS_USAGE, "there are too %s arguments: it is `reprise %s%s%s`",
+        return client_fail(client, STATUS_USAGE, "too %s arguments: `reprise %s%s%s`",
                            call->count < command->arguments_min ? "few" : "many", command->name, command->synopsis[0] ? " " : "",
                            command->synopsis);
     }

@@ -11,7 +11,7 @@ static const flag_t no_flags[] = {{0}};
 
 static void jobs_print(const msg_jobs_t *jobs) {
     table_t table;
-    table_init(&table, (const char *const[]){"JOB", "PIPELINE", "STATE", ">ELEMENTS", ">SIZE", ">TIME", NULL});
+    table_init(&table, (const char *const[]){"JOB", "~PIPELINE", "STATE", ">ELEMENTS", ">SIZE", ">TIME", NULL});
     for (size_t i = 0; i < jobs->jobs.count; i++) {
         const msg_job_t *job = &jobs->jobs.items[i];
         table_add(&table, "%s", job->job);

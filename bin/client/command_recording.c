@@ -11,7 +11,7 @@ static const flag_t no_flags[] = {{0}};
 
 static void recordings_print(const msg_recordings_t *recordings) {
     table_t table;
-    table_init(&table, (const char *const[]){"RECORDING", "PIPELINE", "STATE", ">ELEMENTS", ">SIZE", "BEGUN", NULL});
+    table_init(&table, (const char *const[]){"RECORDING", "~PIPELINE", "STATE", ">ELEMENTS", ">SIZE", "BEGUN", NULL});
     for (size_t i = 0; i < recordings->recordings.count; i++) {
         const msg_recording_t *recording = &recordings->recordings.items[i];
         table_add(&table, "%s", recording->recording);

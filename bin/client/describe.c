@@ -53,7 +53,7 @@ static void runs_describe(const msg_pipeline_description_t *pipeline) {
     size_t count = pipeline->runs.count, first = count > RUNS_SHOWN ? count - RUNS_SHOWN : 0;
     for (size_t i = first; i < count; i++) {
         const msg_run_t *run = &pipeline->runs.items[i];
-        table_pair(stdout, i == first ? "runs" : "", "%s, %s: %s", run->run, units_time(run->started_at).text, watch_reason(run->reason));
+        table_pair(stdout, i == first ? "runs" : "", "%.16s: %s", units_time(run->started_at).text, watch_reason(run->reason));
     }
 }
 

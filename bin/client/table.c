@@ -10,7 +10,7 @@
 #include "../../messages/fault.h"
 #include "print.h"
 
-enum { WIDTH_LEAST = 80, COLUMN_MIN = 12, GAP = 2, PAIR_WIDTH = 13 };
+enum { WIDTH_LEAST = 80, COLUMN_MIN = 12, YIELDING_MIN = 8, GAP = 2, PAIR_WIDTH = 13 };
 
 void table_init(table_t *table, const char *const heads[]) {
     *table = (table_t){0};
@@ -40,7 +40,7 @@ void table_add(table_t *table, const char *format, ...) {
 }
 
 static const char *head_text(const char *head) {
-    return head[0] == '>' ? head + 1 : head;
+    return head[0] == '>' || head[0] == '~' ? head + 1 : head;
 }
 
 static int width_max(FILE *out) {
@@ -59,6 +59,12 @@ static void widths_measure(const table_t *table, int max, int widths[]) {
             widths[i] = width > widths[i] ? width : widths[i];
         }
         total += widths[i] + GAP;
+    }
+    for (size_t i = 0; i < table->columns; i++) {
+        while (table->heads[i][0] == '~' && total > max && widths[i] > YIELDING_MIN) {
+            widths[i]--;
+            total--;
+        }
     }
     while (total > max) {
         size_t widest = 0;

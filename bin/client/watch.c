@@ -39,7 +39,7 @@ static const struct phrase {
         {"no_recordable_source", "there is no recordable source in it"},
         {"job_running", "a job is recording it already"},
         {"recording_valid", "it is recorded, and its sources have not changed"},
-        {"replay_disabled", "replaying is switched off (`enable_recording_replay`)"},
+        {"replay_disabled", "the option `enable_recording_replay` is off"},
         {"first_run", "it was not recorded before"},
         {"sources_changed", "its sources have changed"},
         {"job_failed", "the last job failed"},

@@ -120,6 +120,19 @@ static void a_table_fits_into_80_columns(void **state) {
     free(out_data);
 }
 
+static void the_column_that_gives_way_first_leaves_the_others_whole(void **state) {
+    (void)state;
+    table_t table;
+    table_init(&table, (const char *const[]){"~NAME", "STATE", NULL});
+    table_add(&table, "%s", "a-name-of-30-letters-in-a-list");
+    table_add(&table, "%s", "fifty-five letters, none of which anybody wants to lose");
+    FILE *out = out_open();
+    table_print(&table, out);
+    table_fini(&table);
+    assert_out(out, "NAME                     STATE\n"
+                    "a-name-of-30-letters-i…  fifty-five letters, none of which anybody wants to lose\n");
+}
+
 static int pipe_with(const char *text, size_t size) {
     int ends[2];
     assert_int_equal(pipe(ends), 0);
@@ -194,6 +207,7 @@ int main(void) {
         cmocka_unit_test(the_bytes_of_a_bin_are_found),
         cmocka_unit_test(a_tables_columns_line_up),
         cmocka_unit_test(a_table_fits_into_80_columns),
+        cmocka_unit_test(the_column_that_gives_way_first_leaves_the_others_whole),
         cmocka_unit_test(lines_lose_only_their_ends),
         cmocka_unit_test(a_line_may_come_in_pieces),
         cmocka_unit_test(a_descriptor_that_cannot_be_read_is_a_fault),
