@@ -287,7 +287,9 @@ static int walk_roots(graph_t *g) {
 }
 
 int beam_sources(bytes_t pipeline, const names_t *patterns, msgpack_zone *zone, beam_sources_t *ret, refusal_t *no) {
-    if (proto_walk(&org__apache__beam__model__pipeline__v1__pipeline__descriptor, pipeline, bounds, FIELD_BEAM, no) < 0) return -1;
+    refusal_t damage;
+    if (proto_walk(&org__apache__beam__model__pipeline__v1__pipeline__descriptor, pipeline, bounds, FIELD_BEAM, &damage) < 0)
+        return refuse(no, damage.code, FIELD_BEAM, "`" FIELD_BEAM "`: %.400s", damage.message);
     pipeline_proto_t *unpacked = org__apache__beam__model__pipeline__v1__pipeline__unpack(NULL, pipeline.size, pipeline.data);
     must(unpacked);
     graph_t graph = {.pipeline = unpacked, .patterns = patterns, .zone = zone, .no = no};

@@ -90,7 +90,7 @@ static int selection_narrow(selection_t *all, const names_t *wanted, refusal_t *
             char names[160];
             names_list(all, names, sizeof names);
             free(kept.tags);
-            return refuse(no, ERROR_NOT_FOUND, "tags", "`replay.open`: there is no tag `%.60s`; there are %s", wanted->items[i], names);
+            return refuse(no, ERROR_NOT_FOUND, "tags", "there is no tag `%.60s` among %s", wanted->items[i], names);
         }
         kept.tags[kept.count++] = *found;
     }

@@ -155,10 +155,10 @@ class MadeByHand(BeamTest):
 
     def test_a_damaged_pipeline_is_refused_at_its_place(self):
         whole = beam(["a"], *read("a", "x"))
-        self.assertRegex(self.damaged(whole[:-1]), r"^root_transform_ids\[0\]: at byte \d+ a length of 1 passes the end: 0 bytes follow$")
+        self.assertRegex(self.damaged(whole[:-1]), r"^`pipeline.beam`: root_transform_ids\[0\]: at byte \d+ a length of 1 passes the end: 0 bytes follow$")
         self.assertRegex(self.damaged(beam(["a"], *read("a", "x")).replace(b"\x0a\x1d" + PUBSUB.encode()[:3], b"\x0a\x7fbea")),
-                         r"^components\.transforms\[0\]\.value\.spec\.urn: at byte \d+ a length of 127 passes the end: \d+ bytes follow$")
-        self.assertEqual(self.damaged(wire.number(1, 5)), "components: at byte 0 must be a length and its bytes, not a varint")
+                         r"^`pipeline.beam`: components\.transforms\[0\]\.value\.spec\.urn: at byte \d+ a length of 127 passes the end: \d+ bytes follow$")
+        self.assertEqual(self.damaged(wire.number(1, 5)), "`pipeline.beam`: components: at byte 0 must be a length and its bytes, not a varint")
         self.assertIn("is text that is not UTF-8", self.damaged(beam([b"\xff"])))
         for cut in range(1, len(whole)):
             if cut != len(whole) - len(wire.text(2, "a")):

@@ -317,11 +317,11 @@ static void a_damaged_pipeline_is_refused_where_it_is_damaged(void **test) {
     bytes_t packed = graph_pack();
     assert_int_equal(find("*", (bytes_t){packed.data, packed.size - 1}), -1);
     assert_string_equal(no.field, "pipeline.beam");
-    assert_text(no.message, "root_transform_ids[0]: at byte ");
+    assert_text(no.message, "`pipeline.beam`: root_transform_ids[0]: at byte ");
     uint8_t *topic = memmem(graph.packed, packed.size, PUBSUB, 4);
     topic[0] = 0xff;
     assert_int_equal(find("*", packed), -1);
-    assert_text(no.message, "components.transforms[0].value.spec.urn: at byte ");
+    assert_text(no.message, "`pipeline.beam`: components.transforms[0].value.spec.urn: at byte ");
     assert_text(no.message, " is text that is not UTF-8");
 }
 
@@ -342,7 +342,7 @@ static void empty_entries_without_end_are_too_large(void **test) {
     assert_int_equal(find("*", entries(0x0a, BEAM_TRANSFORMS_MAX, room)), 0);
     assert_int_equal(find("*", entries(0x0a, BEAM_TRANSFORMS_MAX + 1, room)), -1);
     assert_int_equal(no.code, ERROR_TOO_LARGE);
-    assert_string_equal(no.message, "components.transforms[50000]: at byte 100007 are more than 50000 transforms");
+    assert_string_equal(no.message, "`pipeline.beam`: components.transforms[50000]: at byte 100007 are more than 50000 transforms");
     assert_int_equal(find("*", entries(0x12, BEAM_PCOLLECTIONS_MAX, room)), 0);
     assert_int_equal(find("*", entries(0x12, BEAM_PCOLLECTIONS_MAX + 1, room)), -1);
     assert_int_equal(no.code, ERROR_TOO_LARGE);

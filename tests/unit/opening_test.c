@@ -68,7 +68,7 @@ static void tags_select_and_an_unknown_one_is_named(void **state) {
     assert_string_equal(read_all(f, ANN), "ok\n1: +2000\n1: b 1@2\n1: watermark b -1\n1: end end 1\n");
     names[1] = "c";
     open_replay(f, ANN, &ask);
-    assert_refused(stage_peer_refusal(f->stage, ANN), ERROR_NOT_FOUND, "no tag `c`; there are `a`, `aa`, `b`");
+    assert_refused(stage_peer_refusal(f->stage, ANN), ERROR_NOT_FOUND, "no tag `c` among `a`, `aa`, `b`");
 }
 
 static void what_does_not_make_sense_is_refused_at_once(void **state) {

@@ -255,7 +255,7 @@ static void a_damaged_pipeline_of_beam_is_refused(void **test) {
     s->pipeline.beam = BYTES("\x0a\x07");
     assert_int_equal(extract(s), -1);
     assert_string_equal(s->no.field, "pipeline.beam");
-    assert_string_equal(s->no.message, "components: at byte 1 a length of 7 passes the end: 0 bytes follow");
+    assert_string_equal(s->no.message, "`pipeline.beam`: components: at byte 1 a length of 7 passes the end: 0 bytes follow");
 }
 
 static void a_definition_has_transforms_or_beam_and_not_both(void **test) {
