@@ -38,6 +38,22 @@ static void run_print(const char *pipeline, const msg_pipeline_run_answer_t *run
     }
 }
 
+/* A source that nobody can run fails its job before the run is answered. */
+static status_t run_check(client_t *client, const msg_pipeline_run_answer_t *run) {
+    if (!run->started || !run->job) {
+        return STATUS_OK;
+    }
+    reply_t reply = {0};
+    msg_job_describe_t ask = {.has_job = true, .job = run->job};
+    status_t status = client_ask(client, MSG_JOB_DESCRIBE, &ask, &reply);
+    const msg_job_t *job = reply.message;
+    if (status == STATUS_OK && strcmp(job->state, "FAILED") == 0) {
+        status = client_fail(client, STATUS_FAILED, "job `%s` has failed: %s", job->job, job->error ? job->error : "it says no more");
+    }
+    reply_fini(&reply);
+    return status;
+}
+
 /* Follows the job that a run started or joined. The JSON document is {run, job}. */
 static status_t run_follow(client_t *client, const char *pipeline, const reply_t *run, bool cancels) {
     const msg_pipeline_run_answer_t *answer = run->message;
@@ -143,6 +159,9 @@ static status_t defined_run(client_t *client, const call_t *call, defined_t *d) 
         status = run_follow(client, name, &reply, false);
     } else if (status == STATUS_OK && client->json) {
         client_print(client, &reply);
+    }
+    if (status == STATUS_OK && !call_has(call, "wait")) {
+        status = run_check(client, reply.message);
     }
     reply_fini(&reply);
     return status;

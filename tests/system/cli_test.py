@@ -173,6 +173,11 @@ class Recording(CliTest):
         self.assertEqual((second["started"], second["reason"]), (False, "recording_valid"))
         self.assertIn("no file and no pipeline", self.refused("run", "clocks"))
 
+    def test_a_run_whose_job_fails_at_once_says_why(self):
+        transforms = [{"name": "Read", "urn": "beam:transform:pubsub_read:v1"}]
+        said = self.refused("run", "-", stdin=json.dumps({"name": "foreign", "transforms": transforms}))
+        self.assertIn("nobody can run the source of `Read`", said)
+
     def test_ctrl_c_cancels_the_job_and_says_what_was_recorded(self):
         process = self.engine.spawn("record", "generator:?rate=1000", "--name", "interrupted")
         self.assertIn("recording interrupted", process.stderr.readline())
