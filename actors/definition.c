@@ -2,7 +2,6 @@
  * its pipeline can be run, replayed and forgotten by its name as any other. */
 #include "definition.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "../messages/fault.h"
@@ -16,16 +15,16 @@ static void *zone_take(msgpack_zone *zone, size_t size) {
     return memset(made, 0, size + 1);
 }
 
+static unsigned digit_of(char digit) {
+    return (unsigned)(digit <= '9' ? digit - '0' : digit - 'a' + 10);
+}
+
 /* -1: it is no hex. */
 static int hex_read(const char *hex, msgpack_zone *zone, bytes_t *ret_bytes) {
     size_t size = strlen(hex);
     if (size % 2 != 0 || strspn(hex, "0123456789abcdef") != size) return -1;
     uint8_t *bytes = zone_take(zone, size / 2);
-    for (size_t i = 0; i < size / 2; i++) {
-        unsigned byte = 0;
-        must(sscanf(hex + 2 * i, "%2x", &byte) == 1);
-        bytes[i] = (uint8_t)byte;
-    }
+    for (size_t i = 0; i < size / 2; i++) bytes[i] = (uint8_t)(digit_of(hex[2 * i]) << 4 | digit_of(hex[2 * i + 1]));
     *ret_bytes = (bytes_t){bytes, size / 2};
     return 0;
 }

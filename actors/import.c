@@ -17,6 +17,7 @@
 #include "store/segment.h"
 
 #define PREFIX ".new-import-"
+enum { GAP_TEXT_MAX = 8192 };                  /* bytes of what a gap says: a manifest has a thousand of them */
 #define STRANGE_URN "reprise:source:import:v1" /* of a tag that no definition names */
 
 /* A journal that is being written, and which of its files are not on the disk yet. */
@@ -257,10 +258,12 @@ static int journal_put(journal_t *journal, const transfer_event_t *event, fault_
 static const char *event_flaw(const track_t *track, const transfer_event_t *event) {
     const msg_stream_total_t *total =
         event->stream != RECORD_STREAM_ALL && event->kind != TRANSFER_END ? journal_stream(track->roll.journal, event->stream) : NULL;
+    if (!transfer_time_fits(event->at)) return "its time is not 0 to 2^62 µs after the epoch";
     if (event->at < track->at) return "its time is earlier than that of the event before it";
     if (event->kind == TRANSFER_ELEMENTS && event->count == 0) return "there are no elements in it";
     if (event->kind == TRANSFER_ELEMENTS && event->body.size > WIRE_MESSAGE_MAX + RECORD_BODY_HEAD)
         return "its elements have more than 16 MiB";
+    if (event->kind == TRANSFER_GAP && strlen(event->what) > GAP_TEXT_MAX) return "what it says has more than 8,192 bytes";
     if (total && total->ended) return "its stream has ended before";
     if (event->kind == TRANSFER_WATERMARK && total->has_watermark && event->to <= total->watermark) return "its watermark does not advance";
     return NULL;
@@ -311,12 +314,14 @@ static int items_take(import_t *import, track_t *track, bytes_t in, size_t *ret_
         at += used;
     }
     *ret_used = at;
+    transfer_rest(track->reader);
     return 0;
 }
 
 static void track_keep(track_t *track, bytes_t rest) {
     if (track->kept_size + rest.size > track->kept_room) {
-        track->kept_room = 2 * (track->kept_size + rest.size);
+        track->kept_room = track->kept_size + rest.size;
+        track->kept_room += track->kept_room / 4;
         track->kept = realloc(track->kept, track->kept_room);
         must(track->kept);
     }
@@ -341,6 +346,10 @@ int import_feed(import_t *import, size_t file, const char *tag, bytes_t data, re
         free(track->kept);
         track->kept = NULL;
         track->kept_room = 0;
+    } else if (track->kept_size < track->kept_room / 4) {
+        track->kept_room = track->kept_size;
+        track->kept = realloc(track->kept, track->kept_room);
+        must(track->kept);
     }
     return 0;
 }
@@ -537,6 +546,16 @@ uint64_t import_bytes(const import_t *import) {
     for (size_t i = 0; i < import->count; i++)
         if (import->tracks[i]->roll.journal) bytes += journal_totals(import->tracks[i]->roll.journal)->bytes;
     return bytes;
+}
+
+size_t import_files(const import_t *import) {
+    return import->count;
+}
+
+size_t import_waiting(const import_t *import) {
+    size_t waiting = 0;
+    for (size_t i = 0; i < import->count; i++) waiting += import->tracks[i]->kept_room;
+    return waiting;
 }
 
 uint64_t import_elements(const import_t *import) {

@@ -34,6 +34,8 @@ int import_finish(import_t *import, size_t bytes, refusal_t *no);
 /* Files that were written since the last time, and are not on the disk yet. The caller frees the list and each of it. */
 names_t import_written(import_t *import);
 uint64_t import_bytes(const import_t *import); /* on the disk */
+size_t import_files(const import_t *import);   /* that were begun */
+size_t import_waiting(const import_t *import); /* bytes in memory: beginnings of items that are not whole yet */
 uint64_t import_elements(const import_t *import);
 /* ---- once it is complete ---- */
 /* Closes its files. What it has written until then is to be on the disk before it is taken over. */

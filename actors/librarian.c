@@ -16,8 +16,14 @@
 #include "import.h"
 #include "store/folder.h"
 
-enum { IMPORTS_MAX = 8, STEP_BYTES = 8 * 1024 * 1024 };
-#define SILENCE_US INT64_C(600000000) /* an import that hears nothing for so long is forgotten */
+enum {
+    IMPORTS_MAX = 8,
+    FILES_MAX = 1000,                /* of all imports: each has a segment that is open, and a mebibyte of the disk set aside for it */
+    WAITING_MAX = 256 * 1024 * 1024, /* bytes of all imports in memory: an item may have 64 MiB */
+    STEP_BYTES = 8 * 1024 * 1024,
+};
+#define SILENCE_US INT64_C(600000000) /* an import that hears nothing for so long is forgotten, */
+#define YIELD_US INT64_C(60000000)    /* and after this already, where a new one has no place */
 
 /* A piece that is to be read, while the recorder says where. */
 typedef struct outgoing {
@@ -40,6 +46,7 @@ typedef struct incoming {
     size_t synced;                 /* of these */
     bool finishing, whole;         /* no more pieces come; all of it is in the recording */
     timer_id_t silence;
+    int64_t heard; /* since when it is silent, in ticks */
 } incoming_t;
 
 typedef struct librarian {
@@ -224,6 +231,7 @@ static void piece_answer(librarian_t *self, incoming_t *incoming) {
                      .import = incoming->recording, .next = ++incoming->taken + 1, .elements = (int64_t)import_elements(incoming->import)});
     piece_free(incoming);
     actor_cancel(self->me, &incoming->silence);
+    incoming->heard = actor_ticks(self->me);
     incoming->silence = actor_after(self->me, SILENCE_US, on_silence, incoming->serial);
 }
 
@@ -376,6 +384,23 @@ static int room_check(const librarian_t *self, const incoming_t *incoming, const
     return 0;
 }
 
+/* Would the imports under way, with this piece, be too much to have open and in memory at once? */
+static int load_check(const librarian_t *self, const incoming_t *incoming, refusal_t *no) {
+    const incoming_t *other;
+    const msg_recording_import_t *m = incoming->piece;
+    size_t files = m->has_file && (size_t)m->file >= import_files(incoming->import), waiting = m->data.size;
+    TAILQ_FOREACH(other, &self->incomings, link) {
+        files += other->import ? import_files(other->import) : 0;
+        waiting += other->import ? import_waiting(other->import) : 0;
+    }
+    if (files > FILES_MAX)
+        return refuse(no, ERROR_LIMIT, "file", "the imports under way have %d files, and more cannot be open", FILES_MAX);
+    if (waiting > WAITING_MAX)
+        return refuse(no, ERROR_LIMIT, "data", "the imports under way have %zu bytes of items that are not whole yet, and %d are the most",
+                      waiting, WAITING_MAX);
+    return 0;
+}
+
 static void import_begin(librarian_t *self, incoming_t *incoming) {
     incoming->import = import_create(&(import_spec_t){.data = actor_config(self->me)->data,
                                                       .recording = incoming->recording,
@@ -400,7 +425,7 @@ static int on_room(void *state, const answer_t *answer, uint64_t serial, fault_t
     }
     if (!incoming->import) import_begin(self, incoming);
     size_t file = m->has_file ? (size_t)m->file : 0;
-    if (room_check(self, incoming, answer->message, &no) < 0 ||
+    if (room_check(self, incoming, answer->message, &no) < 0 || load_check(self, incoming, &no) < 0 ||
         (m->data.size > 0 && import_feed(incoming->import, file, m->has_tag ? m->tag : NULL, m->data, &no) < 0)) {
         incoming_refuse(self, incoming, &no);
         return 0;
@@ -451,6 +476,18 @@ static int on_numbered(void *state, const answer_t *answer, uint64_t serial, fau
     return 0;
 }
 
+/* Where there is no place for another, the one that has been silent longest goes, if that is long: somebody has left it. */
+static bool place_make(librarian_t *self) {
+    incoming_t *incoming, *silent = NULL;
+    if (self->count < IMPORTS_MAX) return true;
+    TAILQ_FOREACH(incoming, &self->incomings, link) {
+        if (!incoming->piece && (!silent || incoming->heard < silent->heard)) silent = incoming;
+    }
+    if (!silent || actor_ticks(self->me) - silent->heard < YIELD_US) return false;
+    incoming_free(self, silent);
+    return true;
+}
+
 static void import_new(librarian_t *self, const envelope_t *in) {
     const msg_recording_import_t *m = in->message;
     refusal_t no;
@@ -469,7 +506,7 @@ static void import_new(librarian_t *self, const envelope_t *in) {
                      format->name);
         return;
     }
-    if (self->count == IMPORTS_MAX) {
+    if (!place_make(self)) {
         actor_refuse(self->me, in->ticket, ERROR_LIMIT, NULL, "%d imports are under way, and more cannot be", IMPORTS_MAX);
         return;
     }

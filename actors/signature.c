@@ -137,7 +137,7 @@ static void group(const listing_t *listing, place_t *places, size_t count, msgpa
 }
 
 int signature_extract(const msg_pipeline_t *pipeline, const names_t *patterns, msgpack_zone *zone, msg_comparison_t *ret, refusal_t *no) {
-    size_t count = 0;
+    size_t count = 0, size = 0;
     listing_t listing = {0};
     if (list(pipeline, patterns, zone, &listing, no) < 0) return -1;
     place_t *places = zone_take(zone, listing.count * sizeof *places);
@@ -145,10 +145,16 @@ int signature_extract(const msg_pipeline_t *pipeline, const names_t *patterns, m
     for (size_t i = 0; i < listing.count; i++) {
         const msg_transform_t *transform = &listing.items[i];
         if (!is_recordable(transform, patterns)) continue;
-        char field[96];
-        snprintf(field, sizeof field, "pipeline.transforms[%zu].payload", i);
+        char field[96] = "pipeline.beam";
+        if (!listing.of_beam) snprintf(field, sizeof field, "pipeline.transforms[%zu].payload", i);
         const char *signature = string_of(transform, field, zone, no);
         if (!signature) return -1;
+        size += strlen(signature);
+        if (size > SIGNATURES_SIZE_MAX)
+            return refuse(no, ERROR_TOO_LARGE, field,
+                          "with the payload of `%.80s`, the signatures of the sources have more than %d bytes together: two for each byte "
+                          "of a payload",
+                          transform->name, SIGNATURES_SIZE_MAX);
         ret->sources.items[count] = (msg_source_t){.name = transform->name,
                                                    .urn = transform->urn,
                                                    .signature = signature,

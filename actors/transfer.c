@@ -8,6 +8,7 @@
 
 #include "../messages/head.h"
 #include "../messages/text.h"
+#include "signature.h"
 
 const transfer_format_t *transfer_find(const char *op, const char *name, refusal_t *no) {
     static const transfer_format_t *const formats[] = {&transfer_msgpack, &transfer_json, &transfer_beam};
@@ -60,6 +61,12 @@ void transfer_pass(transfer_reader_t *reader, size_t used) {
     if (used > 0) reader->line++;
 }
 
+void transfer_rest(transfer_reader_t *reader) {
+    if (reader->left > 0) return;
+    msgpack_sbuffer_destroy(&reader->body);
+    msgpack_sbuffer_init(&reader->body);
+}
+
 bool transfer_line(transfer_reader_t *reader, bytes_t in, bytes_t *ret_line) {
     const uint8_t *end = in.size > reader->scanned ? memchr(in.data + reader->scanned, '\n', in.size - reader->scanned) : NULL;
     reader->scanned = end ? 0 : in.size;
@@ -91,10 +98,14 @@ static const char *text_twice(const char **texts, size_t count) {
 }
 
 static int streams_check(const msg_export_header_t *header, refusal_t *no) {
-    size_t streams = header->streams.count, tags = 0, filled = 0;
+    size_t streams = header->streams.count, tags = 0, filled = 0, signatures = 0;
     for (size_t i = 0; i < streams; i++) {
         if (stream_check(&header->streams.items[i], i, no) < 0) return -1;
         tags += header->streams.items[i].tags.count;
+        signatures += strlen(header->streams.items[i].signature);
+        if (signatures > SIGNATURES_SIZE_MAX)
+            return refuse(no, ERROR_TOO_LARGE, NULL, "the signatures up to that of stream %zu have more than %d bytes together", i,
+                          SIGNATURES_SIZE_MAX);
     }
     const char **texts = calloc(tags + streams + 1, sizeof *texts);
     must(texts);
@@ -113,10 +124,16 @@ static int streams_check(const msg_export_header_t *header, refusal_t *no) {
     return result;
 }
 
+bool transfer_time_fits(int64_t at) {
+    return at >= 0 && at < TRANSFER_TIME_MAX;
+}
+
 int transfer_take_header(transfer_reader_t *reader, const msg_export_header_t *header, refusal_t *no) {
     if (header->reprise != TRANSFER_VERSION)
         return refuse(no, ERROR_BAD_REQUEST, NULL, "the file has format version %" PRId64 ": this version reads %d only", header->reprise,
                       TRANSFER_VERSION);
+    if (!transfer_time_fits(header->start))
+        return refuse(no, ERROR_BAD_REQUEST, NULL, "`start` must be 0 to 2^62 µs after the epoch, not %" PRId64, header->start);
     if (header->streams.count == 0 || header->streams.count > TRANSFER_STREAMS_MAX)
         return refuse(no, ERROR_BAD_REQUEST, NULL, "a recording has 1 to %d streams, not %zu", TRANSFER_STREAMS_MAX, header->streams.count);
     if (streams_check(header, no) < 0) return -1;

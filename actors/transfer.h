@@ -12,6 +12,7 @@ enum {
     TRANSFER_ITEM_MAX = 64 * 1024 * 1024, /* bytes of an item: the largest batch has 16 MiB, and base64 or escaping make it longer */
     TRANSFER_STREAMS_MAX = 10000,
 };
+#define TRANSFER_TIME_MAX (INT64_C(1) << 62) /* an event's time is less, and not before the epoch: so is no recording's clock */
 
 typedef enum transfer_kind {
     TRANSFER_HEADER,
@@ -76,6 +77,8 @@ void transfer_reader_destroy(transfer_reader_t **reader);
 /* As the format's read, but a refusal says where it is. The caller says with transfer_pass that it is done with the item. */
 int transfer_read(transfer_reader_t *reader, bytes_t in, size_t *ret_used, transfer_event_t *ret_event, refusal_t *no);
 void transfer_pass(transfer_reader_t *reader, size_t used);
+/* Nothing that it gave is used any more: it keeps only what it needs to go on. */
+void transfer_rest(transfer_reader_t *reader);
 /* "line 12" or "byte 4711": where the item begins that was not passed yet. */
 typedef struct transfer_place {
     char text[40];
@@ -85,6 +88,7 @@ transfer_place_t transfer_place(const transfer_reader_t *reader);
 /* ---- for the formats ---- */
 /* The line at the start of `in`, without its end; false: it is not whole yet. */
 bool transfer_line(transfer_reader_t *reader, bytes_t in, bytes_t *ret_line);
+bool transfer_time_fits(int64_t at);
 /* Takes over the header that was read. -1: it makes no sense. */
 int transfer_take_header(transfer_reader_t *reader, const msg_export_header_t *header, refusal_t *no);
 /* Appends an element in msgpack's shortest form; with `wide`, its time takes nine bytes all the same. `attributes`: a map; size 0: none; with

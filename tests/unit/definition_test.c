@@ -54,9 +54,32 @@ static void a_signature_that_says_no_payload_makes_none(void **state) {
     msgpack_zone_free(zone);
 }
 
+/* Reading it takes a moment, and would take many minutes if each byte was looked for from the end. */
+static void the_largest_signature_is_read(void **state) {
+    enum { PAYLOAD = SIGNATURES_SIZE_MAX / 2 };
+    char *text = malloc(2 * PAYLOAD + sizeof "my:urn|");
+    assert_non_null(text);
+    char *at = text + sprintf(text, "my:urn|");
+    for (size_t i = 0; i < PAYLOAD; i++) at += sprintf(at, "%02x", (unsigned)(i & 0xff));
+    msg_stream_t stream = {.signature = text, .urn = "my:urn", .tags = {1, tags}};
+    msg_recording_job_t recording = recording_of(&stream, 1);
+    msg_pipeline_t definition;
+    msgpack_zone *zone = msgpack_zone_new(1024);
+    (void)state;
+    assert_true(definition_make(&recording, zone, &definition));
+    bytes_t payload = definition.transforms.items[0].payload;
+    assert_int_equal(payload.size, PAYLOAD + 5);
+    size_t same = 0;
+    while (same < PAYLOAD && payload.data[5 + same] == (same & 0xff)) same++;
+    assert_int_equal(same, PAYLOAD);
+    msgpack_zone_free(zone);
+    free(text);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(its_signature_is_that_of_the_recording),
+        cmocka_unit_test(the_largest_signature_is_read),
         cmocka_unit_test(a_signature_that_says_no_payload_makes_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

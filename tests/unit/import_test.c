@@ -197,6 +197,7 @@ static void what_no_recording_has_is_refused(void **state) {
         {"{\"event\":\"end\",\"at\":5,\"count\":0}\n{\"event\":\"end\",\"at\":5,\"count\":0}\n", "line 3: something stands after the end"},
         {"{\"event\":\"end\",\"at\":5,\"count\":1}\n", "line 2: the file has 0 elements"},
         {"{\"event\":\"end\",\"at\":5,\"count\":0,\"digest\":\"1\"}\n", "line 2: the digest of what was read is 0000"},
+        {"{\"event\":\"end\",\"at\":4611686018427387904,\"count\":0}\n", "line 2: its time is not 0 to 2^62"},
         {"", "line 2: the file is cut off: it has no end"},
     };
     exported_t exported;
@@ -211,6 +212,51 @@ static void what_no_recording_has_is_refused(void **state) {
         import_destroy(&import);
     }
     assert_int_equal(folders(&exported), 1);
+    store_remove(&exported.store);
+}
+
+static void what_would_not_fit_into_a_manifest_is_refused(void **state) {
+    static const char early[] = "{\"reprise\":1,\"pipeline\":\"p\",\"start\":-1,\"streams\":[]}\n";
+    exported_t exported;
+    char *text = malloc(10000 + sizeof HEAD);
+    (void)state;
+    assert_non_null(text);
+    exported_make(&exported);
+    import_t *import = begun(&exported, &transfer_json, NULL);
+    refusal_t no = refused(import, early, sizeof early - 1);
+    assert_non_null(strstr(no.message, "line 1: `start` must be 0 to 2^62"));
+    import_destroy(&import);
+    import = begun(&exported, &transfer_json, NULL);
+    int size = sprintf(text, HEAD "{\"event\":\"gap\",\"at\":5,\"what\":\"%08193d\"}\n", 0);
+    no = refused(import, text, (size_t)size);
+    assert_non_null(strstr(no.message, "line 2: what it says has more than 8,192 bytes"));
+    import_destroy(&import);
+    free(text);
+    store_remove(&exported.store);
+}
+
+/* What is in memory of a file is the beginning of an item, and nothing of those before it. */
+static void only_what_is_not_whole_waits(void **state) {
+    exported_t exported;
+    refusal_t no;
+    (void)state;
+    exported_make(&exported);
+    import_t *import = begun(&exported, &transfer_json, NULL);
+    char *line = malloc(100000);
+    assert_non_null(line);
+    memset(line, 'x', 100000);
+    assert_int_equal(import_feed(import, 0, NULL, (bytes_t){(const uint8_t *)HEAD, strlen(HEAD)}, &no), 0);
+    assert_int_equal(import_waiting(import), 0);
+    static const char begin[] = "{\"tag\":\"a\",\"time\":1,\"data\":\"";
+    memcpy(line, begin, sizeof begin - 1);
+    assert_int_equal(import_feed(import, 0, NULL, (bytes_t){(const uint8_t *)line, 100000}, &no), 0);
+    assert_in_range(import_waiting(import), 100000, 130000);
+    assert_int_equal(import_feed(import, 0, NULL, (bytes_t){(const uint8_t *)"\"}\n{", 4}, &no), 0);
+    assert_int_equal(import_elements(import), 1);
+    assert_in_range(import_waiting(import), 1, 10);
+    assert_int_equal(import_files(import), 1);
+    import_destroy(&import);
+    free(line);
     store_remove(&exported.store);
 }
 
@@ -236,6 +282,8 @@ int main(void) {
         cmocka_unit_test(files_of_one_tag_are_merged_by_time),
         cmocka_unit_test(what_is_not_whole_is_no_recording_and_leaves_nothing),
         cmocka_unit_test(what_no_recording_has_is_refused),
+        cmocka_unit_test(what_would_not_fit_into_a_manifest_is_refused),
+        cmocka_unit_test(only_what_is_not_whole_waits),
         cmocka_unit_test(what_an_earlier_state_left_is_cleared_and_nothing_else),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

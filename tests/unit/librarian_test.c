@@ -188,6 +188,42 @@ static void an_import_that_hears_nothing_is_forgotten(void **state) {
     library_close(&library);
 }
 
+/* Begins imports until one is refused; how many that were. */
+static int fill(library_t *library, int64_t apart) {
+    for (int count = 0; count < 20; count++) {
+        char recording[8];
+        snprintf(recording, sizeof recording, "r%d", 10 + count);
+        send_piece(library, (msg_recording_import_t){.has_format = true, .format = "msgpack", .data = part(library, 0, 1000)});
+        const stage_message_t *m = stage_take(library->stage, "job_supervisor", MSG_JOB_NUMBER);
+        if (!m) return count;
+        stage_answer(library->stage, m, &(msg_job_numbered_t){.job = "j", .recording = recording});
+        stage_run(library->stage);
+        room(library, 0);
+        synced(library);
+        desk_yes(library->stage, "gateway");
+        stage_advance(library->stage, apart);
+    }
+    return 20;
+}
+
+static void one_that_was_left_makes_way_for_another(void **state) {
+    library_t library;
+    (void)state;
+    library_open(&library, LIMIT_NONE);
+    assert_int_equal(fill(&library, INT64_C(7000000)), 8); /* the first one is silent for 56 s */
+    assert_int_equal(desk_no(library.stage, "gateway").code, ERROR_LIMIT);
+    assert_int_equal(folders(&library), 9);
+    stage_advance(library.stage, INT64_C(5000000));
+    assert_int_equal(fill(&library, 0), 1);
+    assert_int_equal(desk_no(library.stage, "gateway").code, ERROR_LIMIT);
+    assert_int_equal(folders(&library), 9);
+    send_piece(&library, (msg_recording_import_t){.has_import = true, .import = "r11"});
+    room(&library, 0);
+    synced(&library);
+    desk_yes(library.stage, "gateway");
+    library_close(&library);
+}
+
 static void a_second_piece_waits_for_the_first_and_an_end_to_it_does_not(void **state) {
     library_t library;
     (void)state;
@@ -247,6 +283,7 @@ int main(void) {
         cmocka_unit_test(one_that_is_not_taken_leaves_nothing),
         cmocka_unit_test(a_disk_that_fails_or_is_full_ends_the_import),
         cmocka_unit_test(an_import_that_hears_nothing_is_forgotten),
+        cmocka_unit_test(one_that_was_left_makes_way_for_another),
         cmocka_unit_test(a_second_piece_waits_for_the_first_and_an_end_to_it_does_not),
         cmocka_unit_test(a_state_that_fails_leaves_nothing_of_its_imports),
         cmocka_unit_test(an_export_asks_where_the_recording_is),

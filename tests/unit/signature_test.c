@@ -273,6 +273,24 @@ static void a_definition_has_transforms_or_beam_and_not_both(void **test) {
     assert_string_equal(s->no.message, "pipeline `p` has neither `transforms` nor `beam`");
 }
 
+static void a_payload_with_which_the_signatures_are_too_large_is_refused_by_its_place(void **test) {
+    (void)test;
+    const uint32_t size = SIGNATURES_SIZE_MAX / 4 - 100; /* in hex nearly half of it */
+    uint8_t *bytes = calloc(1, size + 5);
+    assert_non_null(bytes);
+    memcpy(bytes, (const uint8_t[]){0xc6, (uint8_t)(size >> 24), (uint8_t)(size >> 16), (uint8_t)(size >> 8), (uint8_t)size}, 5);
+    msg_transform_t large = file("Large", (bytes_t){bytes, size + 5}), other = file("Other", pack("i", 1LL));
+    assert_int_equal(EXTRACT(large, large, other)->signature.count, 2);
+    sheet_t *s = sheet(3, (const msg_transform_t[]){large, large, large});
+    assert_int_equal(extract(s), -1);
+    assert_int_equal(s->no.code, ERROR_TOO_LARGE);
+    assert_string_equal(s->no.field, "pipeline.transforms[2].payload");
+    s = sheet(3, (const msg_transform_t[]){large, large, large});
+    s->transforms[2].bounded = true;
+    assert_int_equal(extract(s), 0);
+    free(bytes);
+}
+
 static void what_is_in_one_and_not_in_the_other_is_told(void **test) {
     (void)test;
     msgpack_zone *zone = msgpack_zone_new(MSGPACK_ZONE_CHUNK_SIZE);
@@ -308,6 +326,7 @@ int main(void) {
         cmocka_unit_test(a_pcollection_that_two_sources_of_beam_fill_is_refused),
         cmocka_unit_test(a_damaged_pipeline_of_beam_is_refused),
         cmocka_unit_test(a_definition_has_transforms_or_beam_and_not_both),
+        cmocka_unit_test(a_payload_with_which_the_signatures_are_too_large_is_refused_by_its_place),
         cmocka_unit_test(what_is_in_one_and_not_in_the_other_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
