@@ -70,6 +70,7 @@ void actor_free(actor_t **actor) {
     tickets_fini(&me->tickets);
     asks_fini(&me->asks);
     held_fini(&me->held);
+    debts_fini(&me->debts);
     timers_fini(&me->timers);
     frame_fini(&me->args);
     msgpack_zone_free(me->zone);

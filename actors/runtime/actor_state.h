@@ -2,6 +2,7 @@
 #ifndef REPRISE_ACTOR_STATE_H
 #define REPRISE_ACTOR_STATE_H
 
+#include "debts.h"
 #include "exchange.h"
 #include "timers.h"
 
@@ -29,6 +30,7 @@ struct actor {
     tickets_t tickets;
     asks_t asks;
     held_t held;
+    debts_t debts; /* of the peers that it answers */
     timers_t timers;
     int watched[WATCHES_MAX];
     watch_fn *watchers[WATCHES_MAX];

@@ -87,14 +87,30 @@ static void add_echo(frame_t *message, bytes_t echo) {
     msgpack_sbuffer_destroy(&out);
 }
 
+/* An answer to a peer, or the refusal to give one to who does not read those before it. */
+static head_kind_t answer_admit(actor_t *me, const peer_t *to, head_kind_t kind, frame_t *message) {
+    size_t size = frame_bytes(message).size, waiting;
+    if (debts_allow(&me->debts, to, size, &waiting)) return kind;
+    refusal_t no;
+    refuse(&no, ERROR_LIMIT, NULL, "%zu bytes of answers wait to be read by this client, and with this one they would be more than %d",
+           waiting, DEBT_MAX);
+    me->out.size = 0;
+    refusal_encode(&no, (bytes_t){0}, &me->out);
+    frame_fini(message);
+    frame_copy_of(message, (bytes_t){(const uint8_t *)me->out.data, me->out.size});
+    return HEAD_REFUSAL;
+}
+
 void actor_resolve(actor_t *me, ticket_entry_t *entry, head_kind_t kind, frame_t *message) {
     parcel_t *parcel = &entry->parcel;
     if (parcel->from[0]) {
         route(me, parcel->from, (head_t){kind, parcel->head.id, parcel->head.number}, message, NULL);
     } else {
+        kind = answer_admit(me, &parcel->peer, kind, message);
         if (kind == HEAD_REFUSAL) actor_count(me, COUNTER_REFUSALS, 1);
         bytes_t echo;
         if (wire_map_get(frame_bytes(&parcel->message), "id", &echo)) add_echo(message, echo);
+        debts_add(&me->debts, &parcel->peer, message);
         if (me->host->class->send(me->host, parcel->peer.door, &parcel->peer, &parcel->prefix, message, NULL) != SENT) {
             actor_count(me, COUNTER_UNDELIVERED, 1);
             frame_fini(message);

@@ -2,11 +2,13 @@
 nothing. So is a definition that is too large to be passed on at each step."""
 import os
 import random
+import time
 import unittest
 
 import msgpack
+import zmq
 
-from engine import GENERATOR, PUSH, EngineTest, pipeline, source
+from engine import GENERATOR, PATIENCE, PUSH, EngineTest, pipeline, source
 
 SEED = int(os.environ.get("REPRISE_SEED") or random.randrange(1 << 32))
 MIB = 1 << 20
@@ -118,6 +120,32 @@ class HostileImportTest(EngineTest):
         self.assertEqual(len(self.folders()), 8)
         self.engine.ask("chaos.fail", actor="librarian")
         self.assertTrue(self.take(header("left") + end(), done=True)["recording"])
+
+    def test_one_who_asks_for_exports_and_reads_none_is_refused_more(self):
+        recording = self.recorded("unread", 200000, size=100)["recording"]
+        dealer = zmq.Context.instance().socket(zmq.DEALER)
+        self.addCleanup(dealer.close, 0)
+        dealer.setsockopt(zmq.RCVHWM, 1)
+        dealer.connect(self.engine.endpoints["commands"])
+        fields = {"op": "recording.export", "recording": recording, "format": "msgpack", "max_bytes": 8 * MIB}
+        before, refusals = self.memory(), self.engine.counter("refusals")
+        for number in range(30):
+            dealer.send(msgpack.packb({**fields, "id": number}))
+        deadline = time.monotonic() + PATIENCE
+        while self.engine.counter("refusals") == refusals:
+            self.assertLess(time.monotonic(), deadline, "all are answered")
+        self.assertLess(self.memory() - before, 200 * MIB)
+        codes = {}
+        while len(codes) < 30:
+            self.assertTrue(dealer.poll(PATIENCE * 1000), f"{codes} and no more answers")
+            answer = msgpack.unpackb(dealer.recv())
+            self.assertNotIn(answer["id"], codes)
+            codes[answer["id"]] = "ok" if answer["ok"] else answer["error"]["code"]
+        self.assertEqual(set(codes.values()), {"ok", "limit"})
+        self.assertEqual(codes[0], "ok")
+        dealer.send(msgpack.packb({**fields, "id": 30}))
+        self.assertTrue(dealer.poll(PATIENCE * 1000))
+        self.assertTrue(msgpack.unpackb(dealer.recv())["ok"])
 
     def test_an_import_beside_a_job_is_refused_at_its_end_and_leaves_nothing(self):
         self.engine.run(pipeline("busy", source("Read", GENERATOR, {"rate": 1000})))
