@@ -334,12 +334,16 @@ static void attach(const actor_class_t *first_class, const actor_class_t *second
     pthread_t first = start(first_class, first_class->name);
     expect(first_class->name, MSG_ACTOR_READY);
     pthread_t second = start(second_class, second_class->name);
-    bool attached = false;
-    while (!attached) {
+    /* The one's end may come before the other's beginning: the switchboard reads them in turn. */
+    for (bool attached = false, ready = false; !attached || !ready;) {
         received_t in = socket_receive(supervisor);
         bytes_t raw = received_bytes(&in, 2), value;
-        attached = wire_map_get(raw, "why", &value) && bytes_are(value, "\xa8"
-                                                                        "attached");
+        head_t head;
+        assert_true(head_decode(received_bytes(&in, 1), &head));
+        if (head.id == MSG_ACTOR_READY && bytes_are(received_bytes(&in, 0), second_class->name)) ready = true;
+        if (wire_map_get(raw, "why", &value) && bytes_are(value, "\xa8"
+                                                                 "attached"))
+            attached = true;
     }
     stop(second, second_class->name);
     stop(first, first_class->name);
