@@ -33,6 +33,9 @@
 #define BATCH 2     /* elements, at most */
 #define NEVER 9
 
+/* of what the option was until now */
+#define LARGEST (changes == CHANGES || TOTAL > CHANGED_TOTAL -> TOTAL : CHANGED_TOTAL)
+
 #define bytes_limit(j) (j == 0 -> NEVER : BYTES)
 #define deadline_of(j) (j == 0 -> DEADLINE : NEVER)
 
@@ -141,6 +144,7 @@ inline check_taken(j) {
     assert(elements(j) <= COUNT);
     assert(elements(j) + 1 <= bytes_limit(j));
     assert(elements(0) + 1 + elements(1) + 1 <= reel[j].total);
+    assert(elements(0) + 1 + elements(1) + 1 <= LARGEST);
     assert(now <= disk[j].until);
     assert(reel[j].open && !over[j] && !disk[j].closed);
     assert(reel[j].version >= confirmed[j])

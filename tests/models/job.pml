@@ -5,7 +5,7 @@
  * exchange.h) and with the process dying at each point. Handlers, states and fields bear the names that they have in the code.
  *
  * A handler is one atomic step; what it sends to two actors leaves in two. A recording has the number of its job. Timers may ring at any
- * moment, so no time is modelled. A source set is one number: another number is an altered set. */
+ * moment, so no time is modelled. A source set is one number: another number is an altered set. MUTANT_…: a line that is wrong (run). */
 
 #ifndef OPS0
 #define OPS0 2 /* requests of the first client; its first one runs the pipeline */
@@ -234,7 +234,7 @@ inline answer_request(a_ticket, a_code, a_job) {
 #define is_done(j) (job[j].state == DONE || by_limit(job[j].state, job[j].reason))
 #define is_valid(j) (job[j].has_recording && !job[j].invalid)
 
-byte i, last, alive, current; /* scratch, only within a step of the job supervisor; hidden would lose it between two */
+byte i, last, alive, current; /* scratch, within one step of the job supervisor; 0 between two */
 
 inline find_jobs() {
     last = NOBODY;
