@@ -197,6 +197,8 @@ __attribute__((format(printf, 2, 3))) static void set_error(job_t *job, const ch
 static void ended(job_supervisor_t *s, job_t *job) {
     for (size_t i = 0; i < job->plan->streams.count; i++)
         if (job->sources[i].child[0]) actor_tell(s->me, "supervisor", MSG_CHILD_STOP, &(msg_child_stop_t){.name = job->sources[i].child});
+    /* Only now: a limiter that fails and reads the manifests before the recorder has ended this one would watch it for ever. */
+    actor_tell(s->me, "limiter", MSG_LIMITS_STOP, &(msg_limits_stop_t){.job = job->job});
     job->finishing = false;
     if (!job->ended) job->ended = actor_now(s->me);
     go_to(s, job, job->target);
@@ -252,7 +254,6 @@ void job_finish(job_supervisor_t *s, job_t *job, job_state_t target, const char 
     actor_cancel(s->me, &job->timer);
     actor_cancel(s->me, &job->sources_timer);
     if (target == JOB_CANCELLED) go_to(s, job, JOB_CANCELLING);
-    actor_tell(s->me, "limiter", MSG_LIMITS_STOP, &(msg_limits_stop_t){.job = job->job});
     ask_finish(s, job);
 }
 

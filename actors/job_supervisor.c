@@ -67,6 +67,7 @@ job_t *job_load(job_supervisor_t *s, const msg_recording_job_t *recording) {
         return job;
     }
     job_stop_sources(s, recording);
+    actor_tell(s->me, "limiter", MSG_LIMITS_STOP, &(msg_limits_stop_t){.job = job->job}); /* an earlier state may not have come to it */
     job_recall(job, state);
     job->ended = recording->has_ended ? recording->ended : job->started;
     snprintf(job->stop_reason, sizeof job->stop_reason, "%s", recording->has_stop_reason ? recording->stop_reason : "");

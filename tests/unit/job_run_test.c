@@ -255,6 +255,18 @@ static void a_limit_cancels_the_job_and_makes_it_done(void **test) {
     }
 }
 
+/* A limiter that was told before could fail, read a manifest that says RUNNING, and watch the job for ever. */
+static void the_limiter_is_told_of_an_end_once_the_recording_has_ended(void **test) {
+    (void)test;
+    stage_t *stage = foreman();
+    const msg_recording_create_t *made = run_job(stage, "p");
+    reach(stage, made->job, "count");
+    desk_is_quiet(stage, "limiter", MSG_LIMITS_STOP);
+    finish(stage, 1);
+    assert_string_equal(((const msg_limits_stop_t *)desk_told(stage, "limiter", MSG_LIMITS_STOP))->job, made->job);
+    stage_destroy(&stage);
+}
+
 static void the_first_reason_to_end_stays_the_reason(void **test) {
     (void)test;
     stage_t *stage = foreman();
@@ -417,6 +429,7 @@ int main(void) {
         cmocka_unit_test(limits_that_cannot_start_fail_the_job),
         cmocka_unit_test(when_all_sources_have_ended_the_job_is_done),
         cmocka_unit_test(a_limit_cancels_the_job_and_makes_it_done),
+        cmocka_unit_test(the_limiter_is_told_of_an_end_once_the_recording_has_ended),
         cmocka_unit_test(the_first_reason_to_end_stays_the_reason),
         cmocka_unit_test(a_job_is_cancelled_while_it_starts),
         cmocka_unit_test(a_clock_that_starts_too_late_does_not_revive_the_job),
