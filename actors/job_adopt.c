@@ -27,12 +27,8 @@ static bool recording_covers(const msg_recording_job_t *recording, const names_t
 static int on_adopted(void *state, const answer_t *answer, uint64_t serial, fault_t *why) {
     (void)why;
     job_supervisor_t *s = state;
-    task_t *task = task_of_serial(s, serial);
+    task_t *task = task_granted(s, answer, serial);
     if (!task) return 0;
-    if (answer->refusal) {
-        task_refuse(s, task, answer->refusal);
-        return 0;
-    }
     const msg_recording_jobs_t *m = answer->message;
     must(m->recordings.count == 1);
     const job_t *job = job_load(s, &m->recordings.items[0]);

@@ -100,6 +100,8 @@ task_t *task_of_serial(job_supervisor_t *s, uint64_t serial);
 void task_proceed(job_supervisor_t *s, task_t *task);
 /* Ends it; the refusal is what was asked is answered with. */
 void task_refuse(job_supervisor_t *s, task_t *task, const refusal_t *no);
+/* The task that goes on with this answer; NULL where it is gone, or where the answer was a refusal, which ended it. */
+task_t *task_granted(job_supervisor_t *s, const answer_t *answer, uint64_t serial);
 /* Ends it; what was asked is answered already. */
 void task_end(job_supervisor_t *s, task_t *task);
 void tasks_run(job_supervisor_t *s);

@@ -88,6 +88,13 @@ static void tell_readers(job_supervisor_t *s, const task_t *task) {
     actor_tell(s->me, "test_stream_server", MSG_TEST_STREAM_INVALIDATE, &invalidate);
 }
 
+task_t *task_granted(job_supervisor_t *s, const answer_t *answer, uint64_t serial) {
+    task_t *task = task_of_serial(s, serial);
+    if (!task || !answer->refusal) return task;
+    task_refuse(s, task, answer->refusal);
+    return NULL;
+}
+
 /* The pipeline's job is ended as superseded; what it and those before it recorded is swept, and the readers of its test stream are told.
  * What the task restores is left alone, and so are they who read it. True when that is done. */
 static bool end_and_sweep(job_supervisor_t *s, task_t *task, fate_t fate) {
@@ -157,12 +164,8 @@ static void decide(const job_supervisor_t *s, task_t *task) {
 static int on_limits(void *state, const answer_t *answer, uint64_t serial, fault_t *why) {
     (void)why;
     job_supervisor_t *s = state;
-    task_t *task = task_of_serial(s, serial);
+    task_t *task = task_granted(s, answer, serial);
     if (!task) return 0;
-    if (answer->refusal) {
-        task_refuse(s, task, answer->refusal);
-        return 0;
-    }
     const msg_limits_resolved_t *m = answer->message;
     job_t *job = jobs_add(&s->jobs, task->pipeline, actor_now(s->me));
     job_begin(s, job, task->ensure, &m->limits, task->reason);
@@ -266,12 +269,8 @@ static void invalidate(job_supervisor_t *s, task_t *task) {
 static int on_forgotten(void *state, const answer_t *answer, uint64_t serial, fault_t *why) {
     (void)why;
     job_supervisor_t *s = state;
-    task_t *task = task_of_serial(s, serial);
+    task_t *task = task_granted(s, answer, serial);
     if (!task) return 0;
-    if (answer->refusal) {
-        task_refuse(s, task, answer->refusal);
-        return 0;
-    }
     for (job_t *job; (job = jobs_last_of(&s->jobs, task->pipeline));) jobs_remove(&s->jobs, job);
     actor_answer(s->me, task->ticket, NULL);
     task_end(s, task);
