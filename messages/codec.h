@@ -34,7 +34,7 @@ const record_class_t *record_class_of(message_id_t id);
 #define RECORD_OF(record, name, need, doc)
 #define NAMED(record, name, need, doc)
 #define NO_FIELDS
-#define MESSAGE(ID, name, wire, kind, scope, owner, answer, doc, ...)
+#define MESSAGE(ID, name, wire, kind, scope, permission, owner, answer, doc, ...)
 #define MESSAGE_AS(ID, record, kind, scope, doc)
 #define RECORD(name, doc, ...) extern const record_class_t record_class_##name;
 #include "lists.h"

@@ -31,15 +31,8 @@ static const endpoint_t endpoints[] = {
 };
 enum { ENDPOINTS = sizeof endpoints / sizeof *endpoints };
 
-/* The lists do not say which side sends what is not answered; these come from the client. */
-static const message_id_t tells_of_clients[] = {MSG_PONG, MSG_SOURCE_BATCH, MSG_REPLAY_CREDIT};
-
 static bool from_client(message_id_t id) {
-    bool told = false;
-    for (size_t i = 0; i < sizeof tells_of_clients / sizeof *tells_of_clients; i++) {
-        told = told || tells_of_clients[i] == id;
-    }
-    return told || message_class(id)->kind == KIND_REQUEST;
+    return message_class(id)->permission != PERMISSION_ENGINE;
 }
 
 static bool spoken_at(message_id_t id, const endpoint_t *endpoint) {
@@ -119,6 +112,9 @@ static void message_print(FILE *out, message_id_t id, records_t *records) {
         fprintf(out, " *%s, not answered.*", from_client(id) ? "From the client" : "From the engine");
     }
     fprintf(out, "\n");
+    if (from_client(id)) {
+        fprintf(out, "\n*Permission:* %s.\n", permission_name(class->permission));
+    }
     fields_print(out, &class->record);
     records_gather(records, &class->record);
     if (class->kind == KIND_REQUEST) {
@@ -182,6 +178,8 @@ static const char protocol_intro[] =
     "- A message may have 16 MiB, 64 levels and a million values; an ANY may have 32 levels.\n"
     "- On ingest and test stream, the engine sends `ping` when nothing else was said for 2 s. Whoever stays silent for longer than "
     "`worker_timeout_ms` or `replay_timeout_ms` is let go; any message is a sign of life, and `pong` is one.\n"
+    "- Where the engine has keys ([security.md](security.md)), the key must allow what is asked: read, write (which includes read) or "
+    "admin (all); below it says which. A pipeline given as a definition needs write. What is not allowed is `unauthorized`.\n"
     "- A message about something that the engine does not know (it was restarted, say) is answered `not_found` with `retry`: attach or "
     "open again, from where you were.\n";
 
@@ -368,11 +366,12 @@ static void fields_pack(msgpack_packer *packer, const record_class_t *record) {
 static void op_pack(msgpack_packer *packer, message_id_t id, const endpoint_t *endpoint) {
     static const char *const kinds[] = {[KIND_REQUEST] = "request", [KIND_ANSWER] = "answer", [KIND_TELL] = "tell", [KIND_EVENT] = "event"};
     const message_class_t *class = message_class(id);
-    msgpack_pack_map(packer, 7);
+    msgpack_pack_map(packer, 8);
     pair_pack(packer, "op", class->wire);
     pair_pack(packer, "endpoint", endpoint->name);
     pair_pack(packer, "kind", kinds[class->kind]);
     pair_pack(packer, "from", from_client(id) ? "client" : "engine");
+    pair_pack(packer, "permission", permission_name(class->permission));
     pair_pack(packer, "doc", class->record.doc);
     text_pack(packer, "fields");
     fields_pack(packer, &class->record);

@@ -9,7 +9,7 @@
 int docs_print(FILE *out, const char *page);
 
 /* Packs the values `ops` and `errors` of the answer to `engine.protocol`. A message that two endpoints speak is there twice.
- * Each op is {op, endpoint, kind ("request", "tell", "event"), from ("client", "engine"), doc, fields, answer}; a field is
+ * Each op is {op, endpoint, kind ("request", "tell", "event"), from ("client", "engine"), permission, doc, fields, answer}; a field is
  * {name, type, required, doc} and, where it is made of fields itself, `of` (a record's name) and `fields`; `answer` is a list of
  * fields, nil where nothing is answered. An error is {code, doc}. */
 void docs_protocol_ops(msgpack_packer *packer);

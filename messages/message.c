@@ -17,7 +17,7 @@
 #define RECORD_OF(record, name, need, doc) +1
 #define NAMED(record, name, need, doc) +1
 #define NO_FIELDS
-#define MESSAGE(ID, name, wire, kind, scope, owner, answer, doc, ...) static field_t fields_##name[1 __VA_ARGS__];
+#define MESSAGE(ID, name, wire, kind, scope, permission, owner, answer, doc, ...) static field_t fields_##name[1 __VA_ARGS__];
 #define MESSAGE_AS(ID, record, kind, scope, doc)
 #define RECORD(name, doc, ...) static field_t fields_##name[1 __VA_ARGS__];
 #include "lists.h"
@@ -28,7 +28,7 @@
 #define RECORD_OF(record, name, need, doc)
 #define NAMED(record, name, need, doc)
 #define NO_FIELDS
-#define MESSAGE(ID, name, wire, kind, scope, owner, answer, doc, ...)
+#define MESSAGE(ID, name, wire, kind, scope, permission, owner, answer, doc, ...)
 #define MESSAGE_AS(ID, record, kind, scope, doc)
 #define RECORD(name, doc, ...) const record_class_t record_class_##name = {#name, doc, sizeof(msg_##name##_t), fields_##name};
 #include "lists.h"
@@ -38,10 +38,10 @@
 #define RECORD_OF(record, name, need, doc)
 #define NAMED(record, name, need, doc)
 #define NO_FIELDS
-#define MESSAGE(ID, name, wire, kind, scope, owner, answer, doc, ...)                                                                      \
-    [MSG_##ID] = {#ID, wire, kind, scope, owner, answer, {#name, doc, sizeof(msg_##name##_t), fields_##name}},
+#define MESSAGE(ID, name, wire, kind, scope, permission, owner, answer, doc, ...)                                                          \
+    [MSG_##ID] = {#ID, wire, kind, scope, permission, owner, answer, {#name, doc, sizeof(msg_##name##_t), fields_##name}},
 #define MESSAGE_AS(ID, as, kind, scope, doc)                                                                                               \
-    [MSG_##ID] = {#ID, #as, kind, scope, NULL, MSG_NONE, {#as, doc, sizeof(msg_##as##_t), fields_##as}},
+    [MSG_##ID] = {#ID, #as, kind, scope, PERMISSION_ENGINE, NULL, MSG_NONE, {#as, doc, sizeof(msg_##as##_t), fields_##as}},
 #define RECORD(name, doc, ...)
 static const message_class_t classes[MESSAGE_COUNT] = {
 #include "lists.h"
@@ -67,7 +67,7 @@ static void fields_fill(void) {
 #define RECORD_OF(of, name, need, doc) ENTRY(name, TYPE_RECORD, need, &record_class_##of, doc)
 #define NAMED(of, name, need, doc) ENTRY(name, TYPE_NAMED, need, &record_class_##of, doc)
 #define NO_FIELDS
-#define MESSAGE(ID, name, wire, kind, scope, owner, answer, doc, ...) TABLE(name, __VA_ARGS__)
+#define MESSAGE(ID, name, wire, kind, scope, permission, owner, answer, doc, ...) TABLE(name, __VA_ARGS__)
 #define MESSAGE_AS(ID, record, kind, scope, doc)
 #define RECORD(name, doc, ...) TABLE(name, __VA_ARGS__)
 #include "lists.h"
@@ -179,6 +179,25 @@ error_code_t error_find(const char *name) {
         }
     }
     return ERROR_INTERNAL;
+}
+
+static const char *const permissions[] = {
+    [PERMISSION_NONE] = "none",   [PERMISSION_READ] = "read",     [PERMISSION_WRITE] = "write",
+    [PERMISSION_ADMIN] = "admin", [PERMISSION_ENGINE] = "engine",
+};
+
+const char *permission_name(permission_t permission) {
+    must(permission <= PERMISSION_ENGINE);
+    return permissions[permission];
+}
+
+permission_t permission_find(const char *name) {
+    for (permission_t permission = PERMISSION_READ; permission <= PERMISSION_ADMIN; permission++) {
+        if (strcmp(permissions[permission], name) == 0) {
+            return permission;
+        }
+    }
+    return PERMISSION_NONE;
 }
 
 const char *counter_name(counter_t counter) {

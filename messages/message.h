@@ -47,7 +47,7 @@ typedef struct names {
     const char *name;                                                                                                                      \
     const struct msg_##record *name##_definition;
 #define NO_FIELDS char no_fields;
-#define MESSAGE(ID, name, wire, kind, scope, owner, answer, doc, ...)                                                                      \
+#define MESSAGE(ID, name, wire, kind, scope, permission, owner, answer, doc, ...)                                                          \
     typedef struct msg_##name {                                                                                                            \
         __VA_ARGS__                                                                                                                        \
     } msg_##name##_t;
@@ -65,7 +65,7 @@ typedef struct names {
 #define NAMED(record, name, need, doc)
 #define NO_FIELDS
 #define RECORD(name, doc, ...)
-#define MESSAGE(ID, name, wire, kind, scope, owner, answer, doc, ...) MSG_##ID,
+#define MESSAGE(ID, name, wire, kind, scope, permission, owner, answer, doc, ...) MSG_##ID,
 #define MESSAGE_AS(ID, record, kind, scope, doc) MSG_##ID,
 typedef enum message_id {
     MSG_NONE,
@@ -119,15 +119,28 @@ struct record_class {
 
 typedef enum message_kind { KIND_REQUEST, KIND_ANSWER, KIND_TELL, KIND_EVENT } message_kind_t;
 
+/* What a key allows: each what the one before it does, and more. */
+typedef enum permission {
+    PERMISSION_NONE,
+    PERMISSION_READ,
+    PERMISSION_WRITE,
+    PERMISSION_ADMIN,
+    PERMISSION_ENGINE, /* what only the engine says */
+} permission_t;
+const char *permission_name(permission_t permission); /* "read" */
+/* PERMISSION_NONE: there is none of that name that a key may have. */
+permission_t permission_find(const char *name);
+
 enum { SCOPE_COMMANDS = 1, SCOPE_INGEST = 2, SCOPE_TEST_STREAM = 4, SCOPE_INTERNAL = 8 };
 
 typedef struct message_class {
     const char *id;   /* "JOB_CANCEL" */
     const char *wire; /* the op, the event, or an answer's name */
     message_kind_t kind;
-    unsigned scope;      /* on which endpoints it is spoken */
-    const char *owner;   /* the actor that answers a request of a client */
-    message_id_t answer; /* what a request is answered with */
+    unsigned scope;          /* on which endpoints it is spoken */
+    permission_t permission; /* what the key of who sends it must allow */
+    const char *owner;       /* the actor that answers a request of a client */
+    message_id_t answer;     /* what a request is answered with */
     record_class_t record;
 } message_class_t;
 

@@ -170,6 +170,7 @@ static void the_protocol_as_data_has_every_op_with_its_fields(void **state) {
             says(op, "op", class->wire);
             says(op, "endpoint", scopes[i].name);
             says(op, "kind", class->kind == KIND_REQUEST ? "request" : class->kind == KIND_TELL ? "tell" : "event");
+            says(op, "permission", permission_name(class->permission));
             bytes_t fields = items_of(value_of(op, "fields"));
             for (const field_t *field = class->record.fields; field->name != NULL; field++) {
                 bytes_t map = next(&fields);

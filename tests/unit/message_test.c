@@ -92,6 +92,32 @@ static void errors_are_found_by_their_names(void **state) {
     assert_string_equal(error_name(ERROR_TOO_LARGE), "too_large");
 }
 
+static void whatever_changes_or_ends_something_needs_more_than_read(void **state) {
+    (void)state;
+    assert_int_equal(message_class(MSG_ENGINE_INFO)->permission, PERMISSION_READ);
+    assert_int_equal(message_class(MSG_REPLAY_OPEN)->permission, PERMISSION_READ);
+    assert_int_equal(message_class(MSG_PUSH)->permission, PERMISSION_WRITE);
+    assert_int_equal(message_class(MSG_SOURCE_BATCH)->permission, PERMISSION_WRITE);
+    assert_int_equal(message_class(MSG_ENGINE_STOP)->permission, PERMISSION_ADMIN);
+    assert_int_equal(message_class(MSG_PING)->permission, PERMISSION_ENGINE);
+    for (int id = MSG_NONE + 1; id < MESSAGE_COUNT; id++) {
+        const message_class_t *class = message_class((message_id_t)id);
+        assert_in_range(class->permission, PERMISSION_READ, PERMISSION_ENGINE);
+        if (class->scope == SCOPE_INTERNAL || class->kind == KIND_ANSWER || class->kind == KIND_EVENT)
+            assert_int_equal(class->permission, PERMISSION_ENGINE);
+    }
+}
+
+static void a_key_may_have_no_permission_but_three(void **state) {
+    (void)state;
+    for (permission_t permission = PERMISSION_READ; permission <= PERMISSION_ADMIN; permission++)
+        assert_int_equal(permission_find(permission_name(permission)), permission);
+    assert_int_equal(permission_find("engine"), PERMISSION_NONE);
+    assert_int_equal(permission_find("none"), PERMISSION_NONE);
+    assert_int_equal(permission_find(""), PERMISSION_NONE);
+    assert_int_equal(permission_find("Read"), PERMISSION_NONE);
+}
+
 static void counters_and_types_have_words(void **state) {
     (void)state;
     for (unsigned i = 0; i < COUNTER_COUNT; i++) {
@@ -126,6 +152,8 @@ int main(void) {
         cmocka_unit_test(every_message_has_a_table_that_fits_its_struct),
         cmocka_unit_test(a_table_points_at_the_members_of_its_struct),
         cmocka_unit_test(errors_are_found_by_their_names),
+        cmocka_unit_test(whatever_changes_or_ends_something_needs_more_than_read),
+        cmocka_unit_test(a_key_may_have_no_permission_but_three),
         cmocka_unit_test(counters_and_types_have_words),
         cmocka_unit_test(the_options_have_their_defaults),
     };
