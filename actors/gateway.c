@@ -115,7 +115,7 @@ static int on_request(void *state, const envelope_t *in, fault_t *why) {
     (void)why;
     gateway_t *g = state;
     const message_class_t *class = message_class(in->id);
-    if (in->id == MSG_CHAOS_FAIL && !actor_config(g->me)->chaos) {
+    if (message_is_chaos(in->id) && !actor_config(g->me)->chaos) {
         actor_refuse(g->me, in->ticket, ERROR_UNKNOWN_OP, "op", "no operation `%s`: the engine runs without `--chaos`", class->wire);
         return 0;
     }
@@ -154,7 +154,7 @@ static int on_engine_protocol(void *state, const envelope_t *in, fault_t *why) {
     msgpack_sbuffer_init(&errors);
     msgpack_packer packer;
     msgpack_packer_init(&packer, &ops, msgpack_sbuffer_write);
-    docs_protocol_ops(&packer);
+    docs_protocol_ops(&packer, actor_config(g->me)->chaos);
     msgpack_packer_init(&packer, &errors, msgpack_sbuffer_write);
     docs_protocol_errors(&packer);
     actor_answer(g->me, in->ticket,

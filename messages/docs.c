@@ -383,7 +383,7 @@ static void op_pack(msgpack_packer *packer, message_id_t id, const endpoint_t *e
     }
 }
 
-void docs_protocol_ops(msgpack_packer *packer) {
+void docs_protocol_ops(msgpack_packer *packer, bool chaos) {
     size_t count = 0;
     for (int packed = 0; packed < 2; packed++) {
         if (packed == 1) {
@@ -391,7 +391,7 @@ void docs_protocol_ops(msgpack_packer *packer) {
         }
         for (size_t i = 0; i < ENDPOINTS; i++) {
             for (message_id_t id = MSG_NONE + 1; id < MESSAGE_COUNT; id++) {
-                if (!spoken_at(id, &endpoints[i])) {
+                if (!spoken_at(id, &endpoints[i]) || (message_is_chaos(id) && !chaos)) {
                     continue;
                 }
                 count++;

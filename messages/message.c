@@ -97,6 +97,11 @@ static size_t index_slot(const char *wire, size_t size) {
     return (size_t)((mixed ^ mixed >> 32) * UINT64_C(0x9e3779b97f4a7c15) >> (64 - INDEX_BITS));
 }
 
+bool message_is_chaos(message_id_t id) {
+    static const char prefix[] = "chaos.";
+    return strncmp(message_class(id)->wire, prefix, sizeof prefix - 1) == 0;
+}
+
 message_id_t message_find(unsigned scope, const char *wire, size_t size) {
     for (size_t at = index_slot(wire, size); slots[at].id != MSG_NONE; at = (at + 1) % INDEX_SIZE) {
         const message_class_t *class = &classes[slots[at].id];

@@ -147,6 +147,9 @@ typedef struct message_class {
 /* The table of a message. */
 const message_class_t *message_class(message_id_t id);
 
+/* Is it one of those that make faults, which exist only with `--chaos`? */
+bool message_is_chaos(message_id_t id);
+
 /* The id of an op or event spoken in `scope`; MSG_NONE where there is none. `size`: bytes of `wire`. */
 message_id_t message_find(unsigned scope, const char *wire, size_t size);
 

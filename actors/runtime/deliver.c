@@ -14,6 +14,20 @@ const void *actor_decode(actor_t *me, message_id_t id, bytes_t in, refusal_t *no
 
 /* ---- from actors ---- */
 
+static void hang(actor_t *me, bytes_t raw) {
+    refusal_t no;
+    const msg_actor_hang_t *m = actor_decode(me, MSG_ACTOR_HANG, raw, &no);
+    must(m);
+    me->host->class->hang(me->host, m->has_ms ? m->ms : 0);
+}
+
+static void crash(actor_t *me, bytes_t raw) {
+    refusal_t no;
+    const msg_actor_crash_t *m = actor_decode(me, MSG_ACTOR_CRASH, raw, &no);
+    must(m);
+    me->host->class->crash(me->host, m->how);
+}
+
 static bool handle_control(actor_t *me, const parcel_t *parcel) {
     message_id_t id = parcel->head.id;
     if (me->class->takes[id]) return false;
@@ -27,6 +41,8 @@ static bool handle_control(actor_t *me, const parcel_t *parcel) {
         fault_set(&why, "told to fail by chaos.fail");
         if (me->phase == PHASE_LOADING || me->phase == PHASE_READY) actor_fail(me, &why, 0);
         return true;
+    case MSG_ACTOR_HANG: hang(me, frame_bytes(&parcel->message)); return true;
+    case MSG_ACTOR_CRASH: crash(me, frame_bytes(&parcel->message)); return true;
     default: return false;
     }
 }

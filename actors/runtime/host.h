@@ -28,6 +28,9 @@ typedef struct host_class {
     sent_t (*send)(host_t *host, unsigned door, const peer_t *to, const prefix_t *prefix, frame_t *message, frame_t *body);
     int (*spawn)(host_t *host, const actor_class_t *class, const char *name, bytes_t args, fault_t *why);
     void (*reap)(host_t *host, const char *name);
+    /* Faults on demand: the thread blocks, for good where `ms` is 0; the process ends. */
+    void (*hang)(host_t *host, int64_t ms);
+    void (*crash)(host_t *host, const char *how);
 } host_class_t;
 
 struct host {

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "../sources/sources.h"
+#include "chaos.h"
 #include "tree.h"
 
 enum {
@@ -482,6 +483,40 @@ static int on_chaos_fail(void *state, const envelope_t *in, fault_t *why) {
     return 0;
 }
 
+/* A child, or the supervisor itself; NULL: refused. */
+static const char *victim(supervisor_t *s, ticket_t ticket, const char *name) {
+    if (strcmp(name, supervisor_class.name) == 0) return supervisor_class.name;
+    const child_t *child = find_child(s, name);
+    if (!child) actor_refuse(s->me, ticket, ERROR_NOT_FOUND, "actor", "no actor `%s`", name);
+    return child ? child->name : NULL;
+}
+
+static int on_chaos_hang(void *state, const envelope_t *in, fault_t *why) {
+    (void)why;
+    supervisor_t *s = state;
+    const msg_chaos_hang_t *m = in->message;
+    const char *name = victim(s, in->ticket, m->actor);
+    if (!name) return 0;
+    actor_answer(s->me, in->ticket, NULL);
+    actor_tell(s->me, name, MSG_ACTOR_HANG, &(msg_actor_hang_t){.has_ms = m->has_ms, .ms = m->ms});
+    return 0;
+}
+
+static int on_chaos_crash(void *state, const envelope_t *in, fault_t *why) {
+    (void)why;
+    supervisor_t *s = state;
+    const msg_chaos_crash_t *m = in->message;
+    if (!chaos_can_crash(m->how)) {
+        actor_refuse(s->me, in->ticket, ERROR_BAD_REQUEST, "how", "`chaos.crash`: `how` is `abort`, `segv` or `kill`, not `%s`", m->how);
+        return 0;
+    }
+    const char *name = victim(s, in->ticket, m->has_actor ? m->actor : supervisor_class.name);
+    if (!name) return 0;
+    actor_answer(s->me, in->ticket, NULL);
+    actor_tell(s->me, name, MSG_ACTOR_CRASH, &(msg_actor_crash_t){.how = m->how});
+    return 0;
+}
+
 /* ---- the class ---- */
 
 const actor_class_t supervisor_class = {
@@ -501,7 +536,9 @@ const actor_class_t supervisor_class = {
             [MSG_ENGINE_STATS] = on_engine_stats,
             [MSG_ENGINE_STOP] = on_engine_stop,
             [MSG_CHAOS_FAIL] = on_chaos_fail,
+            [MSG_CHAOS_HANG] = on_chaos_hang,
+            [MSG_CHAOS_CRASH] = on_chaos_crash,
         },
-    .sends = {MSG_ACTOR_READY, MSG_ACTOR_FAILED, MSG_ACTOR_RESTART, MSG_ACTOR_STOP, MSG_ACTOR_FAIL, MSG_ACTOR_COUNT, MSG_CHILD_GONE,
-              MSG_NOTIFY},
+    .sends = {MSG_ACTOR_READY, MSG_ACTOR_FAILED, MSG_ACTOR_RESTART, MSG_ACTOR_STOP, MSG_ACTOR_FAIL, MSG_ACTOR_HANG, MSG_ACTOR_CRASH,
+              MSG_ACTOR_COUNT, MSG_CHILD_GONE, MSG_NOTIFY},
 };

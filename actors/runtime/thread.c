@@ -13,7 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "chaos.h"
 #include "doors.h"
 
 enum {
@@ -103,7 +105,20 @@ static void host_reap(host_t *host, const char *name) {
     }
 }
 
-static const host_class_t host_class = {host_now, host_ticks, host_route, host_send, host_spawn, host_reap};
+/* For good: until the process ends. No signal reaches this thread. */
+static void host_hang(host_t *host, int64_t ms) {
+    (void)host;
+    while (ms == 0) pause();
+    struct timespec left = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    while (nanosleep(&left, &left) < 0 && errno == EINTR) continue;
+}
+
+static void host_crash(host_t *host, const char *how) {
+    (void)host;
+    chaos_crash(how);
+}
+
+static const host_class_t host_class = {host_now, host_ticks, host_route, host_send, host_spawn, host_reap, host_hang, host_crash};
 
 static bool receive_door(carrier_t *me, unsigned number, size_t *bytes) {
     door_message_t in;

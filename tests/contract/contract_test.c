@@ -117,6 +117,15 @@ static void *made(generator_t *g, message_id_t id) {
     return generate_records(g, &message_class(id)->record, 1);
 }
 
+/* What the runtime takes for any actor. */
+static bool is_control(message_id_t id) {
+    static const message_id_t controls[] = {MSG_ACTOR_COUNT,   MSG_ACTOR_STOP, MSG_ACTOR_FAIL,
+                                            MSG_ACTOR_RESTART, MSG_ACTOR_HANG, MSG_ACTOR_CRASH};
+    for (size_t i = 0; i < sizeof controls / sizeof controls[0]; i++)
+        if (controls[i] == id) return true;
+    return false;
+}
+
 static void it_refuses_what_it_does_not_take(void **test) {
     const actor_class_t *class = class_of(test);
     stage_t *stage = tree_with(1, class);
@@ -124,7 +133,7 @@ static void it_refuses_what_it_does_not_take(void **test) {
     assert_true(msgpack_zone_init(&g.zone, 4096));
     for (int i = 1; i < MESSAGE_COUNT; i++) {
         message_id_t id = (message_id_t)i;
-        if (class->takes[id] || id == MSG_ACTOR_COUNT || id == MSG_ACTOR_STOP || id == MSG_ACTOR_FAIL || id == MSG_ACTOR_RESTART) continue;
+        if (class->takes[id] || is_control(id)) continue;
         if (message_class(id)->kind != KIND_REQUEST) {
             stage_tell(stage, "test", class->name, id, made(&g, id));
             stage_run(stage);
@@ -143,7 +152,7 @@ static void it_refuses_what_it_does_not_take(void **test) {
 
 /* What the supervisor is told in earnest, and what the runtime takes itself. */
 static bool is_order(message_id_t id) {
-    return id == MSG_ACTOR_STOP || id == MSG_ENGINE_STOP || id == MSG_CHAOS_FAIL || id == MSG_CHILD_START || id == MSG_ACTOR_FAILED ||
+    return id == MSG_ACTOR_STOP || id == MSG_ENGINE_STOP || message_is_chaos(id) || id == MSG_CHILD_START || id == MSG_ACTOR_FAILED ||
            id == MSG_ACTOR_STOPPED;
 }
 

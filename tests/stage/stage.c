@@ -243,6 +243,10 @@ static bool lane_open(const player_t *player, const lane_t *lane) {
     return lane->first && (lane->from[0] || actor_takes_peers(player->actor));
 }
 
+static bool is_hung(const player_t *player) {
+    return player->hung_until > player->stage->ticks;
+}
+
 static bool timers_due_now(const player_t *player) {
     return actor_due(player->actor) <= player->stage->ticks;
 }
@@ -250,7 +254,7 @@ static bool timers_due_now(const player_t *player) {
 /* Counts what the actor could do next; the one with that number is given back. */
 static size_t player_deeds(const player_t *player, size_t wanted, deed_t *ret_deed, lane_t **ret_lane) {
     size_t count = 0;
-    if (player->left) return 0;
+    if (player->left || is_hung(player)) return 0;
     if (!player->actor) {
         *ret_deed = DEED_START;
         return 1;
@@ -365,7 +369,7 @@ static bool watches_run(stage_t *stage) {
     for (size_t i = 0; i < stage->player_count; i++) {
         player_t *player = stage->players[i];
         size_t count = 0;
-        const int *watched = player->actor ? actor_watched(player->actor, &count) : NULL;
+        const int *watched = player->actor && !is_hung(player) ? actor_watched(player->actor, &count) : NULL;
         struct pollfd polled[16];
         for (size_t n = 0; n < count; n++) polled[n] = (struct pollfd){.fd = watched[n], .events = POLLIN};
         if (count == 0 || poll(polled, count, 0) <= 0) continue;
@@ -401,8 +405,9 @@ void stage_advance(stage_t *stage, int64_t us) {
         for (size_t i = 0; i < stage->player_count; i++) {
             const player_t *player = stage->players[i];
             if (!player->actor) continue;
-            if (actor_due(player->actor) < next) next = actor_due(player->actor);
-            if (player->restart_at < next) next = player->restart_at;
+            int64_t due = actor_due(player->actor) < player->restart_at ? actor_due(player->actor) : player->restart_at;
+            if (is_hung(player)) due = player->hung_until;
+            if (due < next) next = due;
         }
         if (next > until || stage->dead) break;
         stage->ticks = next;

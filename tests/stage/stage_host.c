@@ -287,4 +287,14 @@ static int64_t host_ticks(host_t *host) {
     return ((player_t *)host)->stage->ticks;
 }
 
-const host_class_t stage_host_class = {host_now, host_ticks, host_route, host_send, host_spawn, host_reap};
+static void host_hang(host_t *host, int64_t ms) {
+    player_t *player = (player_t *)host;
+    player->hung_until = ms == 0 ? INT64_MAX : player->stage->ticks + ms * 1000;
+}
+
+static void host_crash(host_t *host, const char *how) {
+    (void)how;
+    ((player_t *)host)->stage->dead = true;
+}
+
+const host_class_t stage_host_class = {host_now, host_ticks, host_route, host_send, host_spawn, host_reap, host_hang, host_crash};

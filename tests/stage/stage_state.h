@@ -32,6 +32,7 @@ typedef struct player {
     int64_t restart_at; /* in ticks; INT64_MAX: it needs none */
     lane_t **lanes;
     size_t lane_count;
+    int64_t hung_until; /* its thread blocks, in ticks */
     size_t handled;
     size_t fail_after; /* 0: not at all */
     size_t failures;

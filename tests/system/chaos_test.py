@@ -1,4 +1,5 @@
 """Each actor is told to fail while a run is under way: it is restarted, and the run goes on as if nothing had happened."""
+import signal
 import time
 import unittest
 
@@ -181,12 +182,48 @@ class Chaos(unittest.TestCase):
         self.engine.wait("clicks")
         self.check("clicks", producer, 40)
 
-    def test_without_the_flag_there_is_no_such_operation(self):
+    def test_a_crash_on_demand_ends_the_process_by_that_signal_and_a_new_one_goes_on(self):
+        self.start()
+        job = self.begin("clicks")["job"]
+        producer = self.producer("clicks")
+        for number, (how, by) in enumerate((("abort", signal.SIGABRT), ("segv", signal.SIGSEGV), ("kill", signal.SIGKILL)), 1):
+            producer.push(number * 20)
+            self.engine.commands.send("chaos.crash", how=how, actor="recorder")
+            self.assertEqual(self.engine.ended(), -by)
+            self.engine.start()
+            producer.attached = None
+            self.assertTrue(self.engine.ask("job.describe", job=job)["is_running"])
+        self.assertEqual(self.refused("chaos.crash", how="loudly")["field"], "how")
+        producer.push(80)
+        self.engine.ask("job.cancel", job=job)
+        self.engine.wait("clicks")
+        self.check("clicks", producer, 80)
+
+    def test_an_actor_that_hangs_for_a_while_answers_afterwards(self):
+        self.start()
+        self.begin("clicks")
+        self.engine.ask("chaos.hang", actor="recorder", ms=300)
+        begun = time.monotonic()
+        self.assertEqual(self.engine.ask("recording.describe", pipeline="clicks")["state"], "RUNNING")
+        self.assertGreater(time.monotonic() - begun, 0.2)
+        self.assertEqual(self.refused("chaos.hang", actor="nobody")["code"], "not_found")
+
+    def refused(self, op, **fields):
+        with self.assertRaises(Refused) as caught:
+            self.engine.ask(op, **fields)
+        return caught.exception.error
+
+    def test_without_the_flag_there_are_no_such_operations(self):
+        self.start()
+        ops = {one["op"] for one in self.engine.ask("engine.protocol")["ops"] if one["op"].startswith("chaos.")}
+        self.assertLessEqual({"chaos.fail", "chaos.hang", "chaos.crash"}, ops)
+        self.engine.remove()
         self.engine = Engine()
         self.addCleanup(self.engine.remove)
-        with self.assertRaises(Refused) as caught:
-            self.engine.ask("chaos.fail", actor="recorder")
-        self.assertEqual(caught.exception.error["code"], "unknown_op")
+        for op in ops:
+            good = {"actor": "recorder", "how": "abort", "writes": 1, "syncs": 1, "error": "EIO", "count": 1}
+            self.assertEqual(self.refused(op, **good)["code"], "unknown_op")
+        self.assertFalse({one["op"] for one in self.engine.ask("engine.protocol")["ops"]} & ops)
 
 
 if __name__ == "__main__":

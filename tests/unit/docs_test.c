@@ -144,13 +144,31 @@ static bytes_t items_of(bytes_t list) {
     return (bytes_t){list.data + head, list.size - head};
 }
 
+static void the_protocol_as_data_has_no_faults_without_the_flag(void **state) {
+    (void)state;
+    size_t sizes[2];
+    for (int chaos = 0; chaos < 2; chaos++) {
+        msgpack_sbuffer out;
+        msgpack_packer packer;
+        msgpack_sbuffer_init(&out);
+        msgpack_packer_init(&packer, &out, msgpack_sbuffer_write);
+        docs_protocol_ops(&packer, chaos == 1);
+        sizes[chaos] = out.size;
+        assert_int_equal(memmem(out.data, out.size, "chaos.", 6) != NULL, chaos);
+        refusal_t no;
+        assert_int_equal(wire_walk((bytes_t){(const uint8_t *)out.data, out.size}, &no), 0);
+        msgpack_sbuffer_destroy(&out);
+    }
+    assert_true(sizes[0] < sizes[1]);
+}
+
 static void the_protocol_as_data_has_every_op_with_its_fields(void **state) {
     (void)state;
     msgpack_sbuffer out;
     msgpack_packer packer;
     msgpack_sbuffer_init(&out);
     msgpack_packer_init(&packer, &out, msgpack_sbuffer_write);
-    docs_protocol_ops(&packer);
+    docs_protocol_ops(&packer, true);
     bytes_t all = {(const uint8_t *)out.data, out.size};
     refusal_t no;
     assert_int_equal(wire_walk(all, &no), 0);
@@ -201,6 +219,7 @@ int main(void) {
         cmocka_unit_test(tables_have_one_width_on_every_page),
         cmocka_unit_test(the_smaller_pages_have_every_entry),
         cmocka_unit_test(the_protocol_as_data_has_every_op_with_its_fields),
+        cmocka_unit_test(the_protocol_as_data_has_no_faults_without_the_flag),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

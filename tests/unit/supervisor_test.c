@@ -480,6 +480,35 @@ static void an_actor_is_failed_on_demand(void **test) {
     stage_destroy(&stage);
 }
 
+static void an_actor_hangs_on_demand_and_takes_up_what_waits_afterwards(void **test) {
+    (void)test;
+    stage_t *stage = stage_serving();
+    stage_get(stage, "supervisor", MSG_CHAOS_HANG, &(msg_chaos_hang_t){.actor = "one", .has_ms = true, .ms = 100});
+    stage_tell(stage, "test", "one", MSG_ACTOR_FAIL, &(msg_actor_fail_t){0});
+    stage_advance(stage, 99999);
+    assert_int_equal(stage_failures(stage, "one"), 0);
+    stage_advance(stage, 1);
+    assert_int_equal(stage_failures(stage, "one"), 1);
+    const refusal_t *no = stage_get_refusal(stage, "supervisor", MSG_CHAOS_HANG, &(msg_chaos_hang_t){.actor = "nobody"});
+    assert_int_equal(no->code, ERROR_NOT_FOUND);
+    stage_destroy(&stage);
+}
+
+static void the_process_crashes_on_demand_and_in_no_other_way_than_is_known(void **test) {
+    (void)test;
+    stage_t *stage = stage_serving();
+    const refusal_t *no = stage_get_refusal(stage, "supervisor", MSG_CHAOS_CRASH, &(msg_chaos_crash_t){.how = "loudly"});
+    assert_int_equal(no->code, ERROR_BAD_REQUEST);
+    assert_string_equal(no->field, "how");
+    no = stage_get_refusal(stage, "supervisor", MSG_CHAOS_CRASH, &(msg_chaos_crash_t){.how = "kill", .has_actor = true, .actor = "nobody"});
+    assert_int_equal(no->code, ERROR_NOT_FOUND);
+    assert_false(stage_is_dead(stage));
+    stage_ask(stage, "test", "supervisor", MSG_CHAOS_CRASH, &(msg_chaos_crash_t){.how = "kill", .has_actor = true, .actor = "one"});
+    stage_run(stage);
+    assert_true(stage_is_dead(stage));
+    stage_destroy(&stage);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(they_start_in_order_each_once_the_one_before_is_ready),
@@ -506,6 +535,8 @@ int main(void) {
         cmocka_unit_test(the_actors_are_told_with_their_health),
         cmocka_unit_test(counters_are_added_up_over_all_actors),
         cmocka_unit_test(an_actor_is_failed_on_demand),
+        cmocka_unit_test(an_actor_hangs_on_demand_and_takes_up_what_waits_afterwards),
+        cmocka_unit_test(the_process_crashes_on_demand_and_in_no_other_way_than_is_known),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
