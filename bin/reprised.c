@@ -18,7 +18,14 @@
 #include "actors/runtime/thread.h"
 #include "actors/store/folder.h"
 
-enum { EXIT_STATUS_FAILED = 1, EXIT_STATUS_USAGE = 2, EXIT_STATUS_IN_USE = 3, LAST_WORDS_S = 5, TRIM_MS = 10000 };
+enum {
+    EXIT_STATUS_FAILED = 1,
+    EXIT_STATUS_USAGE = 2,
+    EXIT_STATUS_IN_USE = 3,
+    EXIT_STATUS_HUNG = 70, /* an actor hangs, or failed too often: another process may do better */
+    LAST_WORDS_S = 5,
+    TRIM_MS = 10000
+};
 
 typedef struct engine {
     config_t config;
@@ -63,9 +70,19 @@ static void on_failed(engine_t *engine, bytes_t raw) {
     refusal_t no;
     must(zone && message_decode(MSG_ACTOR_FAILED, raw, zone, &failed, &no) == 0);
     fprintf(stderr, "reprised: the engine %s: %s\n", failed.starting ? "cannot start" : "gives up", failed.why);
+    engine->status = failed.starting ? EXIT_STATUS_FAILED : EXIT_STATUS_HUNG;
     msgpack_zone_free(zone);
-    engine->status = EXIT_STATUS_FAILED;
     if (!engine->stopping) tell_supervisor_to_stop(engine);
+}
+
+/* Its sockets, files and locks cannot be taken from a thread that lives: they go with the process. */
+static void on_hung(bytes_t raw) {
+    msgpack_zone *zone = msgpack_zone_new(MSGPACK_ZONE_CHUNK_SIZE);
+    msg_actor_hung_t hung = {0};
+    refusal_t no;
+    must(zone && message_decode(MSG_ACTOR_HUNG, raw, zone, &hung, &no) == 0);
+    fprintf(stderr, "reprised: the engine ends: %s\n", hung.why);
+    _exit(EXIT_STATUS_HUNG);
 }
 
 /* True when the supervisor has left. */
@@ -81,6 +98,8 @@ static bool on_message(engine_t *engine) {
         say_ready(engine);
     else if (head.id == MSG_ACTOR_FAILED)
         on_failed(engine, frame_bytes(&frames[2]));
+    else if (head.id == MSG_ACTOR_HUNG)
+        on_hung(frame_bytes(&frames[2]));
     for (size_t i = 0; i < 3; i++) frame_fini(&frames[i]);
     return head.id == MSG_ACTOR_STOPPED;
 }
@@ -120,20 +139,26 @@ static int start(engine_t *engine, fault_t *why) {
     return thread_start(&engine->threads, &supervisor_class, supervisor_class.name, (bytes_t){0}, &engine->supervisor, why);
 }
 
-/* Clients get what is still queued for them; then nothing is left that could block. A thread that hangs must not hold the process. */
-static void finish(engine_t *engine) {
-    signal(SIGALRM, SIG_DFL);
-    sigset_t alarm_only;
-    sigemptyset(&alarm_only);
-    sigaddset(&alarm_only, SIGALRM);
-    pthread_sigmask(SIG_UNBLOCK, &alarm_only, NULL);
-    alarm(LAST_WORDS_S);
+/* Clients get what is still queued for them; then nothing is left that could block. */
+static void *close_all(void *argument) {
+    engine_t *engine = argument;
     pthread_join(engine->supervisor, NULL);
     zmq_ctx_term(engine->threads.network);
     zmq_close(engine->post);
     zmq_ctx_shutdown(engine->threads.control);
     pthread_join(engine->switchboard, NULL);
     zmq_ctx_term(engine->threads.control);
+    return NULL;
+}
+
+/* The sockets of a thread that hangs are never closed: the process does not wait for that. */
+static void finish(engine_t *engine) {
+    pthread_t closing;
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += LAST_WORDS_S;
+    if (pthread_create(&closing, NULL, close_all, engine) != 0 || pthread_clockjoin_np(closing, NULL, CLOCK_MONOTONIC, &until) != 0)
+        _exit(engine->status);
     close(engine->signals);
     close(engine->lock);
 }

@@ -28,19 +28,27 @@ static void crash(actor_t *me, bytes_t raw) {
     me->host->class->crash(me->host, m->how);
 }
 
+static void fail(actor_t *me, bytes_t raw) {
+    refusal_t no;
+    fault_t why;
+    if (me->phase != PHASE_LOADING && me->phase != PHASE_READY) return;
+    const msg_actor_fail_t *m = actor_decode(me, MSG_ACTOR_FAIL, raw, &no);
+    must(m);
+    fault_set(&why, "%s", m->has_why ? m->why : "told to fail by chaos.fail");
+    actor_fail(me, &why, 0);
+}
+
+/* What the supervisor says is not for the state, which may not be there. The supervisor itself stops in a way of its own, as long as it can. */
 static bool handle_control(actor_t *me, const parcel_t *parcel) {
     message_id_t id = parcel->head.id;
-    if (me->class->takes[id]) return false;
-    fault_t why;
+    if (me->class->takes[id] && me->phase != PHASE_FAILED) return false;
     switch ((int)id) {
     case MSG_ACTOR_RESTART:
         if (me->phase == PHASE_FAILED) actor_start(me);
         return true;
     case MSG_ACTOR_STOP: actor_leave(me); return true;
-    case MSG_ACTOR_FAIL:
-        fault_set(&why, "told to fail by chaos.fail");
-        if (me->phase == PHASE_LOADING || me->phase == PHASE_READY) actor_fail(me, &why, 0);
-        return true;
+    case MSG_ACTOR_PING: actor_answer(me, tickets_add(&me->tickets, parcel), NULL); return true;
+    case MSG_ACTOR_FAIL: fail(me, frame_bytes(&parcel->message)); return true;
     case MSG_ACTOR_HANG: hang(me, frame_bytes(&parcel->message)); return true;
     case MSG_ACTOR_CRASH: crash(me, frame_bytes(&parcel->message)); return true;
     default: return false;

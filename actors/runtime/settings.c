@@ -259,7 +259,8 @@ void settings_help(FILE *out) {
     }
     fprintf(out, "\nWhen everything serves, one line `ready` with the endpoints is printed.\n"
                  "Exit status: 0 after an ordered stop, 2 for bad arguments or configuration,\n"
-                 "3 when another engine has the data folder, 1 otherwise.\n");
+                 "3 when another engine has the data folder, 70 when an actor hung or failed\n"
+                 "too often, 1 otherwise.\n");
 }
 
 void settings_print(const config_t *config, FILE *out) {

@@ -119,7 +119,7 @@ static void *made(generator_t *g, message_id_t id) {
 
 /* What the runtime takes for any actor. */
 static bool is_control(message_id_t id) {
-    static const message_id_t controls[] = {MSG_ACTOR_COUNT,   MSG_ACTOR_STOP, MSG_ACTOR_FAIL,
+    static const message_id_t controls[] = {MSG_ACTOR_COUNT,   MSG_ACTOR_PING, MSG_ACTOR_STOP, MSG_ACTOR_FAIL,
                                             MSG_ACTOR_RESTART, MSG_ACTOR_HANG, MSG_ACTOR_CRASH};
     for (size_t i = 0; i < sizeof controls / sizeof controls[0]; i++)
         if (controls[i] == id) return true;

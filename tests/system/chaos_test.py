@@ -173,7 +173,7 @@ class Chaos(unittest.TestCase):
         for _ in range(5):
             self.bring_down("recorder")
         self.engine.ask("chaos.fail", actor="recorder")
-        self.assertEqual(self.engine.ended(), 1)
+        self.assertEqual(self.engine.ended(), 70)
         self.assertIn("gives up: recorder: told to fail", self.engine.said())
         self.engine.start()
         self.assertTrue(self.engine.ask("job.describe", job=job)["is_running"])

@@ -346,6 +346,65 @@ static void what_is_not_declared_cannot_be_sent(void **test) {
     stage_destroy(&stage);
 }
 
+/* ---- signs of life ---- */
+
+static bool is_alive(stage_t *stage) {
+    static const msg_actor_ping_t nothing;
+    stage_ask(stage, "supervisor", "echo", MSG_ACTOR_PING, &nothing);
+    stage_run(stage);
+    const stage_message_t *answer = stage_take(stage, "supervisor", MSG_ACTOR_PING);
+    return answer && !answer->refused;
+}
+
+static void a_ping_is_answered_whatever_the_state_is_in(void **test) {
+    (void)test;
+    stage_t *stage = stage_with(&echo_loading_class);
+    const stage_message_t *load = stage_take(stage, "other", MSG_NONE);
+    ask(stage, "hello"); /* which is held back */
+    assert_true(is_alive(stage));
+    stage_refuse(stage, load, ERROR_NO_SPACE, "no space");
+    stage_run(stage);
+    assert_int_equal(stage_failures(stage, "echo"), 1);
+    assert_false(stage_is_ready(stage, "echo"));
+    assert_true(is_alive(stage));
+    assert_null(stage_take(stage, "test", MSG_NONE));
+    stage_destroy(&stage);
+    stage = stage_with(&echo_class);
+    assert_true(is_alive(stage));
+    stage_destroy(&stage);
+}
+
+static void one_that_hangs_does_nothing_until_it_goes_on(void **test) {
+    (void)test;
+    stage_t *stage = stage_with(&echo_class);
+    tell(stage, "timer");
+    stage_tell(stage, "supervisor", "echo", MSG_ACTOR_HANG, &(msg_actor_hang_t){.has_ms = true, .ms = 20});
+    stage_run(stage);
+    uint64_t waiting = ask(stage, "hello");
+    assert_false(is_alive(stage));
+    stage_advance(stage, 19999);
+    assert_null(stage_take(stage, "test", MSG_NONE));
+    assert_int_equal(echoes.rang, 0);
+    stage_advance(stage, 1);
+    assert_answer(stage, waiting, "hello", 1);
+    assert_int_equal(echoes.rang, 1);
+    assert_non_null(stage_take(stage, "supervisor", MSG_ACTOR_PING));
+    stage_tell(stage, "supervisor", "echo", MSG_ACTOR_HANG, &(msg_actor_hang_t){0});
+    ask(stage, "hello");
+    stage_advance(stage, INT64_C(3600000000));
+    assert_null(stage_take(stage, "test", MSG_NONE));
+    stage_destroy(&stage);
+}
+
+static void one_that_is_told_why_it_fails_says_so(void **test) {
+    (void)test;
+    stage_t *stage = stage_with(&echo_class);
+    stage_tell(stage, "supervisor", "echo", MSG_ACTOR_FAIL, &(msg_actor_fail_t){.has_why = true, .why = "it builds on what failed"});
+    stage_run(stage);
+    assert_string_equal(stage_failure(stage, "echo"), "it builds on what failed");
+    stage_destroy(&stage);
+}
+
 /* ---- watches ---- */
 
 static int watched[2];
@@ -413,6 +472,9 @@ int main(void) {
         cmocka_unit_test(an_actor_settles_when_nothing_more_waits),
         cmocka_unit_test(an_actor_that_cannot_settle_has_failed),
         cmocka_unit_test(what_is_not_declared_cannot_be_sent),
+        cmocka_unit_test(a_ping_is_answered_whatever_the_state_is_in),
+        cmocka_unit_test(one_that_hangs_does_nothing_until_it_goes_on),
+        cmocka_unit_test(one_that_is_told_why_it_fails_says_so),
         cmocka_unit_test(a_descriptor_is_watched_until_it_is_not),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -133,6 +133,34 @@ static void told_to_fail_an_actor_fails(void **test) {
     stop(thread, "echo"); /* without a state */
 }
 
+static void tell_to_hang(const char *to, bytes_t message) {
+    frame_t head;
+    head_encode(&(head_t){HEAD_TELL, MSG_ACTOR_HANG, 0}, &head);
+    SEND(supervisor, TEXT_BYTES(to), frame_bytes(&head), message);
+    frame_fini(&head);
+}
+
+static void ping(const char *to) {
+    frame_t head;
+    head_encode(&(head_t){HEAD_REQUEST, MSG_ACTOR_PING, 1}, &head);
+    SEND(supervisor, TEXT_BYTES(to), frame_bytes(&head), BYTES("\x80"));
+    frame_fini(&head);
+}
+
+static void one_that_hangs_for_a_while_goes_on(void **test) {
+    (void)test;
+    pthread_t thread = start(&echo_class, "echo");
+    expect("echo", MSG_ACTOR_READY);
+    struct timespec before, after;
+    clock_gettime(CLOCK_MONOTONIC, &before);
+    tell_to_hang("echo", pack("{si}", "ms", 20LL));
+    ping("echo");
+    expect("echo", MSG_ACTOR_PING);
+    clock_gettime(CLOCK_MONOTONIC, &after);
+    assert_true((after.tv_sec - before.tv_sec) * 1000000000 + after.tv_nsec - before.tv_nsec >= 20000000);
+    stop(thread, "echo");
+}
+
 static void an_endpoint_that_is_taken_is_a_failed_start(void **test) {
     (void)test;
     pthread_t thread = start(&echo_class, "echo");
@@ -469,6 +497,7 @@ int main(void) {
         THREAD_TEST(a_client_is_served_over_tcp),
         THREAD_TEST(a_connection_outlives_the_actors_state),
         THREAD_TEST(told_to_fail_an_actor_fails),
+        THREAD_TEST(one_that_hangs_for_a_while_goes_on),
         THREAD_TEST(an_endpoint_that_is_taken_is_a_failed_start),
         THREAD_TEST(nine_frames_are_refused_and_the_next_message_is_served),
         THREAD_TEST(garbage_gets_an_error_on_any_socket),
