@@ -151,6 +151,7 @@ static int on_create(void *state, const envelope_t *in, fault_t *why) {
         }
         recording = shelf_add(self, m->recording);
         recording->reel = reel;
+        journal_set_disk(reel->journal, &self->disk);
         LIST_INSERT_HEAD(&self->writing, recording, writing);
         recording_touch(self, recording);
     }
@@ -479,6 +480,20 @@ static int on_locate(void *state, const envelope_t *in, fault_t *why) {
     return 0;
 }
 
+static int on_chaos_disk(void *state, const envelope_t *in, fault_t *why) {
+    recorder_t *self = state;
+    const msg_chaos_disk_t *m = in->message;
+    disk_t disk = {m->writes, disk_error(m->error)};
+    (void)why;
+    if (!disk.error) {
+        actor_refuse(self->me, in->ticket, ERROR_BAD_REQUEST, "error", "`chaos.disk`: `error` is " DISK_ERRORS ", not `%s`", m->error);
+        return 0;
+    }
+    self->disk = disk;
+    actor_answer(self->me, in->ticket, NULL);
+    return 0;
+}
+
 /* ---- the class ---- */
 
 const actor_class_t recorder_class = {
@@ -507,6 +522,7 @@ const actor_class_t recorder_class = {
             [MSG_RECORDING_KEEP] = on_keep,
             [MSG_RECORDING_LOCATE] = on_locate,
             [MSG_OPTIONS_CHANGED] = on_options_changed,
+            [MSG_CHAOS_DISK] = on_chaos_disk,
         },
     .sends = {MSG_OPTIONS_GET, MSG_PIPELINE_TAGS_ASK, MSG_PIPELINE_DEFINE, MSG_SYNC, MSG_BUDGET_SPENT, MSG_RECORDER_RECOVERED,
               MSG_SOURCE_JOINED, MSG_SOURCE_ENDED, MSG_SOURCE_FAILED, MSG_RECORDING_GREW, MSG_RECORDING_DROPPED, MSG_TRASH_SWEEP,

@@ -325,6 +325,7 @@ static int shelf_reopen(recorder_t *self, recording_t *recording, const msg_mani
     recording->reel = reel_open(recording->folder, actor_now(self->me), actor_ticks(self->me), actor_config(self->me)->segment_bytes,
                                 &self->ledger, &torn, &problem);
     if (!recording->reel) return shelf_keep_damaged(self, recording, manifest, &problem, why);
+    journal_set_disk(recording->reel->journal, &self->disk);
     LIST_INSERT_HEAD(&self->writing, recording, writing);
     if (job->has_started && job->limits.duration_ms != LIMIT_NONE)
         recording->reel->budget.until = job->started + us_of_ms(job->limits.duration_ms);

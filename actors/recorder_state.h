@@ -98,6 +98,7 @@ typedef struct recorder {
     LIST_HEAD(, recording) writing;
     LIST_HEAD(, recording) touched; /* since it settled: the others, however many, cost a turn nothing */
     reel_ledger_t ledger;
+    disk_t disk; /* that recordings are written to */
     LIST_HEAD(, connection) connections[CONNECTION_BUCKETS];
     size_t connections_count;
     connection_t *recent; /* who sent last */

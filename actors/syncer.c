@@ -11,12 +11,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "store/disk.h"
 #include "store/manifest.h"
 
 enum { NAMED_MAX = 64 };
 
 typedef struct syncer {
     actor_t *me;
+    disk_t disk;            /* that files are brought to */
     char *named[NAMED_MAX]; /* files whose names are on the disk too: a ring of the last */
     size_t next;
 } syncer_t;
@@ -42,9 +44,9 @@ static void syncer_destroy(void **state) {
 
 /* ---- messages ---- */
 
-static int sync_file(const char *path, fault_t *why) {
+static int sync_file(disk_t *disk, const char *path, fault_t *why) {
     int descriptor = open(path, O_RDONLY | O_CLOEXEC);
-    int result = descriptor < 0 ? -1 : fdatasync(descriptor);
+    int result = descriptor < 0 || disk_fails(disk) ? -1 : fdatasync(descriptor);
     if (result < 0) fault_errno(why, "cannot sync %s", path);
     if (descriptor >= 0) close(descriptor);
     return result;
@@ -70,12 +72,26 @@ static int on_sync(void *state, const envelope_t *in, fault_t *why) {
     const msg_sync_t *m = in->message;
     fault_t problem;
     (void)why;
-    if (sync_file(m->path, &problem) < 0 || sync_name(self, m->path, &problem) < 0) {
+    if (sync_file(&self->disk, m->path, &problem) < 0 || sync_name(self, m->path, &problem) < 0) {
         actor_refuse(self->me, in->ticket, ERROR_INTERNAL, NULL, "%s", problem.text);
         return 0;
     }
     actor_count(self->me, COUNTER_SYNCS, 1);
     actor_answer(self->me, in->ticket, &(msg_synced_t){.token = m->token});
+    return 0;
+}
+
+static int on_chaos_sync(void *state, const envelope_t *in, fault_t *why) {
+    syncer_t *self = state;
+    const msg_chaos_sync_t *m = in->message;
+    disk_t disk = {m->syncs, disk_error(m->error)};
+    (void)why;
+    if (!disk.error) {
+        actor_refuse(self->me, in->ticket, ERROR_BAD_REQUEST, "error", "`chaos.sync`: `error` is " DISK_ERRORS ", not `%s`", m->error);
+        return 0;
+    }
+    self->disk = disk;
+    actor_answer(self->me, in->ticket, NULL);
     return 0;
 }
 
@@ -86,6 +102,6 @@ const actor_class_t syncer_class = {
     .doc = "Brings files to the disk with fdatasync, so that the recorder never waits for it.",
     .create = syncer_create,
     .destroy = syncer_destroy,
-    .takes = {[MSG_SYNC] = on_sync},
+    .takes = {[MSG_SYNC] = on_sync, [MSG_CHAOS_SYNC] = on_chaos_sync},
     .sends = {MSG_NONE},
 };

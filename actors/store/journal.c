@@ -34,6 +34,7 @@ struct journal {
     uint64_t full_at;  /* the size, or more where one batch is larger: where the slack begins */
     bool failed;       /* an append has failed: closing records only */
     bool gaps_unsaved; /* the manifest does not have them all */
+    disk_t *disk;      /* borrowed */
     msgpack_sbuffer meta, body;
     bytes_t *parts; /* of a body, its array's header first */
     struct iovec *pieces;
@@ -138,6 +139,7 @@ static struct iovec piece_of(const void *data, size_t size) {
 static int journal_write(journal_t *journal, writer_t *writer, record_view_t *record, size_t count, bool closing, fault_t *why) {
     uint8_t head[RECORD_HEAD_SIZE], body_head[RECORD_OVERHEAD - RECORD_HEAD_SIZE];
 
+    if (disk_fails(journal->disk)) return fault_errno(why, "cannot append to %s", writer->path);
     record->size = record_seal(record, journal->parts, count, head, body_head);
     journal->pieces[0] = piece_of(head, sizeof head);
     journal->pieces[1] = piece_of(record->meta.data, record->meta.size);
@@ -371,6 +373,10 @@ journal_t *journal_open(const char *folder, int64_t segment_bytes, uint64_t *ret
         *ret_torn = found.torn;
     free(found.dropped);
     return journal;
+}
+
+void journal_set_disk(journal_t *journal, disk_t *disk) {
+    journal->disk = disk;
 }
 
 const msg_manifest_t *journal_manifest(const journal_t *journal) {

@@ -7,6 +7,7 @@
 #define REPRISE_JOURNAL_H
 
 #include "../../messages/fault.h"
+#include "disk.h"
 #include "record.h"
 
 typedef struct journal journal_t;
@@ -28,6 +29,8 @@ journal_t *journal_create(const char *folder, const msg_manifest_t *manifest, in
  * failure that names file and offset. */
 journal_t *journal_open(const char *folder, int64_t segment_bytes, uint64_t *ret_torn, fault_t *why);
 void journal_close(journal_t **journal);
+/* Each append asks it first. Borrowed; none at first. */
+void journal_set_disk(journal_t *journal, disk_t *disk);
 
 const msg_manifest_t *journal_manifest(const journal_t *journal); /* borrowed; replaced by journal_save */
 /* Replaces the manifest file atomically (write, fsync, rename, fsync of the folder). */

@@ -208,6 +208,33 @@ class Chaos(unittest.TestCase):
         self.assertGreater(time.monotonic() - begun, 0.2)
         self.assertEqual(self.refused("chaos.hang", actor="nobody")["code"], "not_found")
 
+    def fail_a_run(self, *flags, **fault):
+        """What the run's job says after such a fault; all that was acknowledged is there, and the next run goes well."""
+        self.start(*flags)
+        self.begin("clicks")
+        producer = self.producer("clicks")
+        producer.push(20)
+        self.engine.ask(**fault)
+        producer.push(10000)
+        job = self.engine.wait("clicks")
+        self.assertEqual((producer.stopped["reason"], job["state"], job["stop_reason"]), ("error", "FAILED", "error"))
+        self.assertTrue(self.engine.ask("recording.verify", recording=job["recording"])["intact"])
+        elements = [one for one in self.engine.elements(recording=job["recording"]) if one[0] == "Read"]
+        self.assertGreaterEqual(len(elements), producer.acked * producer.size)
+        self.assertEqual(elements, producer.expected(producer.sent)[:len(elements)])
+        self.begin("clicks", count=100)
+        self.assertEqual(self.engine.wait("clicks")["stop_reason"], "count")
+        return job["error"]
+
+    def test_a_write_that_fails_on_demand_fails_the_job_and_loses_nothing_acknowledged(self):
+        self.assertRegex(self.fail_a_run(op="chaos.disk", writes=1, error="ENOSPC"), r"cannot append to .*\.seg: No space left")
+        self.assertEqual(self.refused("chaos.disk", writes=1, error="EVIL")["field"], "error")
+
+    def test_an_fdatasync_that_fails_on_demand_fails_the_job_and_loses_nothing_acknowledged(self):
+        error = self.fail_a_run("--durability", "sync", op="chaos.sync", syncs=1, error="EIO")
+        self.assertRegex(error, r"cannot sync .*\.seg: Input/output")
+        self.assertEqual(self.refused("chaos.sync", syncs=1, error="EVIL")["field"], "error")
+
     def refused(self, op, **fields):
         with self.assertRaises(Refused) as caught:
             self.engine.ask(op, **fields)
@@ -216,7 +243,7 @@ class Chaos(unittest.TestCase):
     def test_without_the_flag_there_are_no_such_operations(self):
         self.start()
         ops = {one["op"] for one in self.engine.ask("engine.protocol")["ops"] if one["op"].startswith("chaos.")}
-        self.assertLessEqual({"chaos.fail", "chaos.hang", "chaos.crash"}, ops)
+        self.assertLessEqual({"chaos.fail", "chaos.hang", "chaos.crash", "chaos.disk", "chaos.sync"}, ops)
         self.engine.remove()
         self.engine = Engine()
         self.addCleanup(self.engine.remove)

@@ -1,5 +1,6 @@
 #include "store.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <sys/resource.h>
 
@@ -64,6 +65,28 @@ static void a_recording_that_cannot_be_created_leaves_nothing(void **state) {
     assert_null(journal_create(folder, &store.manifest, START, BIG_SEGMENT, &why));
     assert_non_null(strstr(why.text, "nowhere"));
     assert_null(journal_create("r1", &store.manifest, START, BIG_SEGMENT, &why));
+    store_remove(&store);
+}
+
+static void a_disk_that_fails_is_asked_before_each_append(void **state) {
+    store_t store;
+    journal_t *journal;
+    disk_t disk = {.failing = 1, .error = ENOSPC};
+    fault_t why;
+
+    (void)state;
+    store_make(&store, 1);
+    journal = store_journal(&store, BIG_SEGMENT);
+    ok(store_append(journal, 0, START, 3, 10, 1, &why), why);
+    uint64_t length = journal_totals(journal)->length;
+    journal_set_disk(journal, &disk);
+    assert_int_equal(store_append(journal, 0, START, 3, 10, 2, &why), -1);
+    assert_non_null(strstr(why.text, "cannot append to"));
+    assert_non_null(strstr(why.text, ".seg: No space left on device"));
+    assert_int_equal(journal_totals(journal)->length, length);
+    ok(journal_ended(journal, START, &why), why);
+    assert_int_equal(journal_totals(journal)->elements, 3);
+    journal_close(&journal);
     store_remove(&store);
 }
 
@@ -464,6 +487,7 @@ int main(void) {
         cmocka_unit_test(a_new_recording_has_a_manifest_and_a_segment_with_its_header),
         cmocka_unit_test(a_recording_that_exists_is_not_created_over),
         cmocka_unit_test(a_recording_that_cannot_be_created_leaves_nothing),
+        cmocka_unit_test(a_disk_that_fails_is_asked_before_each_append),
         cmocka_unit_test(the_totals_are_those_of_what_was_appended),
         cmocka_unit_test(the_time_of_a_record_is_never_earlier_than_that_before_it),
         cmocka_unit_test(a_segment_that_is_full_is_followed_by_one_named_by_its_first_record),

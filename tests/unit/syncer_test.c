@@ -34,10 +34,30 @@ static void a_file_that_cannot_be_synced_is_named(void **state) {
     stage_destroy(&stage);
 }
 
+static void as_many_calls_fail_as_were_asked_to(void **state) {
+    stage_t *stage = stage_create(1, NULL);
+    char path[5000];
+    (void)state;
+    snprintf(path, sizeof path, "%s/x.seg", stage_config(stage)->data);
+    file_write(path, (const uint8_t *)"abc", 3);
+    stage_add(stage, &syncer_class, "syncer", (bytes_t){0});
+    stage_run(stage);
+    const refusal_t *no = stage_get_refusal(stage, "syncer", MSG_CHAOS_SYNC, &(msg_chaos_sync_t){.syncs = 1, .error = "EVIL"});
+    assert_int_equal(no->code, ERROR_BAD_REQUEST);
+    stage_get(stage, "syncer", MSG_CHAOS_SYNC, &(msg_chaos_sync_t){.syncs = 2, .error = "EIO"});
+    for (int i = 0; i < 2; i++) {
+        no = stage_get_refusal(stage, "syncer", MSG_SYNC, &(msg_sync_t){.path = path});
+        assert_non_null(strstr(no->message, "x.seg: Input/output error"));
+    }
+    stage_get(stage, "syncer", MSG_SYNC, &(msg_sync_t){.path = path});
+    stage_destroy(&stage);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_file_is_brought_to_the_disk),
         cmocka_unit_test(a_file_that_cannot_be_synced_is_named),
+        cmocka_unit_test(as_many_calls_fail_as_were_asked_to),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
