@@ -178,7 +178,7 @@ static status_t answer_await(client_t *client, channel_t *channel, message_id_t 
         }
         if (received == RECEIVED_NOTHING) {
             return client_fail(client, STATUS_UNREACHABLE, "the engine at %s did not answer `%s` within %s", channel->endpoint,
-                               message_class(id)->wire, units_duration(timeout_ms * 1000).text);
+                               message_class(id)->wire, units_duration_ms(timeout_ms).text);
         }
     }
 }

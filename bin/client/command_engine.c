@@ -10,7 +10,7 @@
 /* ---- status ---- */
 
 static void engine_print(const msg_engine_t *engine) {
-    printf("reprised %s, process %lld, up %s\n", engine->version, (long long)engine->pid, units_duration(engine->uptime_ms * 1000).text);
+    printf("reprised %s, process %lld, up %s\n", engine->version, (long long)engine->pid, units_duration_ms(engine->uptime_ms).text);
     const msg_endpoints_t *endpoints = &engine->endpoints;
     table_pair(stdout, "commands", "%s", endpoints->commands);
     table_pair(stdout, "ingest", "%s", endpoints->ingest);
@@ -29,7 +29,7 @@ static void actors_print(const msg_actors_t *actors) {
         table_add(&table, "%s", actor->name);
         table_add(&table, "%s", actor->state);
         table_add(&table, "%s", units_count(actor->restarts).text);
-        table_add(&table, "%s", units_duration(actor->uptime_ms * 1000).text);
+        table_add(&table, "%s", units_duration_ms(actor->uptime_ms).text);
         table_add(&table, "%s", actor->last_error ? actor->last_error : "");
     }
     printf("\n");
@@ -130,12 +130,11 @@ static const struct measure {
     const char *ending;
     quantity_fn *parse;
     unit_text_t (*print)(int64_t);
-    int64_t factor; /* to what `print` takes */
 } measures[] = {
-    {"_ms", units_parse_duration, units_duration, 1000},
-    {"_size_limit", units_parse_bytes, units_bytes, 1},
-    {"_disk", units_parse_bytes, units_bytes, 1},
-    {"", units_parse_count, units_count, 1},
+    {"_ms", units_parse_duration, units_duration_ms},
+    {"_size_limit", units_parse_bytes, units_bytes},
+    {"_disk", units_parse_bytes, units_bytes},
+    {"", units_parse_count, units_count},
 };
 
 static const struct measure *measure_of(const char *name) {
@@ -230,7 +229,7 @@ static void option_print(const field_t *field, const uint8_t *options) {
     } else {
         int64_t value = *(const int64_t *)at;
         const struct measure *measure = measure_of(field->name);
-        printf("%s\n", value == LIMIT_NONE ? "none" : measure->print(value * measure->factor).text);
+        printf("%s\n", value == LIMIT_NONE ? "none" : measure->print(value).text);
     }
 }
 

@@ -19,7 +19,7 @@ static void jobs_print(const msg_jobs_t *jobs) {
         table_add(&table, "%s%s%s", job->state, job->stop_reason ? " " : "", job->stop_reason ? job->stop_reason : "");
         table_add(&table, "%s", units_count(job->elements).text);
         table_add(&table, "%s", units_bytes(job->bytes).text);
-        table_add(&table, "%s", units_duration(job->elapsed_ms * 1000).text);
+        table_add(&table, "%s", units_duration_ms(job->elapsed_ms).text);
     }
     table_print(&table, stdout);
     table_fini(&table);
@@ -68,7 +68,7 @@ static status_t cancel(client_t *client, const call_t *call) {
         const msg_job_cancelled_t *answer = reply.message;
         if (answer->cancelled && answer->has_job) {
             printf("job %s is cancelled: %s, %s in %s\n", answer->job.job, units_things(answer->job.elements, "element").text,
-                   units_bytes(answer->job.bytes).text, units_duration(answer->job.elapsed_ms * 1000).text);
+                   units_bytes(answer->job.bytes).text, units_duration_ms(answer->job.elapsed_ms).text);
         } else {
             printf("nothing was running\n");
         }

@@ -10,7 +10,7 @@
 static void job_describe(const msg_job_t *job) {
     table_pair(stdout, "job", "%s, %s%s%s", job->job, job->state, job->stop_reason ? ": " : "", job->stop_reason ? job->stop_reason : "");
     table_pair(stdout, "", "%s, %s in %s", units_things(job->elements, "element").text, units_bytes(job->bytes).text,
-               units_duration(job->elapsed_ms * 1000).text);
+               units_duration_ms(job->elapsed_ms).text);
     if (job->error) {
         table_pair(stdout, "", "%s", job->error);
     }
@@ -23,8 +23,9 @@ void describe_recording(const msg_recording_t *recording) {
     table_pair(stdout, "recording", "%s, %s%s%s", recording->recording, recording->state, recording->kept ? ", kept" : "",
                recording->has_invalidated ? ", invalid: its sources have changed" : "");
     table_pair(stdout, "pipeline", "%s", recording->pipeline);
+    int64_t took = (int64_t)((uint64_t)recording->end - (uint64_t)recording->start); /* an engine may say anything */
     table_pair(stdout, "recorded", "%s%s%s", recording->start ? units_time(recording->start).text : "not begun yet",
-               recording->has_end ? ", for " : "", recording->has_end ? units_duration(recording->end - recording->start).text : "");
+               recording->has_end ? ", for " : "", recording->has_end ? units_duration(took).text : "");
     table_pair(stdout, "holds", "%s, %s", units_things(recording->elements, "element").text, units_bytes(recording->size).text);
     if (recording->digest) {
         table_pair(stdout, "digest", "%s", recording->digest);

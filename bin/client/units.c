@@ -228,7 +228,7 @@ unit_text_t units_duration(int64_t us) {
         const char *name, *part;
         int64_t part_seconds;
     } steps[] = {{86400, "d", "h", 3600}, {3600, "h", "min", 60}, {60, "min", "s", 1}};
-    int64_t seconds = (us + 500000) / 1000000;
+    int64_t seconds = us / 1000000 + (us % 1000000 >= 500000);
     size_t i = 0;
     while (i < 2 && seconds < steps[i].seconds) {
         i++;
@@ -240,6 +240,11 @@ unit_text_t units_duration(int64_t us) {
         snprintf(out.text + size, sizeof out.text - (size_t)size, " %" PRId64 " %s", part, steps[i].part);
     }
     return out;
+}
+
+/* An engine may say anything. */
+unit_text_t units_duration_ms(int64_t ms) {
+    return units_duration(ms < INT64_MAX / 1000 ? ms * 1000 : INT64_MAX);
 }
 
 unit_text_t units_bytes(int64_t bytes) {

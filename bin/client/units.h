@@ -22,6 +22,7 @@ typedef struct unit_text {
     char text[48];
 } unit_text_t;
 unit_text_t units_duration(int64_t us);
+unit_text_t units_duration_ms(int64_t ms);
 unit_text_t units_bytes(int64_t bytes);
 unit_text_t units_count(int64_t count);
 unit_text_t units_things(int64_t count, const char *thing); /* "1 element", "2,000 elements" */

@@ -80,7 +80,11 @@ static json_t *json_of_bytes(bytes_t bytes) {
     return json;
 }
 
+/* msgpack-c says of an empty text that it is nowhere. */
 static json_t *json_of_text(bytes_t bytes) {
+    if (bytes.size == 0) {
+        return json_string("");
+    }
     json_t *json = text_valid((const char *)bytes.data, bytes.size) ? json_stringn((const char *)bytes.data, bytes.size) : NULL;
     return json ? json : json_of_bytes(bytes);
 }

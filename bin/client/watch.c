@@ -82,10 +82,6 @@ static void bar_draw(progress_t *progress, const char *name, int64_t now, int64_
     fprintf(stderr, "\r\033[K%-9s [%s] %s of %s\n", name, bar, print(now).text, print(limit).text);
 }
 
-static unit_text_t duration_of_ms(int64_t ms) {
-    return units_duration(ms < INT64_MAX / 1000 ? ms * 1000 : INT64_MAX);
-}
-
 static void waiting_text(const msg_job_t *job, char *ret_text, size_t size) {
     ret_text[0] = '\0';
     if (!job->has_waiting_for || job->waiting_for.count == 0) {
@@ -107,7 +103,7 @@ static void bars_draw(progress_t *progress, const msg_job_t *job) {
     progress->lines = 1;
     fprintf(stderr, "\r\033[K%s%s\n", job->state, waiting);
     const msg_limits_t *limits = &job->limits;
-    bar_draw(progress, "time", job->elapsed_ms, limits->duration_ms, duration_of_ms);
+    bar_draw(progress, "time", job->elapsed_ms, limits->duration_ms, units_duration_ms);
     bar_draw(progress, "size", job->bytes, limits->bytes, units_bytes);
     bar_draw(progress, "elements", job->elements, limits->count, units_count);
 }
@@ -127,7 +123,7 @@ static void progress_show(progress_t *progress, const msg_job_t *job) {
     char waiting[256];
     waiting_text(job, waiting, sizeof waiting);
     fprintf(stderr, "%s: %s, %s in %s%s\n", job->state, units_things(job->elements, "element").text, units_bytes(job->bytes).text,
-            units_duration(job->elapsed_ms * 1000).text, waiting);
+            units_duration_ms(job->elapsed_ms).text, waiting);
 }
 
 /* ---- waiting ---- */
@@ -178,7 +174,7 @@ status_t watch_summary(client_t *client, const msg_job_t *job) {
     if (!client->json) {
         const char *stop = job->stop_reason ? phrase_find(stops, sizeof stops / sizeof stops[0], job->stop_reason) : job->state;
         printf("recorded %s, %s in %s: %s\n", units_things(job->elements, "element").text, units_bytes(job->bytes).text,
-               units_duration(job->elapsed_ms * 1000).text, stop);
+               units_duration_ms(job->elapsed_ms).text, stop);
         table_pair(stdout, "recording", "%s", job->recording);
         if (job->elements > 0) {
             table_pair(stdout, "replay it", "reprise%s%s replay %s", client->engine_given ? " --engine " : "",

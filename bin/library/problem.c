@@ -29,7 +29,7 @@ int problem_refused(reprise_error_t *error, const refusal_t *no) {
     *error = (reprise_error_t){.retry = no->retry};
     snprintf(error->code, sizeof error->code, "%s", error_name(no->code));
     snprintf(error->field, sizeof error->field, "%s", no->field);
-    snprintf(error->message, sizeof error->message, "%s", no->message);
+    snprintf(error->message, sizeof error->message, "%s", no->message[0] ? no->message : "the engine does not say why");
     return -1;
 }
 

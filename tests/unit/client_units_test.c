@@ -142,6 +142,9 @@ static void quantities_are_printed_as_people_say_them(void **state) {
     } cases[] = {
         {units_duration, 0, "0 s"},
         {units_duration, 7, "7 us"},
+        {units_duration, INT64_MAX, "106751991 d 4 h"},
+        {units_duration_ms, 250, "250 ms"},
+        {units_duration_ms, INT64_MAX, "106751991 d 4 h"},
         {units_duration, 250000, "250 ms"},
         {units_duration, 999600, "1 s"},
         {units_duration, 4230000, "4.2 s"},

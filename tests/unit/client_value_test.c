@@ -95,6 +95,10 @@ static void msgpack_becomes_json(void **state) {
                     9, "{\"a\":1,\"b\":[null,true]}");
     assert_unpacked("\xd3\x80\0\0\0\0\0\0\0", 9, "-9223372036854775808");
     assert_unpacked("\xcb\x40\x1c\0\0\0\0\0\0", 9, "7.0");
+    assert_unpacked("\xa0", 1, "\"\"");
+    assert_unpacked("\x81\xa1"
+                    "a\xa0",
+                    4, "{\"a\":\"\"}");
 }
 
 static void what_json_lacks_is_still_told(void **state) {
