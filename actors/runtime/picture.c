@@ -94,5 +94,7 @@ int docs_print_actors(FILE *out) {
         print_said_to(out, class);
         fprintf(out, "\n");
     }
+    fprintf(out, "## switchboard\n\nPasses messages between actors. It is none itself, but is told like one to meddle with them.\n\n");
+    print_client_ops(out, &(actor_class_t){.name = "switchboard"});
     return ferror(out) ? -1 : 0;
 }

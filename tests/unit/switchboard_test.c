@@ -17,8 +17,10 @@ static void *actor_connected(const char *name) {
 }
 
 static int set_up(void **test) {
-    (void)test;
+    static config_t config;
     fault_t why;
+    config.chaos = *test != NULL;
+    threads.config = &config;
     threads.control = zmq_ctx_new();
     assert_int_equal(switchboard_start(&threads, &thread, &why), 0);
     one = actor_connected("one");
@@ -120,7 +122,124 @@ static void a_name_belongs_to_who_connected_last(void **test) {
     zmq_close(again);
 }
 
+/* ---- with `--chaos` ---- */
+
+static received_t ask_to_meddle(const msg_chaos_messages_t *order, head_kind_t kind) {
+    msgpack_sbuffer out;
+    msgpack_sbuffer_init(&out);
+    message_encode(MSG_CHAOS_MESSAGES, order, false, (bytes_t){0}, &out);
+    frame_t head;
+    head_encode(&(head_t){HEAD_REQUEST, MSG_CHAOS_MESSAGES, 77}, &head);
+    SEND(one, TEXT_BYTES("switchboard"), frame_bytes(&head), ((bytes_t){(const uint8_t *)out.data, out.size}));
+    frame_fini(&head);
+    msgpack_sbuffer_destroy(&out);
+    return receive_from(one, "switchboard", (head_t){kind, MSG_CHAOS_MESSAGES, 77});
+}
+
+static msg_chaos_tally_t tally(void) {
+    received_t in = ask_to_meddle(&(msg_chaos_messages_t){.count = 0}, HEAD_ANSWER);
+    msgpack_zone zone;
+    msg_chaos_tally_t tally;
+    refusal_t no;
+    msgpack_zone_init(&zone, 256);
+    assert_int_equal(message_decode(MSG_CHAOS_TALLY, received_bytes(&in, 2), &zone, &tally, &no), 0);
+    msgpack_zone_destroy(&zone);
+    return tally;
+}
+
+static void meddle_with(int64_t count, double drop, double duplicate, double delay) {
+    ask_to_meddle(&(msg_chaos_messages_t){.count = count,
+                                          .has_drop = true,
+                                          .drop = drop,
+                                          .has_duplicate = true,
+                                          .duplicate = duplicate,
+                                          .has_delay = true,
+                                          .delay = delay,
+                                          .has_delay_ms = true,
+                                          .delay_ms = 3},
+                  HEAD_ANSWER);
+}
+
+static void a_request_that_is_lost_is_refused_and_nothing_else_is_lost(void **test) {
+    (void)test;
+    meddle_with(3, 1, 0, 0);
+    send_to(one, "two", (head_t){HEAD_REQUEST, MSG_JOB_WAIT, 42}, "message", NULL);
+    received_t in = receive_from(one, "two", (head_t){HEAD_REFUSAL, MSG_JOB_WAIT, 42});
+    refusal_t no;
+    assert_int_equal(refusal_decode(received_bytes(&in, 2), &no), 0);
+    assert_int_equal(no.code, ERROR_UNAVAILABLE);
+    assert_true(no.retry);
+    send_to(one, "two", (head_t){HEAD_TELL, MSG_BUDGET_SPENT, 1}, "message", NULL);
+    send_to(one, "two", (head_t){HEAD_ANSWER, MSG_JOB_WAIT, 2}, "message", NULL);
+    send_to(one, "two", (head_t){HEAD_REQUEST, MSG_JOB_WAIT, 3}, "not meddled with any more", NULL);
+    receive_from(two, "one", (head_t){HEAD_TELL, MSG_BUDGET_SPENT, 1});
+    receive_from(two, "one", (head_t){HEAD_ANSWER, MSG_JOB_WAIT, 2});
+    receive_from(two, "one", (head_t){HEAD_REQUEST, MSG_JOB_WAIT, 3});
+    assert_int_equal(tally().dropped, 1);
+    assert_int_equal(tally().messages, 3);
+}
+
+static void what_may_come_twice_does_and_nothing_else(void **test) {
+    (void)test;
+    meddle_with(4, 0, 1, 0);
+    send_to(one, "two", (head_t){HEAD_TELL, MSG_BUDGET_SPENT, 1}, "message", "body");
+    send_to(one, "two", (head_t){HEAD_ANSWER, MSG_PIPELINE_RUN_ASK, 2}, "message", NULL);
+    send_to(one, "two", (head_t){HEAD_REQUEST, MSG_PIPELINE_RUN_ASK, 3}, "message", NULL);
+    send_to(one, "two", (head_t){HEAD_TELL, MSG_ACTOR_FAILED, 4}, "message", NULL);
+    for (int i = 0; i < 2; i++) {
+        received_t in = receive_from(two, "one", (head_t){HEAD_TELL, MSG_BUDGET_SPENT, 1});
+        assert_true(bytes_are(received_bytes(&in, 3), "body"));
+    }
+    for (int i = 0; i < 2; i++) receive_from(two, "one", (head_t){HEAD_ANSWER, MSG_PIPELINE_RUN_ASK, 2});
+    receive_from(two, "one", (head_t){HEAD_REQUEST, MSG_PIPELINE_RUN_ASK, 3});
+    receive_from(two, "one", (head_t){HEAD_TELL, MSG_ACTOR_FAILED, 4});
+    assert_int_equal(tally().duplicated, 2);
+}
+
+static void messages_that_are_delayed_keep_the_order_of_their_pair(void **test) {
+    (void)test;
+    enum { COUNT = 2000 };
+    meddle_with(COUNT, 0, 0.1, 0.3);
+    for (uint64_t i = 0; i < COUNT; i++)
+        send_to(i % 2 ? one : two, i % 2 ? "two" : "one", (head_t){HEAD_TELL, MSG_BUDGET_SPENT, i}, "message", NULL);
+    for (uint64_t last = 0; last < COUNT - 1;) {
+        received_t in = socket_receive(two);
+        head_t head;
+        assert_true(head_decode(received_bytes(&in, 1), &head));
+        assert_true(head.number == last || head.number == last + (last ? 2 : 1));
+        last = head.number;
+    }
+    for (uint64_t last = 0; last < COUNT - 2;) {
+        received_t in = socket_receive(one);
+        head_t head;
+        assert_true(head_decode(received_bytes(&in, 1), &head));
+        assert_true(head.number == last || head.number == last + 2);
+        last = head.number;
+    }
+    assert_in_range(tally().delayed, COUNT / 5, COUNT / 2);
+}
+
+static void an_order_to_meddle_is_checked(void **test) {
+    (void)test;
+    received_t in = ask_to_meddle(&(msg_chaos_messages_t){.count = 1, .has_drop = true, .drop = 1.5}, HEAD_REFUSAL);
+    refusal_t no;
+    assert_int_equal(refusal_decode(received_bytes(&in, 2), &no), 0);
+    assert_int_equal(no.code, ERROR_BAD_REQUEST);
+    assert_string_equal(no.field, "drop");
+    in = ask_to_meddle(&(msg_chaos_messages_t){.count = 1, .has_delay_ms = true, .delay_ms = 100000}, HEAD_REFUSAL);
+    assert_int_equal(refusal_decode(received_bytes(&in, 2), &no), 0);
+    assert_string_equal(no.field, "delay_ms");
+    send_to(one, "switchboard", (head_t){HEAD_REQUEST, MSG_JOB_WAIT, 5}, "message", NULL);
+    receive_from(one, "switchboard", (head_t){HEAD_REFUSAL, MSG_JOB_WAIT, 5});
+}
+
+static void it_does_not_meddle_where_the_flag_is_not_given(void **test) {
+    (void)test;
+    ask_to_meddle(&(msg_chaos_messages_t){.count = 1, .has_drop = true, .drop = 1}, HEAD_REFUSAL);
+}
+
 #define SWITCHBOARD_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define CHAOS_TEST(name) cmocka_unit_test_prestate_setup_teardown(name, set_up, tear_down, &threads)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
@@ -130,6 +249,11 @@ int main(void) {
         SWITCHBOARD_TEST(what_is_no_request_to_an_absent_actor_is_dropped),
         SWITCHBOARD_TEST(what_an_actor_said_before_it_left_arrives),
         SWITCHBOARD_TEST(a_name_belongs_to_who_connected_last),
+        SWITCHBOARD_TEST(it_does_not_meddle_where_the_flag_is_not_given),
+        CHAOS_TEST(a_request_that_is_lost_is_refused_and_nothing_else_is_lost),
+        CHAOS_TEST(what_may_come_twice_does_and_nothing_else),
+        CHAOS_TEST(messages_that_are_delayed_keep_the_order_of_their_pair),
+        CHAOS_TEST(an_order_to_meddle_is_checked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
