@@ -235,6 +235,16 @@ class Chaos(unittest.TestCase):
         self.assertRegex(error, r"cannot sync .*\.seg: Input/output")
         self.assertEqual(self.refused("chaos.sync", syncs=1, error="EVIL")["field"], "error")
 
+    def test_messages_between_actors_are_lost_on_demand_and_their_requests_refused(self):
+        self.start()
+        self.assertEqual(self.engine.ask("chaos.messages", count=1, drop=1)["messages"], 0)
+        error = self.refused("job.list")
+        self.assertEqual((error["code"], error["retry"]), ("unavailable", True))
+        self.assertEqual(self.engine.ask("job.list")["jobs"], [])
+        tally = self.engine.ask("chaos.messages", count=0)
+        self.assertEqual((tally["messages"], tally["dropped"], tally["duplicated"], tally["delayed"]), (1, 1, 0, 0))
+        self.assertEqual(self.refused("chaos.messages", count=1, drop=1.1)["field"], "drop")
+
     def refused(self, op, **fields):
         with self.assertRaises(Refused) as caught:
             self.engine.ask(op, **fields)
@@ -243,7 +253,7 @@ class Chaos(unittest.TestCase):
     def test_without_the_flag_there_are_no_such_operations(self):
         self.start()
         ops = {one["op"] for one in self.engine.ask("engine.protocol")["ops"] if one["op"].startswith("chaos.")}
-        self.assertLessEqual({"chaos.fail", "chaos.hang", "chaos.crash", "chaos.disk", "chaos.sync"}, ops)
+        self.assertLessEqual({"chaos.fail", "chaos.hang", "chaos.crash", "chaos.disk", "chaos.sync", "chaos.messages"}, ops)
         self.engine.remove()
         self.engine = Engine()
         self.addCleanup(self.engine.remove)
