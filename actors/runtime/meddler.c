@@ -83,8 +83,7 @@ void meddler_fini(meddler_t *meddler) {
 /* ---- what it is asked ---- */
 
 static int take_probability(const char *field, double value, double *ret_value, refusal_t *no) {
-    if (value > 1)
-        return refuse(no, ERROR_BAD_REQUEST, field, "`chaos.messages`: `%s` is a probability, 0 to 1, not %g", field, value);
+    if (value > 1) return refuse(no, ERROR_BAD_REQUEST, field, "`chaos.messages`: `%s` is a probability, 0 to 1, not %g", field, value);
     *ret_value = value;
     return 0;
 }
