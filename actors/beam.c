@@ -295,6 +295,7 @@ int beam_sources(bytes_t pipeline, const names_t *patterns, msgpack_zone *zone, 
     graph_t graph = {.pipeline = unpacked, .patterns = patterns, .zone = zone, .no = no};
     graph_init(&graph);
     int result = walk_roots(&graph);
+    graph.found.transforms = graph.transforms.count;
     if (result == 0) *ret = graph.found;
     graph_fini(&graph);
     org__apache__beam__model__pipeline__v1__pipeline__free_unpacked(unpacked, NULL);

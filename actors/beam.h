@@ -20,6 +20,7 @@ enum { BEAM_TRANSFORMS_MAX = 50000, BEAM_PCOLLECTIONS_MAX = 100000 };
 typedef struct beam_sources {
     size_t count;
     msg_transform_t *items;
+    size_t transforms; /* that the pipeline has, of whatever kind */
 } beam_sources_t;
 int beam_sources(bytes_t pipeline, const names_t *patterns, msgpack_zone *zone, beam_sources_t *ret, refusal_t *no);
 

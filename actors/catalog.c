@@ -9,7 +9,8 @@
 
 #include "store/database.h"
 
-static const char *const option_users[] = {"recorder", "limiter", "signature_checker", "job_supervisor", "test_stream_server", "librarian"};
+static const char *const option_users[] = {"recorder",           "limiter",   "signature_checker", "job_supervisor",
+                                           "test_stream_server", "librarian", "pipeline_tracker",  "gateway"};
 enum { OPTION_USERS = sizeof option_users / sizeof option_users[0] };
 
 typedef struct catalog {

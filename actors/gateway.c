@@ -45,11 +45,28 @@ static void gateway_destroy(void **state) {
     *state = NULL;
 }
 
+/* Nobody waits for the quotas: a state that is created anew works with those that the one before it knew. */
+static int on_options(void *state, const answer_t *answer, uint64_t context, fault_t *why) {
+    (void)context, (void)why;
+    gateway_t *g = state;
+    if (answer->message) actor_bound(g->me, answer->message);
+    return 0;
+}
+
+static int on_options_changed(void *state, const envelope_t *in, fault_t *why) {
+    (void)why;
+    gateway_t *g = state;
+    msg_options_t options = options_changed(in->message);
+    actor_bound(g->me, &options);
+    return 0;
+}
+
 static void *gateway_create(actor_t *me, bytes_t args, fault_t *why) {
     (void)args, (void)why;
     gateway_t *g = calloc(1, sizeof *g);
     must(g);
     g->me = me;
+    actor_ask(me, "catalog", MSG_OPTIONS_GET, &(msg_options_get_t){0}, on_options, 0);
     return g;
 }
 
@@ -195,10 +212,11 @@ const actor_class_t gateway_class = {
             [MSG_WATERMARK] = gateway_on_other_event,
             [MSG_PROCESSING_TIME] = gateway_on_other_event,
             [MSG_GAP] = gateway_on_other_event,
+            [MSG_OPTIONS_CHANGED] = on_options_changed,
         },
     .passes = on_request,
-    .sends = {MSG_PIPELINE_DEFINE, MSG_PONG, MSG_SOURCE_ATTACH, MSG_SOURCE_BATCH, MSG_SOURCE_DONE, MSG_REPLAY_OPEN, MSG_REPLAY_CLOSE,
-              MSG_REPLAY_CREDIT, MSG_REPLAY_RESUME, MSG_RECORDING_JOBS_ASK},
+    .sends = {MSG_OPTIONS_GET, MSG_PIPELINE_DEFINE, MSG_PONG, MSG_SOURCE_ATTACH, MSG_SOURCE_BATCH, MSG_SOURCE_DONE, MSG_REPLAY_OPEN,
+              MSG_REPLAY_CLOSE, MSG_REPLAY_CREDIT, MSG_REPLAY_RESUME, MSG_RECORDING_JOBS_ASK},
     .doors =
         {
             [GATEWAY_COMMANDS] = {DOOR_ROUTER, ENDPOINT_COMMANDS, SCOPE_COMMANDS},

@@ -9,8 +9,6 @@
 
 #include "store/manifest.h"
 
-enum { REPLAYS_MAX = 10000, CLIENT_REPLAYS_MAX = 1000 };
-
 struct opening {
     LIST_ENTRY(opening) link;
     server_t *server;
@@ -129,8 +127,9 @@ static int place_check(const msg_recording_place_t *place, refusal_t *no) {
 /* Is there room for another of this connection? */
 static int client_check(server_t *server, const peer_t *peer, refusal_t *no) {
     const client_t *client = server_client(server, peer);
-    if (!client || client->players_count < CLIENT_REPLAYS_MAX) return 0;
-    return refuse(no, ERROR_LIMIT, NULL, "`replay.open`: this connection has %d replays: no more are opened", CLIENT_REPLAYS_MAX);
+    if (!client || client->players_count < server->client_replays_max) return 0;
+    return refuse(no, ERROR_LIMIT, NULL, "`replay.open`: this connection has %zu replays, and `client_replays_max` is %zu",
+                  client->players_count, server->client_replays_max);
 }
 
 static int opening_play(opening_t *opening, const msg_recording_place_t *place, selection_t *selection, refusal_t *no) {
@@ -236,9 +235,9 @@ static int ask_check(const msg_replay_open_t *ask, refusal_t *no) {
 
 /* Is there room for another replay of all? */
 static int server_check(const server_t *server, refusal_t *no) {
-    if (server->players_count + server->openings_count >= REPLAYS_MAX)
-        return refuse(no, ERROR_LIMIT, NULL, "`replay.open`: %d replays are under way: no more are opened", REPLAYS_MAX);
-    return 0;
+    size_t count = server->players_count + server->openings_count;
+    if (count < server->replays_max) return 0;
+    return refuse(no, ERROR_LIMIT, NULL, "`replay.open`: %zu replays are under way, and `replays_max` is %zu", count, server->replays_max);
 }
 
 void opening_start(server_t *server, const envelope_t *in) {

@@ -42,6 +42,21 @@ static void pipeline_tracker_destroy(void **state) {
     *state = NULL;
 }
 
+static int on_options(void *state, const answer_t *answer, uint64_t context, fault_t *why) {
+    (void)context;
+    pipeline_tracker_t *t = state;
+    if (!answer->message) return fault_set(why, "cannot read the options: %s", answer->refusal->message);
+    t->pipelines_max = ((const msg_options_t *)answer->message)->pipelines_max;
+    actor_ask(t->me, "catalog", MSG_CATALOG_READ, &(msg_catalog_read_t){.kind = "pipeline"}, on_pipelines, 0);
+    return 0;
+}
+
+static int on_options_changed(void *state, const envelope_t *in, fault_t *why) {
+    (void)why;
+    ((pipeline_tracker_t *)state)->pipelines_max = ((const msg_options_changed_t *)in->message)->pipelines_max;
+    return 0;
+}
+
 static void *pipeline_tracker_create(actor_t *me, bytes_t args, fault_t *why) {
     (void)args, (void)why;
     pipeline_tracker_t *t = calloc(1, sizeof *t);
@@ -49,7 +64,7 @@ static void *pipeline_tracker_create(actor_t *me, bytes_t args, fault_t *why) {
     t->me = me;
     pipelines_init(&t->pipelines);
     actor_loading(me);
-    actor_ask(me, "catalog", MSG_CATALOG_READ, &(msg_catalog_read_t){.kind = "pipeline"}, on_pipelines, 0);
+    actor_ask(me, "catalog", MSG_OPTIONS_GET, &(msg_options_get_t){0}, on_options, 0);
     return t;
 }
 
@@ -248,8 +263,9 @@ const actor_class_t pipeline_tracker_class = {
             [MSG_RECORDING_COMPLETE_ASK] = on_recording_complete,
             [MSG_PIPELINE_DEFINE] = on_define,
             [MSG_PIPELINE_TAGS_ASK] = on_tags,
+            [MSG_OPTIONS_CHANGED] = on_options_changed,
         },
-    .sends = {MSG_CATALOG_READ, MSG_CATALOG_WRITE, MSG_SIGNATURE_COMPARE, MSG_SIGNATURE_RECORD, MSG_SIGNATURE_FORGET, MSG_JOB_ENSURE,
-              MSG_JOB_INVALIDATE, MSG_JOB_FORGET, MSG_JOB_DESCRIBE, MSG_RECORDING_DESCRIBE, MSG_TEST_STREAM_STATUS, MSG_TEST_STREAM_START,
-              MSG_NOTIFY},
+    .sends = {MSG_OPTIONS_GET, MSG_CATALOG_READ, MSG_CATALOG_WRITE, MSG_SIGNATURE_COMPARE, MSG_SIGNATURE_RECORD, MSG_SIGNATURE_FORGET,
+              MSG_JOB_ENSURE, MSG_JOB_INVALIDATE, MSG_JOB_FORGET, MSG_JOB_DESCRIBE, MSG_RECORDING_DESCRIBE, MSG_TEST_STREAM_STATUS,
+              MSG_TEST_STREAM_START, MSG_NOTIFY},
 };

@@ -30,23 +30,26 @@ typedef struct recorder_actor {
 
 /* ---- life ---- */
 
-static int on_options_changed(void *state, const envelope_t *in, fault_t *why) {
-    recorder_t *self = state;
-    const msg_options_changed_t *options = in->message;
-    (void)why;
+static void take_options(recorder_t *self, const msg_options_t *options) {
+    actor_bound(self->me, options);
     self->worker_timeout_us = us_of_ms(options->worker_timeout_ms);
     self->size_limit = options->recording_size_limit;
+    self->body_size_max = options->body_size_max;
+}
+
+static int on_options_changed(void *state, const envelope_t *in, fault_t *why) {
+    msg_options_t options = options_changed(in->message);
+    (void)why;
+    take_options(state, &options);
     return 0;
 }
 
 static int on_loaded(void *state, const answer_t *answer, uint64_t context, fault_t *why) {
     static const msg_recorder_recovered_t recovered;
     recorder_t *self = state;
-    const msg_options_t *options = answer->message;
     (void)context;
     if (answer->refusal) return fault_set(why, "cannot read the options: %s", answer->refusal->message);
-    self->worker_timeout_us = us_of_ms(options->worker_timeout_ms);
-    self->size_limit = options->recording_size_limit;
+    take_options(self, answer->message);
     actor_loaded(self->me);
     recording_t *recording;
     LIST_FOREACH(recording, &self->writing, writing) sync_schedule(self, recording); /* what an earlier state may not have brought there */

@@ -252,6 +252,9 @@ static bool batch_is_good(recorder_t *self, const envelope_t *in, attachment_t *
     } else if (strcmp(m->tag, attachment->tag) != 0) {
         refuse(&no, ERROR_BAD_REQUEST, "tag", "source %lld was attached as `%s`, not as `%s`", (long long)attachment->source,
                attachment->tag, m->tag);
+    } else if (frame_bytes(in->body).size > (uint64_t)self->body_size_max) {
+        refuse(&no, ERROR_TOO_LARGE, "body", "a body of %zu bytes is larger than `body_size_max` (%lld)", frame_bytes(in->body).size,
+               (long long)self->body_size_max);
     } else if (m->has_cursor && m->cursor.size > CURSOR_MAX) {
         refuse(&no, ERROR_TOO_LARGE, "cursor", "`source.batch`: a cursor of %zu bytes is longer than %d", m->cursor.size, CURSOR_MAX);
     } else if (m->has_cursor && attachment->recording->reel->header_cost + (int64_t)m->cursor.size > CURSORS_MAX) {

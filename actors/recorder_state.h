@@ -110,7 +110,8 @@ typedef struct recorder {
     int64_t last_source;
     int64_t credit_shared; /* of CREDIT_SHARED, what the attachments have */
     int64_t worker_timeout_us;
-    int64_t size_limit; /* the option: bytes of all recordings */
+    int64_t size_limit;    /* the option: bytes of all recordings */
+    int64_t body_size_max; /* the option: bytes of a batch's elements */
     timer_id_t liveness_timer, due_timer;
 } recorder_t;
 

@@ -29,7 +29,8 @@ typedef struct waiting waiting_t;
 
 typedef struct server {
     actor_t *me;
-    int64_t replay_timeout_ms;
+    int64_t replay_timeout_ms; /* the options of these names */
+    size_t replays_max, client_replays_max;
     zhashx_t *clients_by_peer, *tapes_by_recording, *services_by_pipeline;
     LIST_HEAD(, client) clients;
     LIST_HEAD(, tape) tapes;

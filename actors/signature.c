@@ -84,14 +84,19 @@ typedef struct listing {
     bool of_beam;
 } listing_t;
 
-static int list(const msg_pipeline_t *pipeline, const names_t *patterns, msgpack_zone *zone, listing_t *ret, refusal_t *no) {
+static int list(const msg_pipeline_t *pipeline, const msg_options_t *options, msgpack_zone *zone, listing_t *ret, refusal_t *no) {
     if (pipeline->has_transforms && pipeline->has_beam)
         return refuse(no, ERROR_BAD_REQUEST, "pipeline.beam", "pipeline `%.80s` has `transforms` and `beam`; it may have one of them",
                       pipeline->name);
     if (!pipeline->has_transforms && !pipeline->has_beam)
         return refuse(no, ERROR_BAD_REQUEST, "pipeline.transforms", "pipeline `%.80s` has neither `transforms` nor `beam`", pipeline->name);
     beam_sources_t sources = {0};
-    if (pipeline->has_beam && beam_sources(pipeline->beam, patterns, zone, &sources, no) < 0) return -1;
+    if (pipeline->has_beam && beam_sources(pipeline->beam, &options->recordable_sources, zone, &sources, no) < 0) return -1;
+    size_t transforms = pipeline->has_beam ? sources.transforms : pipeline->transforms.count;
+    if (transforms > (uint64_t)options->transforms_max)
+        return refuse(no, ERROR_LIMIT, pipeline->has_beam ? "pipeline.beam" : "pipeline.transforms",
+                      "pipeline `%.80s` has %zu transforms, and `transforms_max` is %lld", pipeline->name, transforms,
+                      (long long)options->transforms_max);
     *ret = pipeline->has_beam ? (listing_t){sources.items, sources.count, true}
                               : (listing_t){pipeline->transforms.items, pipeline->transforms.count, false};
     return 0;
@@ -136,15 +141,16 @@ static void group(const listing_t *listing, place_t *places, size_t count, msgpa
     }
 }
 
-int signature_extract(const msg_pipeline_t *pipeline, const names_t *patterns, msgpack_zone *zone, msg_comparison_t *ret, refusal_t *no) {
+int signature_extract(const msg_pipeline_t *pipeline, const msg_options_t *options, msgpack_zone *zone, msg_comparison_t *ret,
+                      refusal_t *no) {
     size_t count = 0, size = 0;
     listing_t listing = {0};
-    if (list(pipeline, patterns, zone, &listing, no) < 0) return -1;
+    if (list(pipeline, options, zone, &listing, no) < 0) return -1;
     place_t *places = zone_take(zone, listing.count * sizeof *places);
     ret->sources.items = zone_take(zone, listing.count * sizeof *ret->sources.items);
     for (size_t i = 0; i < listing.count; i++) {
         const msg_transform_t *transform = &listing.items[i];
-        if (!is_recordable(transform, patterns)) continue;
+        if (!is_recordable(transform, &options->recordable_sources)) continue;
         char field[96] = "pipeline.beam";
         if (!listing.of_beam) snprintf(field, sizeof field, "pipeline.transforms[%zu].payload", i);
         const char *signature = string_of(transform, field, zone, no);

@@ -15,11 +15,18 @@ enum { LIVENESS_US = 2 * 1000 * 1000 };
 
 static int on_liveness(void *state, uint64_t context, fault_t *why);
 
+static void take_options(server_t *server, const msg_options_t *options) {
+    actor_bound(server->me, options);
+    server->replay_timeout_ms = options->replay_timeout_ms;
+    server->replays_max = (size_t)options->replays_max;
+    server->client_replays_max = (size_t)options->client_replays_max;
+}
+
 static int on_options(void *state, const answer_t *answer, uint64_t context, fault_t *why) {
     (void)context;
     server_t *server = state;
     if (answer->refusal) return fault_set(why, "cannot read the options: %s", answer->refusal->message);
-    server->replay_timeout_ms = ((const msg_options_t *)answer->message)->replay_timeout_ms;
+    take_options(server, answer->message);
     actor_after(server->me, LIVENESS_US, on_liveness, 0);
     actor_loaded(server->me);
     return 0;
@@ -273,7 +280,8 @@ static int on_invalidate(void *state, const envelope_t *in, fault_t *why) {
 
 static int on_options_changed(void *state, const envelope_t *in, fault_t *why) {
     (void)why;
-    ((server_t *)state)->replay_timeout_ms = ((const msg_options_changed_t *)in->message)->replay_timeout_ms;
+    msg_options_t options = options_changed(in->message);
+    take_options(state, &options);
     return 0;
 }
 

@@ -99,7 +99,8 @@ static int on_compared(void *state, const answer_t *answer, uint64_t serial, fau
 }
 
 static bool compare(pipeline_tracker_t *t, work_t *work) {
-    msg_signature_compare_t ask = {.pipeline = *work->definition, .has_request = true, .request = work->request};
+    msg_signature_compare_t ask = {
+        .pipeline = *work->definition, .has_request = true, .request = work->request, .has_stored = work->by_name, .stored = work->by_name};
     actor_ask(t->me, "signature_checker", MSG_SIGNATURE_COMPARE, &ask, on_compared, work->serial);
     return false;
 }
@@ -107,6 +108,7 @@ static bool compare(pipeline_tracker_t *t, work_t *work) {
 static int on_stored(void *state, const answer_t *answer, uint64_t serial, fault_t *why) {
     pipeline_tracker_t *t = state;
     work_t *work = work_of_serial(t, serial);
+    if (work) work->is_new = false;
     if (work && answer->message && pipelines_set(&t->pipelines, work->definition))
         actor_tell(t->me, "notifier", MSG_NOTIFY,
                    &(msg_notify_t){.topic = "pipeline.tracked", .key = "pipeline", .name = work->definition->name, .state = "tracked"});
@@ -117,23 +119,37 @@ static bool same(const msgpack_sbuffer *a, const msgpack_sbuffer *b) {
     return a->size == b->size && memcmp(a->data, b->data, a->size) == 0;
 }
 
+/* Is there room for one more, besides those that are being stored? */
+static int room_check(const pipeline_tracker_t *t, const work_t *work, refusal_t *no) {
+    size_t count = zhashx_size(t->pipelines.table);
+    for (const work_t *other = t->works; other; other = other->next) count += other->is_new;
+    if (count < (uint64_t)t->pipelines_max) return 0;
+    return refuse(no, ERROR_LIMIT, "pipeline", "pipeline `%.80s` is new: there are %zu, and `pipelines_max` is %lld",
+                  work->definition->name, count, (long long)t->pipelines_max);
+}
+
 /* The definition becomes the stored one; one that is stored already costs no write. A new pipeline has no runs, whatever an older one of
  * that name left behind. */
 static bool store(pipeline_tracker_t *t, work_t *work) {
     const pipeline_t *known = pipelines_find(&t->pipelines, work->definition->name);
+    refusal_t no;
     if (work->by_name && !known) {
-        refusal_t no;
         refuse(&no, ERROR_NOT_FOUND, "pipeline", FORGOTTEN, work->definition->name);
         refuse_work(t, work, &no);
         return false;
     }
     if (work->by_name || !work->updates) return true;
+    if (!known && room_check(t, work, &no) < 0) {
+        refuse_work(t, work, &no);
+        return false;
+    }
     msgpack_sbuffer now, before;
     msgpack_sbuffer_init(&now);
     msgpack_sbuffer_init(&before);
     record_encode(RECORD_CLASS(pipeline), work->definition, &now);
     if (known) record_encode(RECORD_CLASS(pipeline), known->definition, &before);
     bool stored = known && same(&now, &before);
+    work->is_new = !known;
     if (!stored) {
         const char *name = work->definition->name;
         msg_document_t documents[] = {{.kind = "pipeline", .key = name, .has_value = true, .value = {(const uint8_t *)now.data, now.size}},

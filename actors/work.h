@@ -12,6 +12,7 @@ typedef struct work {
     bool active;  /* has begun */
     bool updates; /* may change what is stored and recorded */
     bool settled; /* what changed is recorded, or valid again */
+    bool is_new;  /* its definition is being stored, and there was none */
     bool by_name; /* the definition is the stored one; otherwise it becomes that, if it updates */
     msg_pipeline_t *definition;
     bool has_limits;
@@ -31,7 +32,8 @@ typedef struct finishing finishing_t;
 typedef struct pipeline_tracker {
     actor_t *me;
     pipelines_t pipelines;
-    work_t *works; /* the oldest first */
+    int64_t pipelines_max; /* the option */
+    work_t *works;         /* the oldest first */
     uint64_t last_work;
     finishing_t *finishings; /* runs whose end is being remembered */
 } pipeline_tracker_t;

@@ -131,6 +131,13 @@ static int texts_read(decoder_t *d, const path_t *path, bool names, names_t *ret
 }
 
 /* ---- numbers */
+static const struct {
+    int64_t least, most;
+} ranges[TYPE_COUNT_] = {
+    [TYPE_INT] = {INT64_MIN, INT64_MAX}, [TYPE_COUNT] = {0, INT64_MAX}, [TYPE_POSITIVE] = {1, INT64_MAX},   [TYPE_LIMIT] = {1, INT64_MAX},
+    [TYPE_SIZE] = {1048576, 16777216},   [TYPE_QUOTA] = {1, 1000000},   [TYPE_ROOM] = {1048576, INT64_MAX},
+};
+
 static int whole_read(decoder_t *d, const path_t *path, field_kind_t kind, int64_t *ret_whole) {
     head_t head = head_next(d);
     char given[48];
@@ -150,8 +157,7 @@ static int whole_read(decoder_t *d, const path_t *path, field_kind_t kind, int64
     if (head.kind != HEAD_WHOLE) {
         return kind_refuse(d, path, "a whole number", &head);
     }
-    int64_t smallest = kind == TYPE_INT ? INT64_MIN : kind == TYPE_COUNT ? 0 : 1;
-    if (head.whole < smallest) {
+    if (head.whole < ranges[kind].least || head.whole > ranges[kind].most) {
         snprintf(given, sizeof given, ", not %lld", (long long)head.whole);
         return path_refuse(d, path, "must be ", field_kind_text(kind), given);
     }
@@ -266,6 +272,9 @@ static int field_read(decoder_t *d, const field_t *field, const path_t *path, ui
     case TYPE_INT:
     case TYPE_COUNT:
     case TYPE_POSITIVE:
+    case TYPE_SIZE:
+    case TYPE_ROOM:
+    case TYPE_QUOTA:
     case TYPE_LIMIT: return whole_read(d, path, field->kind, (int64_t *)(void *)member);
     case TYPE_REAL: return real_read(d, path, (double *)(void *)member);
     case TYPE_FLAG: return flag_read(d, path, (bool *)member);

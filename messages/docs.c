@@ -250,6 +250,9 @@ static void default_print(FILE *out, const field_t *field, const uint8_t *member
     case TYPE_INT:
     case TYPE_COUNT:
     case TYPE_POSITIVE:
+    case TYPE_SIZE:
+    case TYPE_ROOM:
+    case TYPE_QUOTA:
     case TYPE_LIMIT:
         memcpy(&whole, member, sizeof whole);
         if (field->kind == TYPE_LIMIT && whole == LIMIT_NONE) {

@@ -84,7 +84,10 @@ static void field_pack(msgpack_packer *packer, msgpack_sbuffer *out, const recor
     case TYPE_TEXTS: texts_pack(packer, (const names_t *)(const void *)member); return;
     case TYPE_INT:
     case TYPE_COUNT:
-    case TYPE_POSITIVE: msgpack_pack_int64(packer, *(const int64_t *)(const void *)member); return;
+    case TYPE_POSITIVE:
+    case TYPE_SIZE:
+    case TYPE_ROOM:
+    case TYPE_QUOTA: msgpack_pack_int64(packer, *(const int64_t *)(const void *)member); return;
     case TYPE_LIMIT: limit_pack(packer, *(const int64_t *)(const void *)member); return;
     case TYPE_REAL: msgpack_pack_double(packer, *(const double *)(const void *)member); return;
     case TYPE_FLAG: (*(const bool *)member ? msgpack_pack_true : msgpack_pack_false)(packer); return;

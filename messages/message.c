@@ -240,6 +240,13 @@ static const msg_options_t options_initial = {OPTION_FIELDS};
 #undef OPTION_FIELDS
 #undef NAMES_OF
 
+msg_options_t options_changed(const msg_options_changed_t *change) {
+    msg_options_t options;
+    _Static_assert(sizeof options == sizeof *change, "options");
+    memcpy(&options, change, sizeof options);
+    return options;
+}
+
 void options_default(msg_options_t *options) {
     *options = options_initial;
 }

@@ -165,5 +165,7 @@ const char *field_kind_doc(field_kind_t kind);
 
 /* The options' defaults, all fields set. What it points to is constant. */
 void options_default(msg_options_t *options);
+/* The options in the message that tells of a change: the two are made of the same list. Borrows what it points to. */
+msg_options_t options_changed(const msg_options_changed_t *change);
 
 #endif

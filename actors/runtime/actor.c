@@ -57,10 +57,17 @@ actor_t *actor_new(const actor_class_t *class, const char *name, bytes_t args, h
         if (message_class((message_id_t)id)->record.size > largest) largest = message_class((message_id_t)id)->record.size;
     me->decoded = malloc(largest);
     must(me->zone && me->decoded);
+    msg_options_t options;
+    options_default(&options);
+    actor_bound(me, &options);
     msgpack_sbuffer_init(&me->out);
     for (size_t i = 0; class->sends[i] != MSG_NONE; i++) me->may_send[class->sends[i]] = true;
     for (size_t i = 0; i < sizeof runtime_sends / sizeof runtime_sends[0]; i++) me->may_send[runtime_sends[i]] = true;
     return me;
+}
+
+void actor_bound(actor_t *me, const msg_options_t *options) {
+    quotas_take(&me->quotas, options);
 }
 
 void actor_free(actor_t **actor) {

@@ -121,6 +121,9 @@ void actor_door_ask(actor_t *me, unsigned door, message_id_t id, const void *mes
 /* At a PUBLISH door: two frames, the topic and a payload (a msgpack map). */
 void actor_publish(actor_t *me, unsigned door, const char *topic, bytes_t payload);
 
+/* The options that bound what peers may cost hold at its doors from now on. Before, and in every other actor, the defaults do. */
+void actor_bound(actor_t *me, const msg_options_t *options);
+
 /* ---- time and descriptors ---- */
 timer_id_t actor_after(actor_t *me, int64_t us, timer_fn *then, uint64_t context); /* once */
 void actor_cancel(actor_t *me, timer_id_t *timer);                                 /* sets it to 0; 0 is allowed */

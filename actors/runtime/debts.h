@@ -1,23 +1,40 @@
-/* What peers have been answered and have not taken yet. An answer may be thousands of times as large as its request: who asks on and on and reads
- * nothing would have the engine keep them all, and no count of messages bounds that. So the bytes of large answers are counted until libzmq has
- * written them to the connection, or the connection is gone. */
+/* What is open between an actor and the peers at its doors: requests that it has not answered, and answers that they have not read.
+ *
+ * An answer may be thousands of times as large as its request: who asks on and on and reads nothing would have the engine keep them all, and no
+ * count of messages bounds that. So the bytes of answers are counted until libzmq has written them to the connection, or the connection is gone;
+ * those of each peer, and those of all together, because there may be many such peers. */
 #ifndef REPRISE_DEBTS_H
 #define REPRISE_DEBTS_H
 
 #include "actor.h"
 
-enum {
-    DEBT_LEAST = 4 * 1024,       /* bytes of an answer that is counted */
-    DEBT_MAX = 64 * 1024 * 1024, /* bytes that may wait for a peer; one answer may be more */
-};
+enum { DEBT_BUCKETS = 256 };
+
+/* The options that bound what peers may cost. */
+typedef struct quotas {
+    int64_t message_size_max;
+    int64_t requests_max, client_requests_max;
+    int64_t unread_max, client_unread_max;
+} quotas_t;
+/* One that is not among the options stays. */
+void quotas_take(quotas_t *quotas, const msg_options_t *options);
 
 typedef struct debt debt_t;
+typedef struct debt_sum debt_sum_t;
 typedef struct debts {
-    debt_t *first; /* of each peer for whom something waits */
+    debt_t *buckets[DEBT_BUCKETS]; /* of each peer with whom something is open */
+    debt_sum_t *sum;               /* of all answers; made when it is needed */
+    size_t requests;               /* of all peers */
 } debts_t;
 
-/* May an answer of so many bytes be sent? `ret_waiting`: the bytes that wait for the peer. */
-bool debts_allow(debts_t *debts, const peer_t *to, size_t size, size_t *ret_waiting);
+/* Counts a request of the peer until it is closed. -1 where there are too many (LIMIT): it is not counted. */
+int debts_open(debts_t *debts, const peer_t *from, const quotas_t *quotas, refusal_t *no);
+void debts_close(debts_t *debts, const peer_t *from);
+
+/* May an answer of so many bytes be sent? -1: so much waits to be read that it may not (LIMIT). */
+int debts_allow(debts_t *debts, const peer_t *to, size_t size, const quotas_t *quotas, refusal_t *no);
+/* May a refusal? Nearly always: it is short, and there is some room for them beyond what answers have. */
+bool debts_bear(debts_t *debts, const peer_t *to, size_t size, const quotas_t *quotas);
 /* Counts the frame, which is sent to the peer, from now until nobody holds it any more. */
 void debts_add(debts_t *debts, const peer_t *to, frame_t *frame);
 /* What is under way stays counted by itself. */

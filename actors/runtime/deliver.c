@@ -179,16 +179,29 @@ static unsigned scope_of(const actor_t *me, const peer_t *from) {
     return me->class->doors[from->door].scope;
 }
 
+bool actor_counts_requests(const actor_t *me, const peer_t *peer) {
+    return scope_of(me, peer) == SCOPE_COMMANDS;
+}
+
+/* What an actor of this process says at a DEALER door was bounded where it came in. A body's quota is for those to tell who take it. */
+static int sizes_check(const actor_t *me, const arrival_t *in, refusal_t *no) {
+    size_t size = frame_bytes(in->message).size, body = in->body ? frame_bytes(in->body).size : 0;
+    bool outside = me->class->doors[in->from->door].kind == DOOR_ROUTER;
+    if (outside && size > (uint64_t)me->quotas.message_size_max)
+        return refuse(no, ERROR_TOO_LARGE, NULL, "a message of %zu bytes is larger than `message_size_max` (%lld)", size,
+                      (long long)me->quotas.message_size_max);
+    if (size > WIRE_MESSAGE_MAX || body > WIRE_MESSAGE_MAX)
+        return refuse(no, ERROR_TOO_LARGE, NULL, "a frame of %zu bytes is larger than the %d that any may have", size > body ? size : body,
+                      WIRE_MESSAGE_MAX);
+    return 0;
+}
+
 /* Finds out which message it is. Walks the bytes before anything else may believe what they declare. */
 static message_id_t understand(const actor_t *me, const arrival_t *in, refusal_t *no) {
     bytes_t raw = frame_bytes(in->message), op;
     const char *text;
     size_t size;
-    if (raw.size > WIRE_MESSAGE_MAX || (in->body && frame_bytes(in->body).size > WIRE_MESSAGE_MAX)) {
-        refuse(no, ERROR_TOO_LARGE, NULL, "a frame of %zu bytes is larger than the %d that are taken",
-               raw.size > WIRE_MESSAGE_MAX ? raw.size : frame_bytes(in->body).size, WIRE_MESSAGE_MAX);
-        return MSG_NONE;
-    }
+    if (sizes_check(me, in, no) < 0) return MSG_NONE;
     if (wire_walk(raw, no) < 0) return MSG_NONE;
     if (in->frames_lost) {
         refuse(no, ERROR_BAD_REQUEST, NULL, "more frames than the message and its body");
@@ -206,6 +219,16 @@ static message_id_t understand(const actor_t *me, const arrival_t *in, refusal_t
     message_id_t id = message_find(scope_of(me, in->from), text, size);
     if (id != MSG_NONE && (message_class(id)->kind == KIND_EVENT) == event && (me->class->takes[id] || me->class->passes)) return id;
     refuse(no, ERROR_UNKNOWN_OP, "op", "no operation `%.*s` on this endpoint", size > 64 ? 64 : (int)size, text);
+    return MSG_NONE;
+}
+
+/* Counts a request until it is answered, unless there are too many. */
+static message_id_t admit(actor_t *me, const arrival_t *in, message_id_t id, refusal_t *no) {
+    if (id == MSG_NONE || message_class(id)->kind != KIND_REQUEST || !actor_counts_requests(me, in->from)) return id;
+    refusal_t many;
+    if (debts_open(&me->debts, in->from, &me->quotas, &many) == 0) return id;
+    refuse(no, many.code, NULL, "`%s`: %s", message_class(id)->wire, many.message);
+    no->retry = many.retry;
     return MSG_NONE;
 }
 
@@ -243,7 +266,7 @@ void actor_receive_peer(actor_t *me, const peer_t *from, const prefix_t *prefix,
     bool dealer = kind == DOOR_DEALER || kind == DOOR_LINE;
     if (scope_of(me, from) == SCOPE_COMMANDS) actor_count(me, COUNTER_COMMANDS, 1);
     if (!dealer || !take_door_answer(me, message)) {
-        message_id_t id = understand(me, &in, &no);
+        message_id_t id = admit(me, &in, understand(me, &in, &no), &no);
         if (id != MSG_NONE) {
             deliver_from_peer(me, &in, id);
             return;

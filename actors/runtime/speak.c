@@ -89,11 +89,8 @@ static void add_echo(frame_t *message, bytes_t echo) {
 
 /* An answer to a peer, or the refusal to give one to who does not read those before it. */
 static head_kind_t answer_admit(actor_t *me, const peer_t *to, head_kind_t kind, frame_t *message) {
-    size_t size = frame_bytes(message).size, waiting;
-    if (debts_allow(&me->debts, to, size, &waiting)) return kind;
     refusal_t no;
-    refuse(&no, ERROR_LIMIT, NULL, "%zu bytes of answers wait to be read by this client, and with this one they would be more than %d",
-           waiting, DEBT_MAX);
+    if (kind == HEAD_REFUSAL || debts_allow(&me->debts, to, frame_bytes(message).size, &me->quotas, &no) == 0) return kind;
     me->out.size = 0;
     refusal_encode(&no, (bytes_t){0}, &me->out);
     frame_fini(message);
@@ -101,20 +98,27 @@ static head_kind_t answer_admit(actor_t *me, const peer_t *to, head_kind_t kind,
     return HEAD_REFUSAL;
 }
 
+/* Answers a peer, and counts what it has not read yet. */
+static void answer_send(actor_t *me, const peer_t *to, const prefix_t *prefix, head_kind_t kind, frame_t *message) {
+    if (kind == HEAD_REFUSAL) actor_count(me, COUNTER_REFUSALS, 1);
+    if (kind != HEAD_REFUSAL || debts_bear(&me->debts, to, frame_bytes(message).size, &me->quotas)) {
+        debts_add(&me->debts, to, message);
+        if (me->host->class->send(me->host, to->door, to, prefix, message, NULL) == SENT) return;
+    }
+    actor_count(me, COUNTER_UNDELIVERED, 1);
+    frame_fini(message);
+}
+
 void actor_resolve(actor_t *me, ticket_entry_t *entry, head_kind_t kind, frame_t *message) {
     parcel_t *parcel = &entry->parcel;
     if (parcel->from[0]) {
         route(me, parcel->from, (head_t){kind, parcel->head.id, parcel->head.number}, message, NULL);
     } else {
+        if (actor_counts_requests(me, &parcel->peer)) debts_close(&me->debts, &parcel->peer);
         kind = answer_admit(me, &parcel->peer, kind, message);
-        if (kind == HEAD_REFUSAL) actor_count(me, COUNTER_REFUSALS, 1);
         bytes_t echo;
         if (wire_map_get(frame_bytes(&parcel->message), "id", &echo)) add_echo(message, echo);
-        debts_add(&me->debts, &parcel->peer, message);
-        if (me->host->class->send(me->host, parcel->peer.door, &parcel->peer, &parcel->prefix, message, NULL) != SENT) {
-            actor_count(me, COUNTER_UNDELIVERED, 1);
-            frame_fini(message);
-        }
+        answer_send(me, &parcel->peer, &parcel->prefix, kind, message);
     }
     tickets_remove(&me->tickets, entry);
 }
@@ -160,14 +164,11 @@ void actor_refuse(actor_t *me, ticket_t ticket, error_code_t code, const char *f
 }
 
 void actor_refuse_frames(actor_t *me, const peer_t *to, const prefix_t *prefix, bytes_t echo, const refusal_t *no) {
-    actor_count(me, COUNTER_REFUSALS, 1);
     me->out.size = 0;
     refusal_encode(no, echo, &me->out);
     frame_t frame;
     frame_copy_of(&frame, (bytes_t){(const uint8_t *)me->out.data, me->out.size});
-    if (me->host->class->send(me->host, to->door, to, prefix, &frame, NULL) == SENT) return;
-    actor_count(me, COUNTER_UNDELIVERED, 1);
-    frame_fini(&frame);
+    answer_send(me, to, prefix, HEAD_REFUSAL, &frame);
 }
 
 void actor_refuse_peer(actor_t *me, const peer_t *to, error_code_t code, const char *field, const char *format, ...) {

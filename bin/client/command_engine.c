@@ -131,10 +131,9 @@ static const struct measure {
     quantity_fn *parse;
     unit_text_t (*print)(int64_t);
 } measures[] = {
-    {"_ms", units_parse_duration, units_duration_ms},
-    {"_size_limit", units_parse_bytes, units_bytes},
-    {"_disk", units_parse_bytes, units_bytes},
-    {"", units_parse_count, units_count},
+    {"_ms", units_parse_duration, units_duration_ms}, {"_size_limit", units_parse_bytes, units_bytes},
+    {"_size_max", units_parse_bytes, units_bytes},    {"unread_max", units_parse_bytes, units_bytes},
+    {"_disk", units_parse_bytes, units_bytes},        {"", units_parse_count, units_count},
 };
 
 static const struct measure *measure_of(const char *name) {

@@ -158,7 +158,7 @@ class Hostile(EngineTest):
         ops = [op for op in self.engine.ask("engine.protocol")["ops"] if op["from"] == "client" and op["op"] not in harmful]
         self.assertGreater(len(ops), 40)
         dealers = {door: self.dealer(door) for door in ASKED}
-        good = {"NAME": "nobody", "TEXT": "text", "COUNT": 0, "POSITIVE": 1, "INT": 1, "REAL": 1.0, "FLAG": True, "NAMES": ["a"],
+        good = {"NAME": "nobody", "TEXT": "text", "COUNT": 0, "POSITIVE": 1, "SIZE": 1 << 20, "ROOM": 1 << 20, "QUOTA": 1, "INT": 1, "REAL": 1.0, "FLAG": True, "NAMES": ["a"],
                 "LIMIT": 1, "BYTES": b"bytes",
                 "MAP": {}, "ANY": 1, "NAME or MAP": "nobody"}
         asked = 0

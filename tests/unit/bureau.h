@@ -12,6 +12,9 @@
 
 static inline void bureau_load(stage_t *stage, const msg_documents_t *pipelines, const msg_documents_t *runs) {
     static const msg_documents_t nothing;
+    msg_options_t options;
+    options_default(&options);
+    desk_answer(stage, "catalog", MSG_OPTIONS_GET, &options);
     desk_answer(stage, "catalog", MSG_CATALOG_READ, pipelines ? pipelines : &nothing);
     desk_answer(stage, "catalog", MSG_CATALOG_READ, runs ? runs : &nothing);
     assert_true(stage_is_ready(stage, "pipeline_tracker"));

@@ -26,67 +26,129 @@ static frame_t frame_of(size_t size) {
     return frame;
 }
 
-static size_t waiting(debts_t *debts, const peer_t *to) {
-    size_t bytes;
-    debts_allow(debts, to, DEBT_LEAST, &bytes);
-    return bytes;
+static const quotas_t quotas = {.requests_max = 3, .client_requests_max = 2, .unread_max = 20000, .client_unread_max = 10000};
+
+static bool allowed(debts_t *debts, const peer_t *to, size_t size, refusal_t *ret_no) {
+    return debts_allow(debts, to, size, &quotas, ret_no) == 0;
 }
 
 static void what_waits_for_a_peer_is_counted_until_it_is_taken(void **state) {
     debts_t debts = {0};
     peer_t one = peer_of("one"), other = peer_of("other");
-    frame_t first = frame_of(DEBT_LEAST), second = frame_of(2 * DEBT_LEAST), small = frame_of(DEBT_LEAST - 1);
+    frame_t first = frame_of(4000), second = frame_of(5999), small = frame_of(1);
+    refusal_t no;
     (void)state;
     debts_add(&debts, &one, &first);
     debts_add(&debts, &one, &second);
     debts_add(&debts, &one, &small);
-    assert_int_equal(frame_bytes(&second).size, 2 * DEBT_LEAST);
-    assert_int_equal(frame_bytes(&second).data[2 * DEBT_LEAST - 1], 7);
-    assert_int_equal(waiting(&debts, &one), 3 * DEBT_LEAST);
-    assert_int_equal(waiting(&debts, &other), 0);
-    frame_fini(&first);
-    assert_int_equal(waiting(&debts, &one), 2 * DEBT_LEAST);
-    frame_fini(&second);
-    assert_int_equal(waiting(&debts, &one), 0);
-    waiting(&debts, &other);
-    assert_null(debts.first);
+    assert_int_equal(frame_bytes(&second).size, 5999);
+    assert_int_equal(frame_bytes(&second).data[5998], 7);
+    assert_false(allowed(&debts, &one, 1, &no));
+    assert_int_equal(no.code, ERROR_LIMIT);
+    assert_true(no.retry);
+    assert_string_equal(no.message,
+                        "10000 bytes of answers wait to be read by this client, and with the 1 of this one they would be more than "
+                        "`client_unread_max` (10000)");
+    assert_true(allowed(&debts, &other, 1, &no));
     frame_fini(&small);
+    assert_true(allowed(&debts, &one, 1, &no));
+    assert_false(allowed(&debts, &one, 2, &no));
+    frame_fini(&first);
+    assert_true(allowed(&debts, &one, 4001, &no));
+    frame_fini(&second);
+    assert_true(allowed(&debts, &one, 20001, &no)); /* one answer may be as large as it is */
     debts_fini(&debts);
 }
 
-static void more_than_may_wait_is_not_allowed_but_for_one_answer(void **state) {
+static void peers_with_whom_nothing_is_open_are_forgotten(void **state) {
+    debts_t debts = {0};
+    char name[16];
+    refusal_t no;
+    (void)state;
+    for (int i = 0; i < 5000; i++) {
+        snprintf(name, sizeof name, "peer %d", i);
+        peer_t peer = peer_of(name);
+        frame_t frame = frame_of(1);
+        assert_int_equal(debts_open(&debts, &peer, &quotas, &no), 0);
+        debts_close(&debts, &peer);
+        debts_add(&debts, &peer, &frame);
+        frame_fini(&frame);
+    }
+    size_t used = 0;
+    for (size_t i = 0; i < DEBT_BUCKETS; i++) used += debts.buckets[i] != NULL;
+    assert_in_range(used, 1, DEBT_BUCKETS);
+    peer_t last = peer_of(name);
+    for (int i = 0; i < DEBT_BUCKETS; i++) { /* whoever comes by sweeps */
+        last.id[0] = (uint8_t)i;
+        debts_allow(&debts, &last, 1, &quotas, &no);
+    }
+    debts_fini(&debts);
+}
+
+static void what_waits_for_all_peers_together_is_bounded_too(void **state) {
+    debts_t debts = {0};
+    peer_t one = peer_of("one"), other = peer_of("other"), third = peer_of("third");
+    frame_t first = frame_of(9000), second = frame_of(9000), refusal = frame_of(3250);
+    refusal_t no;
+    (void)state;
+    debts_add(&debts, &one, &first);
+    debts_add(&debts, &other, &second);
+    assert_true(allowed(&debts, &third, 2000, &no));
+    assert_false(allowed(&debts, &third, 2001, &no));
+    assert_string_equal(no.message,
+                        "18000 bytes of answers wait to be read by all clients, and with the 2001 of this one they would be more than "
+                        "`unread_max` (20000)");
+    assert_true(debts_bear(&debts, &one, 3250, &quotas)); /* refusals have some room of their own */
+    debts_add(&debts, &one, &refusal);
+    assert_false(debts_bear(&debts, &one, 1, &quotas));
+    assert_true(debts_bear(&debts, &third, 300, &quotas)); /* who has read all is told */
+    frame_fini(&first);
+    assert_true(allowed(&debts, &third, 7750, &no));
+    frame_fini(&second);
+    frame_fini(&refusal);
+    debts_fini(&debts);
+}
+
+static void requests_are_counted_until_they_are_answered(void **state) {
     debts_t debts = {0};
     peer_t one = peer_of("one"), other = peer_of("other");
-    frame_t frame = frame_of(DEBT_LEAST);
-    size_t bytes;
+    refusal_t no;
     (void)state;
-    assert_true(debts_allow(&debts, &one, DEBT_MAX + 1, &bytes));
-    debts_add(&debts, &one, &frame);
-    assert_true(debts_allow(&debts, &one, DEBT_MAX - DEBT_LEAST, &bytes));
-    assert_false(debts_allow(&debts, &one, DEBT_MAX - DEBT_LEAST + 1, &bytes));
-    assert_int_equal(bytes, DEBT_LEAST);
-    assert_true(debts_allow(&debts, &one, DEBT_LEAST - 1, &bytes)); /* a refusal, for example */
-    assert_true(debts_allow(&debts, &other, DEBT_MAX, &bytes));
-    frame_fini(&frame);
-    assert_true(debts_allow(&debts, &one, DEBT_MAX, &bytes));
+    assert_int_equal(debts_open(&debts, &one, &quotas, &no), 0);
+    assert_int_equal(debts_open(&debts, &one, &quotas, &no), 0);
+    assert_int_equal(debts_open(&debts, &one, &quotas, &no), -1);
+    assert_int_equal(no.code, ERROR_LIMIT);
+    assert_string_equal(no.message, "2 requests of this client wait for their answers, and `client_requests_max` is 2");
+    assert_int_equal(debts_open(&debts, &other, &quotas, &no), 0);
+    assert_int_equal(debts_open(&debts, &other, &quotas, &no), -1);
+    assert_string_equal(no.message, "3 requests of all clients wait for their answers, and `requests_max` is 3");
+    assert_true(no.retry);
+    debts_close(&debts, &one);
+    assert_int_equal(debts_open(&debts, &other, &quotas, &no), 0);
+    debts_close(&debts, &other);
+    debts_close(&debts, &other);
+    debts_close(&debts, &one);
+    assert_int_equal(debts.requests, 0);
     debts_fini(&debts);
 }
 
 static void a_frame_may_outlive_the_list(void **state) {
     debts_t debts = {0};
     peer_t one = peer_of("one");
-    frame_t frame = frame_of(DEBT_LEAST);
+    frame_t frame = frame_of(4096);
     (void)state;
     debts_add(&debts, &one, &frame);
     debts_fini(&debts);
-    assert_int_equal(frame_bytes(&frame).data[DEBT_LEAST - 1], 7);
+    assert_int_equal(frame_bytes(&frame).data[4095], 7);
     frame_fini(&frame);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_waits_for_a_peer_is_counted_until_it_is_taken),
-        cmocka_unit_test(more_than_may_wait_is_not_allowed_but_for_one_answer),
+        cmocka_unit_test(peers_with_whom_nothing_is_open_are_forgotten),
+        cmocka_unit_test(what_waits_for_all_peers_together_is_bounded_too),
+        cmocka_unit_test(requests_are_counted_until_they_are_answered),
         cmocka_unit_test(a_frame_may_outlive_the_list),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,7 +16,7 @@ static msg_recording_job_t recording_of(msg_stream_t *streams, size_t count) {
 
 static void its_signature_is_that_of_the_recording(void **state) {
     static const char *every[] = {"*"}, *third[] = {"none"}, *second[] = {"bytes"};
-    const names_t patterns = {1, every};
+    const msg_options_t options = {.recordable_sources = {1, every}, .transforms_max = 4};
     msg_stream_t streams[] = {
         {.signature = "my:map|msgpack:81a16101", .urn = "my:map", .tags = {2, tags}},
         {.signature = "my:bytes|00ff", .urn = "my:bytes", .tags = {1, second}},
@@ -31,7 +31,7 @@ static void its_signature_is_that_of_the_recording(void **state) {
     assert_true(definition_make(&recording, zone, &definition));
     assert_string_equal(definition.name, "clicks");
     assert_int_equal(definition.transforms.count, 4);
-    if (signature_extract(&definition, &patterns, zone, &comparison, &no) < 0) fail_msg("%s", no.message);
+    if (signature_extract(&definition, &options, zone, &comparison, &no) < 0) fail_msg("%s", no.message);
     assert_int_equal(comparison.signature.count, 3);
     assert_string_equal(comparison.signature.items[0], "my:bytes|00ff");
     assert_string_equal(comparison.signature.items[1], "my:map|msgpack:81a16101");

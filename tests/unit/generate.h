@@ -90,6 +90,9 @@ static inline void generate_member(generator_t *g, const field_t *field, uint8_t
     case TYPE_POSITIVE:
         *(int64_t *)(void *)member = generate_whole(g, field->kind == TYPE_INT ? INT64_MIN : field->kind == TYPE_POSITIVE);
         break;
+    case TYPE_SIZE: *(int64_t *)(void *)member = (1 << 20) + (int64_t)generate_below(g, 15 << 20); break;
+    case TYPE_ROOM: *(int64_t *)(void *)member = (1 << 20) + (int64_t)generate_below(g, 1 << 30); break;
+    case TYPE_QUOTA: *(int64_t *)(void *)member = 1 + (int64_t)generate_below(g, 1000000); break;
     case TYPE_REAL: *(double *)(void *)member = (double)generate_below(g, 1000) / 8; break;
     case TYPE_FLAG: *(bool *)member = generate_below(g, 2) == 0; break;
     case TYPE_LIST:

@@ -215,6 +215,14 @@ static void what_cannot_be_loaded_is_named(void **test) {
     (void)test;
     stage_t *stage = stage_create(13, NULL);
     stage_add(stage, &pipeline_tracker_class, "pipeline_tracker", (bytes_t){0});
+    desk_refuse(stage, "catalog", MSG_OPTIONS_GET, ERROR_INTERNAL, "the disk is full");
+    assert_string_equal(stage_failure(stage, "pipeline_tracker"), "cannot read the options: the disk is full");
+    stage_destroy(&stage);
+    stage = stage_create(13, NULL);
+    stage_add(stage, &pipeline_tracker_class, "pipeline_tracker", (bytes_t){0});
+    msg_options_t options;
+    options_default(&options);
+    desk_answer(stage, "catalog", MSG_OPTIONS_GET, &options);
     desk_refuse(stage, "catalog", MSG_CATALOG_READ, ERROR_INTERNAL, "the disk is gone");
     assert_string_equal(stage_failure(stage, "pipeline_tracker"), "cannot read the pipelines: the disk is gone");
     stage_destroy(&stage);

@@ -24,7 +24,8 @@ static sheet_t *sheet(size_t count, const msg_transform_t *transforms) {
 
 static int extract(sheet_t *s) {
     static const char *patterns[] = {"reprise:source:*:v1", "beam:transform:pubsub_read:v1"};
-    return signature_extract(&s->pipeline, &(names_t){2, patterns}, s->zone, &s->found, &s->no);
+    const msg_options_t options = {.recordable_sources = {2, patterns}, .transforms_max = TRANSFORMS_MAX};
+    return signature_extract(&s->pipeline, &options, s->zone, &s->found, &s->no);
 }
 
 #define EXTRACT(...)                                                                                                                       \
@@ -166,7 +167,8 @@ static void thousands_of_sources_are_sorted_and_not_searched(void **test) {
     msg_comparison_t found = {0};
     refusal_t no;
     msg_pipeline_t pipeline = {.name = "p", .has_transforms = true, .transforms = {MANY, transforms}};
-    assert_int_equal(signature_extract(&pipeline, &(names_t){1, patterns}, zone, &found, &no), 0);
+    const msg_options_t options = {.recordable_sources = {1, patterns}, .transforms_max = MANY};
+    assert_int_equal(signature_extract(&pipeline, &options, zone, &found, &no), 0);
     assert_int_equal(found.recordables.count, 1);
     assert_int_equal(found.recordables.items[0].tags.count, MANY);
     msgpack_zone_free(zone);

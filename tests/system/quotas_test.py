@@ -1,0 +1,182 @@
+"""Quotas: each option that bounds what clients may cost holds at its number and not before, and the error names it and its value."""
+import struct
+import unittest
+
+import msgpack
+import zmq
+
+from engine import PATIENCE, PUSH, EngineTest, Producer, Refused, pipeline, source
+
+MIB = 1 << 20
+
+
+class Quotas(EngineTest):
+    def setUp(self):
+        before = self.engine.ask("options.get")
+        quotas = {name: value for name, value in before.items() if name.endswith("_max")}
+        self.assertGreater(len(quotas), 9)
+        self.addCleanup(lambda: self.engine.ask("options.set", **quotas))
+
+    def set(self, **options):
+        self.engine.ask("options.set", **options)
+
+    def dealer(self, door, **options):
+        """A plain socket."""
+        dealer = zmq.Context.instance().socket(zmq.DEALER)
+        dealer.setsockopt(zmq.LINGER, 0)
+        for name, value in options.items():
+            dealer.setsockopt(getattr(zmq, name), value)
+        dealer.connect(self.engine.endpoints[door])
+        self.addCleanup(dealer.close)
+        return dealer
+
+    def answer(self, dealer):
+        self.assertTrue(dealer.poll(PATIENCE * 1000), "no answer")
+        return msgpack.unpackb(dealer.recv_multipart()[0])
+
+    def limited(self, said, op, code="limit", **fields):
+        """Refused, with these words."""
+        self.assertIn(said, self.refused(code, op, **fields)["message"])
+
+    def test_a_quota_has_a_range_that_the_refusal_names(self):
+        for name, wrong, said in (("message_size_max", MIB - 1, "from 1048576 to 16777216"), ("body_size_max", 16 * MIB + 1, "to 16777216"),
+                                  ("transforms_max", 0, "from 1 to 1000000"), ("replays_max", 1000001, "from 1 to 1000000"),
+                                  ("unread_max", 1, "1048576 or more")):
+            with self.subTest(name=name):
+                self.limited(f"`options.set`: `{name}` must be a whole number", "options.set", "bad_request", **{name: wrong})
+                self.limited(said, "options.set", "bad_request", **{name: wrong})
+
+    def test_a_message_over_its_size_is_refused_on_every_endpoint(self):
+        self.set(message_size_max=MIB)
+        for door in ("commands", "ingest", "test_stream"):
+            dealer = self.dealer(door)
+            for size, code in ((MIB, "unknown_op"), (MIB + 1, "too_large")):
+                head = b"\x82\xa2op\xa1x\xa1y\xc6"
+                with self.subTest(door=door, size=size):
+                    dealer.send(head + struct.pack(">I", size - len(head) - 4) + bytes(size - len(head) - 4))
+                    error = self.answer(dealer)["error"]
+                    self.assertEqual(error["code"], code)
+                    self.assertTrue(code != "too_large" or error["message"].endswith("is larger than `message_size_max` (1048576)"), error)
+
+    def test_a_body_over_its_size_is_refused_and_what_follows_is_taken(self):
+        self.set(body_size_max=MIB)
+        self.pushable("bodies")
+        fits, beyond = (msgpack.packb([[1, bytes(size)]]) for size in (MIB - 100, MIB))
+        for body, accepted in ((fits, 1), (beyond, 0), (fits, 1)):
+            if accepted:
+                self.assertEqual(self.engine.ask("push", body, pipeline="bodies", tag="Read")["accepted"], 1)
+            else:
+                self.limited("is larger than `body_size_max` (1048576)", "push", "too_large", body=body, pipeline="bodies", tag="Read")
+        with self.engine.connect("ingest") as ingest:
+            attached = ingest.ask("source.attach", pipeline="bodies", tag="Read", producer="p")
+            for seq, body in enumerate((beyond, fits), 1):
+                ingest.send("source.batch", body, source=attached["source"], tag="Read", seq=seq)
+            refused, taken = ingest.receive(PATIENCE)[0], ingest.receive(PATIENCE)[0]
+            self.assertEqual((refused["op"], refused["seq"], refused["error"]["code"]), ("source.nack", 1, "too_large"))
+            self.assertEqual((taken["op"], taken["seq"]), ("source.ack", 2))
+        self.engine.ask("pipeline.forget", pipeline="bodies")
+
+    def test_a_pipeline_has_no_more_transforms_than_are_allowed_and_one_that_is_known_stays(self):
+        self.set(transforms_max=5)
+        steps = [source(f"step {number}", "beam:transform:pardo:v1") for number in range(5)]
+        self.limited("pipeline `steps` has 6 transforms, and `transforms_max` is 5", "pipeline.run",
+                     pipeline=pipeline("steps", source("Read", PUSH), *steps))
+        self.engine.run(pipeline("steps", source("Read", PUSH), *steps[1:]))
+        self.set(transforms_max=1)
+        self.assertTrue(self.engine.ask("source.has", pipeline="steps")["has"])
+        self.assertEqual(self.engine.ask("push", msgpack.packb([[1, b"x"]]), pipeline="steps", tag="Read")["accepted"], 1)
+        self.engine.ask("pipeline.forget", pipeline="steps")
+
+    def test_there_are_no_more_pipelines_than_are_allowed(self):
+        there = len(self.engine.ask("pipeline.list")["pipelines"])
+        self.set(pipelines_max=there + 3)
+        dealer = self.dealer("commands")
+        for number in range(10):  # at once: those that are being stored count
+            dealer.send(msgpack.packb({"op": "pipeline.track", "pipeline": pipeline(f"many {number}")}))
+        answers = [self.answer(dealer) for _ in range(10)]
+        self.assertEqual(sum(answer["ok"] for answer in answers), 3)
+        for error in (answer["error"] for answer in answers if not answer["ok"]):
+            self.assertEqual(error["code"], "limit")
+            self.assertIn(f"there are {there + 3}, and `pipelines_max` is {there + 3}", error["message"])
+        names = [one["name"] for one in self.engine.ask("pipeline.list")["pipelines"] if one["name"].startswith("many ")]
+        self.engine.ask("pipeline.track", pipeline=pipeline(names[0], source("Read", PUSH)))  # no new one
+        self.engine.ask("pipeline.forget", pipeline=names[0])
+        self.engine.ask("pipeline.track", pipeline=pipeline("another"))
+        for name in (*names[1:], "another"):
+            self.engine.ask("pipeline.forget", pipeline=name)
+
+    def test_there_are_no_more_replays_than_are_allowed_of_all_and_of_one_connection(self):
+        recording = self.recorded("replayed")["recording"]
+        self.set(replays_max=5, client_replays_max=3)
+        with self.engine.connect("test_stream") as one, self.engine.connect("test_stream") as other:
+            for _ in range(3):
+                one.ask("replay.open", recording=recording, credit=1)
+            with self.assertRaises(Refused) as caught:
+                one.ask("replay.open", recording=recording, credit=1)
+            self.assertEqual(caught.exception.error["code"], "limit")
+            self.assertEqual(caught.exception.error["message"], "`replay.open`: this connection has 3 replays, and `client_replays_max` is 3")
+            for _ in range(2):
+                last = other.ask("replay.open", recording=recording, credit=1)["replay"]
+            with self.assertRaises(Refused) as caught:
+                other.ask("replay.open", recording=recording, credit=1)
+            self.assertEqual(caught.exception.error["message"], "`replay.open`: 5 replays are under way, and `replays_max` is 5")
+            other.ask("replay.close", replay=last)
+            other.ask("replay.open", recording=recording, credit=1)
+        self.engine.ask("pipeline.forget", pipeline="replayed")
+
+    def test_no_more_requests_of_a_client_wait_than_are_allowed_and_each_is_answered(self):
+        self.set(client_requests_max=20, requests_max=30)
+        self.pushable("waiting")
+        dealers = [self.dealer("commands") for _ in range(2)]
+        for dealer in dealers:
+            for number in range(25):
+                dealer.send(msgpack.packb({"op": "job.wait", "id": number, "pipeline": "waiting", "timeout_ms": PATIENCE * 1000}))
+            dealer.send(msgpack.packb({"op": "nothing", "id": 25}))  # no request, so it does not count
+        errors = []
+        for dealer, refusals in ((dealers[0], 6), (dealers[1], 16)):
+            answers = [self.answer(dealer) for _ in range(refusals)]
+            self.assertEqual([answer["id"] for answer in answers], list(range(26 - refusals, 26)))
+            errors.append(answers[0]["error"])
+        self.assertEqual([(error["code"], error["retry"]) for error in errors], [("limit", True)] * 2)
+        self.assertEqual(errors[0]["message"], "`job.wait`: 20 requests of this client wait for their answers, and `client_requests_max` is 20")
+        self.assertEqual(errors[1]["message"], "`job.wait`: 30 requests of all clients wait for their answers, and `requests_max` is 30")
+        producer = Producer(self.engine, "waiting", size=1)
+        producer.push(1)
+        producer.done()
+        for dealer, waits in zip(dealers, (20, 10)):
+            answers = [self.answer(dealer) for _ in range(waits)]
+            self.assertEqual(sorted((answer["id"], answer["ok"], answer["state"]) for answer in answers),
+                             [(number, True, "DONE") for number in range(waits)])
+        self.assertTrue(self.engine.ask("job.wait", pipeline="waiting", timeout_ms=1)["is_done"])
+        self.engine.ask("pipeline.forget", pipeline="waiting")
+
+    def test_answers_that_nobody_reads_are_bounded_for_each_client_and_for_all_together(self):
+        job = self.recorded("unread", count=1000, size=3000)
+        before = self.memory()
+        self.set(client_unread_max=16 * MIB, unread_max=48 * MIB)
+        fetch = msgpack.packb({"op": "recording.fetch", "recording": job["recording"], "max": 1000})
+        first, *rest = [self.dealer("commands", RCVHWM=1, RCVBUF=4096) for _ in range(8)]
+        for asking in ([first], rest):
+            answered = self.engine.counter("commands")
+            for _ in range(20):
+                for dealer in asking:
+                    dealer.send(fetch)
+            while self.engine.counter("commands") < answered + 20 * len(asking):
+                self.engine.ask("recording.fetch", recording=job["recording"], max=1)  # those who read are served all the while
+            self.assertLess(self.memory() - before, 128 * MIB)
+        for asked, quota in (([first], "`client_unread_max` (16777216)"), (rest, "`unread_max` (50331648)")):
+            errors = [answer["error"] for dealer in asked for answer in (self.answer(dealer) for _ in range(20)) if not answer["ok"]]
+            self.assertTrue(errors)
+            self.assertEqual({(error["code"], error["retry"]) for error in errors}, {("limit", True)})
+            self.assertTrue(any(error["message"].endswith(quota) for error in errors), errors[0])
+        self.assertEqual(len(self.engine.ask("recording.fetch", recording=job["recording"], max=1000)["elements"]), 1000)
+        self.engine.ask("pipeline.forget", pipeline="unread")
+
+    def memory(self):
+        """What the process has of its own, in bytes."""
+        with open(f"/proc/{self.engine.process.pid}/status", encoding="ascii") as status:
+            return next(int(line.split()[1]) * 1024 for line in status if line.startswith("RssAnon:"))
+
+
+if __name__ == "__main__":
+    unittest.main()
