@@ -45,13 +45,14 @@ static int on_notify(void *state, const envelope_t *in, fault_t *why) {
     n->out.size = 0;
     msgpack_packer packer;
     msgpack_packer_init(&packer, &n->out, msgpack_sbuffer_write);
-    msgpack_pack_map(&packer, m->has_detail ? 6 : 5);
+    msgpack_pack_map(&packer, 5U + m->has_detail + m->has_count);
     pack_number(&packer, "seq", (int64_t)++n->seq);
     pack_number(&packer, "boot", actor_config(n->me)->started);
     pack_number(&packer, "at", actor_now(n->me));
     pack_text(&packer, m->key, m->name);
     pack_text(&packer, "state", m->state);
     if (m->has_detail) pack_text(&packer, "detail", m->detail);
+    if (m->has_count) pack_number(&packer, "count", m->count);
     actor_publish(n->me, 0, m->topic, (bytes_t){(const uint8_t *)n->out.data, n->out.size});
     actor_count(n->me, COUNTER_NOTIFICATIONS, 1);
     return 0;

@@ -136,7 +136,8 @@ static int start(engine_t *engine, fault_t *why) {
     if (switchboard_start(&engine->threads, &engine->switchboard, why) < 0) return -1;
     engine->post = switchboard_connect(&engine->threads, "main");
     if (!engine->post) return fault_set(why, "cannot connect to the switchboard");
-    return thread_start(&engine->threads, &supervisor_class, supervisor_class.name, (bytes_t){0}, &engine->supervisor, why);
+    return thread_start(&engine->threads, &supervisor_class, supervisor_class.name, supervisor_class.name, (bytes_t){0},
+                        &engine->supervisor, why);
 }
 
 /* Clients get what is still queued for them; then nothing is left that could block. */

@@ -206,12 +206,12 @@ void actor_count(actor_t *me, counter_t counter, uint64_t n) {
     me->counters[counter] += n;
 }
 
-int actor_spawn(actor_t *me, const actor_class_t *class, const char *name, bytes_t args, fault_t *why) {
-    return me->host->class->spawn(me->host, class, name, args, why);
+int actor_spawn(actor_t *me, const actor_class_t *class, const char *name, const char *address, bytes_t args, fault_t *why) {
+    return me->host->class->spawn(me->host, class, name, address, args, why);
 }
 
-void actor_reap(actor_t *me, const char *name) {
-    me->host->class->reap(me->host, name);
+void actor_reap(actor_t *me, const char *address) {
+    me->host->class->reap(me->host, address);
 }
 
 /* ---- time and descriptors ---- */

@@ -131,10 +131,11 @@ void actor_watch(actor_t *me, int descriptor, watch_fn *then);                  
 void actor_unwatch(actor_t *me, int descriptor);
 
 /* ---- for the supervisor only ---- */
-/* Starts an actor of that class under that name; it will tell the supervisor ACTOR_READY or ACTOR_FAILED. `args` is copied. */
-int actor_spawn(actor_t *me, const actor_class_t *class, const char *name, bytes_t args, fault_t *why);
+/* Starts a thread for an actor of that class and name; at the switchboard it is `address`, and from there it will tell the supervisor
+ * ACTOR_READY or ACTOR_FAILED. `args` is copied. */
+int actor_spawn(actor_t *me, const actor_class_t *class, const char *name, const char *address, bytes_t args, fault_t *why);
 /* Waits for a stopped actor's thread, which has nothing more to do. */
-void actor_reap(actor_t *me, const char *name);
+void actor_reap(actor_t *me, const char *address);
 /* Leaves, once the handler has returned. */
 void actor_leave(actor_t *me);
 

@@ -29,7 +29,7 @@ enum {
 enum { SWITCHBOARD = DOORS_MAX, INLETS };
 
 typedef struct child {
-    char name[256];
+    char address[256];
     pthread_t thread;
 } child_t;
 
@@ -83,22 +83,22 @@ static sent_t host_send(host_t *host, unsigned door, const peer_t *to, const pre
     return door_send(&me->doors[door], to, prefix, message, body);
 }
 
-static int host_spawn(host_t *host, const actor_class_t *class, const char *name, bytes_t args, fault_t *why) {
+static int host_spawn(host_t *host, const actor_class_t *class, const char *name, const char *address, bytes_t args, fault_t *why) {
     carrier_t *me = (carrier_t *)host;
     if (me->children_count == CHILDREN_MAX) return fault_set(why, "cannot start %s: %d actors are running", name, CHILDREN_MAX);
     if (!me->children) me->children = calloc(CHILDREN_MAX, sizeof *me->children);
     must(me->children);
     child_t *child = &me->children[me->children_count];
-    if (thread_start(&me->threads, class, name, args, &child->thread, why) < 0) return -1;
-    snprintf(child->name, sizeof child->name, "%s", name);
+    if (thread_start(&me->threads, class, name, address, args, &child->thread, why) < 0) return -1;
+    snprintf(child->address, sizeof child->address, "%s", address);
     me->children_count++;
     return 0;
 }
 
-static void host_reap(host_t *host, const char *name) {
+static void host_reap(host_t *host, const char *address) {
     carrier_t *me = (carrier_t *)host;
     for (size_t i = 0; i < me->children_count; i++) {
-        if (strcmp(me->children[i].name, name) != 0) continue;
+        if (strcmp(me->children[i].address, address) != 0) continue;
         pthread_join(me->children[i].thread, NULL);
         me->children[i] = me->children[--me->children_count];
         return;
@@ -273,8 +273,8 @@ static void *run(void *argument) {
     return NULL;
 }
 
-int thread_start(const threads_t *threads, const actor_class_t *class, const char *name, bytes_t args, pthread_t *ret_thread,
-                 fault_t *why) {
+int thread_start(const threads_t *threads, const actor_class_t *class, const char *name, const char *address, bytes_t args,
+                 pthread_t *ret_thread, fault_t *why) {
     carrier_t *me = calloc(1, sizeof *me);
     must(me);
     me->host.class = &host_class;
@@ -282,7 +282,7 @@ int thread_start(const threads_t *threads, const actor_class_t *class, const cha
     me->class = class;
     snprintf(me->name, sizeof me->name, "%s", name);
     frame_copy_of(&me->args, args);
-    me->switchboard = switchboard_connect(threads, name);
+    me->switchboard = switchboard_connect(threads, address);
     int error = EMFILE;
     if (me->switchboard) error = pthread_create(ret_thread, NULL, run, me);
     if (!error) return 0;

@@ -15,8 +15,10 @@ typedef struct threads {
 
 #define SWITCHBOARD_ENDPOINT "inproc://switchboard"
 
-/* Starts a thread that runs an actor. `name` and `args` are copied. The supervisor hears ACTOR_READY or ACTOR_FAILED. */
-int thread_start(const threads_t *threads, const actor_class_t *class, const char *name, bytes_t args, pthread_t *ret_thread, fault_t *why);
+/* Starts a thread that runs an actor, and is `address` at the switchboard. `name` and `args` are copied. The supervisor hears from there
+ * ACTOR_READY or ACTOR_FAILED. */
+int thread_start(const threads_t *threads, const actor_class_t *class, const char *name, const char *address, bytes_t args,
+                 pthread_t *ret_thread, fault_t *why);
 
 /* Starts the switchboard's thread; when this returns, messages can be sent. It leaves when the control context is shut down. */
 int switchboard_start(const threads_t *threads, pthread_t *ret_thread, fault_t *why);

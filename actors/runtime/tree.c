@@ -17,13 +17,25 @@
 #include "supervisor.h"
 
 const child_spec_t tree[] = {
-    /* class, start timeout in ms */
-    {&notifier_class, 5000},       {&catalog_class, 30000},         {&syncer_class, 5000},
-    {&recorder_class, 60000},      {&limiter_class, 5000},          {&signature_checker_class, 5000},
-    {&job_supervisor_class, 5000}, {&pipeline_tracker_class, 5000}, {&test_stream_server_class, 5000},
-    {&verifier_class, 5000},       {&librarian_class, 5000},        {&gateway_class, 5000},
+    /* class, restart; in ms: ready within, gone within, silent for no longer than. Who waits for the disk may wait for long. */
+    {&notifier_class, PERMANENT, 5000, 5000, 10000},
+    {&catalog_class, PERMANENT, 30000, 5000, 60000},
+    {&syncer_class, PERMANENT, 5000, 5000, 60000},
+    {&recorder_class, PERMANENT, 60000, 5000, 60000},
+    {&limiter_class, PERMANENT, 5000, 5000, 30000},
+    {&signature_checker_class, PERMANENT, 5000, 5000, 10000},
+    {&job_supervisor_class, PERMANENT, 5000, 5000, 10000},
+    {&pipeline_tracker_class, PERMANENT, 5000, 5000, 10000},
+    {&test_stream_server_class, PERMANENT, 5000, 5000, 30000},
+    {&verifier_class, PERMANENT, 5000, 5000, 60000},
+    {&librarian_class, PERMANENT, 5000, 5000, 60000},
+    {&gateway_class, PERMANENT, 5000, 5000, 10000},
 };
 const size_t tree_count = sizeof tree / sizeof tree[0];
+const child_spec_t source_spec = {.restart = TRANSIENT, .start_ms = 10000, .stop_ms = 5000, .hang_ms = 10000};
+
+/* Each actor reads again what it needs when it, or one that it needs, has failed: so nobody else goes down with it. */
+const policy_t policy = {.strategy = ONE_FOR_ONE, .restarts_max = 5, .period_ms = 10000, .backoff_ms = 20, .hung_max = 3};
 
 const actor_class_t *tree_class(size_t index) {
     if (index == 0) return &supervisor_class;

@@ -21,20 +21,72 @@ static void engine_print(const msg_engine_t *engine) {
     }
 }
 
-static void actors_print(const msg_actors_t *actors) {
-    table_t table;
-    table_init(&table, (const char *const[]){"ACTOR", "STATE", ">RESTARTS", ">UP", "LAST ERROR", NULL});
+/* One that has not answered for two seconds may be stuck. */
+static void actor_state_add(table_t *table, const msg_actor_state_t *actor) {
+    enum { SILENCE_MS = 2000 };
+    if (actor->silent_ms >= SILENCE_MS) {
+        table_add(table, "%s, silent for %s", actor->state, units_duration_ms(actor->silent_ms).text);
+    } else {
+        table_add(table, "%s", actor->state);
+    }
+}
+
+typedef struct mishap {
+    const char *actor;
+    const msg_actor_failure_t *failure;
+} mishap_t;
+
+static int mishap_order(const void *a, const void *b) {
+    int64_t one = ((const mishap_t *)a)->failure->at, other = ((const mishap_t *)b)->failure->at;
+    return (one > other) - (one < other);
+}
+
+/* What has failed, in the order in which it did. */
+static void failures_print(const msg_actors_t *actors) {
+    size_t count = 0;
+    for (size_t i = 0; i < actors->actors.count; i++) {
+        count += actors->actors.items[i].failures.count;
+    }
+    if (count == 0) {
+        return;
+    }
+    mishap_t *mishaps = calloc(count, sizeof *mishaps);
+    must(mishaps);
+    count = 0;
     for (size_t i = 0; i < actors->actors.count; i++) {
         const msg_actor_state_t *actor = &actors->actors.items[i];
-        table_add(&table, "%s", actor->name);
-        table_add(&table, "%s", actor->state);
-        table_add(&table, "%s", units_count(actor->restarts).text);
-        table_add(&table, "%s", units_duration_ms(actor->uptime_ms).text);
-        table_add(&table, "%s", actor->last_error ? actor->last_error : "");
+        for (size_t k = 0; k < actor->failures.count; k++) {
+            mishaps[count++] = (mishap_t){actor->name, &actor->failures.items[k]};
+        }
+    }
+    qsort(mishaps, count, sizeof *mishaps, mishap_order);
+    table_t table;
+    table_init(&table, (const char *const[]){"FAILED AT", "ACTOR", "~WHY", NULL});
+    for (size_t i = 0; i < count; i++) {
+        table_add(&table, "%s", units_time(mishaps[i].failure->at).text);
+        table_add(&table, "%s", mishaps[i].actor);
+        table_add(&table, "%s", mishaps[i].failure->why);
     }
     printf("\n");
     table_print(&table, stdout);
     table_fini(&table);
+    free(mishaps);
+}
+
+static void actors_print(const msg_actors_t *actors) {
+    table_t table;
+    table_init(&table, (const char *const[]){"ACTOR", "STATE", ">RESTARTS", ">UP", NULL});
+    for (size_t i = 0; i < actors->actors.count; i++) {
+        const msg_actor_state_t *actor = &actors->actors.items[i];
+        table_add(&table, "%s", actor->name);
+        actor_state_add(&table, actor);
+        table_add(&table, "%s", units_count(actor->restarts).text);
+        table_add(&table, "%s", units_duration_ms(actor->uptime_ms).text);
+    }
+    printf("\n");
+    table_print(&table, stdout);
+    table_fini(&table);
+    failures_print(actors);
 }
 
 static void counters_print(const json_t *stats) {

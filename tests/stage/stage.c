@@ -153,12 +153,13 @@ static player_t *player_ever(const stage_t *stage, const char *name) {
     return NULL;
 }
 
-player_t *stage_player_add(stage_t *stage, const actor_class_t *class, const char *name, bytes_t args) {
+player_t *stage_player_add(stage_t *stage, const actor_class_t *class, const char *title, const char *name, bytes_t args) {
     player_t *player = calloc(1, sizeof *player);
     must(player);
     player->host.class = &stage_host_class;
     player->stage = stage;
     player->class = class;
+    snprintf(player->title, sizeof player->title, "%s", title);
     snprintf(player->name, sizeof player->name, "%s", name);
     frame_copy_of(&player->args, args);
     player->restart_at = INT64_MAX;
@@ -170,7 +171,7 @@ player_t *stage_player_add(stage_t *stage, const actor_class_t *class, const cha
 
 void stage_add(stage_t *stage, const actor_class_t *class, const char *name, bytes_t args) {
     if (stage_player(stage, name)) fail_msg("%s is on the stage already", name);
-    stage_player_add(stage, class, name, args);
+    stage_player_add(stage, class, name, name, args);
 }
 
 static player_t *player_named(const stage_t *stage, const char *name) {
@@ -288,7 +289,7 @@ void stage_player_settle(player_t *player) {
 }
 
 static void player_start(player_t *player) {
-    player->actor = actor_new(player->class, player->name, frame_bytes(&player->args), &player->host, &player->stage->config);
+    player->actor = actor_new(player->class, player->title, frame_bytes(&player->args), &player->host, &player->stage->config);
     if (player->start_fails) {
         fault_t why;
         fault_set(&why, "cannot bind the endpoint of %s", player->name);

@@ -268,15 +268,15 @@ static sent_t host_send(host_t *host, unsigned door, const peer_t *to, const pre
 
 /* ---- children and the clock ---- */
 
-static int host_spawn(host_t *host, const actor_class_t *class, const char *name, bytes_t args, fault_t *why) {
+static int host_spawn(host_t *host, const actor_class_t *class, const char *name, const char *address, bytes_t args, fault_t *why) {
     stage_t *stage = ((player_t *)host)->stage;
-    if (stage_player(stage, name)) return fault_set(why, "cannot start %s: there is one", name);
-    stage_player_add(stage, class, name, args);
+    if (stage_player(stage, address)) return fault_set(why, "cannot start %s: there is one", name);
+    stage_player_add(stage, class, name, address, args);
     return 0;
 }
 
-static void host_reap(host_t *host, const char *name) {
-    if (stage_player(((player_t *)host)->stage, name)) fail_msg("%s is reaped before it has left", name);
+static void host_reap(host_t *host, const char *address) {
+    if (stage_player(((player_t *)host)->stage, address)) fail_msg("%s is reaped before it has left", address);
 }
 
 static int64_t host_now(host_t *host) {

@@ -24,7 +24,8 @@ typedef struct player {
     host_t host; /* first: the actor sees only this */
     stage_t *stage;
     const actor_class_t *class;
-    char name[256];
+    char name[256];  /* at the switchboard */
+    char title[256]; /* what the actor is called */
     frame_t args;
     actor_t *actor; /* NULL: has not started, or has left */
     bool left, ready, was_ready, start_fails;
@@ -87,7 +88,7 @@ struct stage {
 extern const host_class_t stage_host_class;
 
 player_t *stage_player(const stage_t *stage, const char *name); /* NULL: there is none */
-player_t *stage_player_add(stage_t *stage, const actor_class_t *class, const char *name, bytes_t args);
+player_t *stage_player_add(stage_t *stage, const actor_class_t *class, const char *title, const char *name, bytes_t args);
 size_t stage_choose(stage_t *stage, size_t count);
 
 /* Moves out of the frames. */

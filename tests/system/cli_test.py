@@ -102,6 +102,20 @@ class Showing(CliTest):
         text = self.done("status", "--counters")
         self.assertRegex(text, r"(?m)^recorder +running")
 
+    def test_status_shows_who_failed_when_and_why(self):
+        self.assertNotIn("FAILED AT", self.done("status"))
+        engine = Engine("--chaos")
+        self.addCleanup(engine.remove)
+        for actor in ("syncer", "notifier"):
+            engine.ask("chaos.fail", actor=actor)
+        wanted = {("syncer", 1, "running"), ("notifier", 1, "running")}
+        while not wanted <= {(one["name"], one["restarts"], one["state"]) for one in engine.ask("engine.actors")["actors"]}:
+            pass  # each answer takes its time
+        text = self.done("--engine", engine.endpoints["commands"], "status")
+        self.assertRegex(text, r"(?m)^syncer +running +1 ")
+        self.assertRegex(text, r"(?m)^20\d\d-\d\d-\d\d \d\d:\d\d:\d\d  notifier +told to fail by chaos.fail$")
+        self.assertLess(text.index("  syncer  "), text.rindex("  notifier  "))
+
     def test_lists_fit_80_columns_and_name_what_was_recorded(self):
         job = self.recorded("listed")
         for command in ("jobs", "recordings", "status"):

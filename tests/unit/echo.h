@@ -87,6 +87,7 @@ static inline int echo_on_told(void *state, const envelope_t *in, fault_t *why) 
     if (strcmp(m->name, "timer") == 0) echo->timer = actor_after(echo->me, 1000, echo_on_timer, 0);
     if (strcmp(m->name, "failing timer") == 0) actor_after(echo->me, 1000, echo_on_timer, 1);
     if (strcmp(m->name, "endless timer") == 0) actor_after(echo->me, 0, echo_on_timer, 2);
+    if (strcmp(m->name, "leave") == 0) actor_leave(echo->me);
     if (strcmp(m->name, "cancel") == 0) actor_cancel(echo->me, &echo->timer);
     if (strcmp(m->name, "answer") != 0) return 0;
     for (size_t i = 0; i < echo->count; i++) echo_answer(echo, echo->kept[i].ticket, echo->kept[i].name, echo->kept[i].seen);

@@ -43,7 +43,7 @@ static int tear_down(void **test) {
 static pthread_t start(const actor_class_t *class, const char *name) {
     pthread_t thread;
     fault_t why;
-    assert_int_equal(thread_start(&threads, class, name, (bytes_t){0}, &thread, &why), 0);
+    assert_int_equal(thread_start(&threads, class, name, name, (bytes_t){0}, &thread, &why), 0);
     return thread;
 }
 
