@@ -187,6 +187,14 @@ static void record_fold(const export_t *e, const record_view_t *record, cursor_t
     cursor->elements += record->count;
 }
 
+/* A right checksum says who wrote it, and not that it is elements: whoever has the folder can write one. */
+static int elements_check(const export_t *e, const record_view_t *record, fault_t *why) {
+    uint32_t count;
+    refusal_t no;
+    if (record->kind != RECORD_ELEMENTS || wire_body_check(record->body, &count, &no) == 0) return 0;
+    return fault_set(why, "record %llu in %s is damaged: %s", (unsigned long long)record->number, e->place->folder, no.message);
+}
+
 static int record_next(export_t *e, cursor_t *cursor, fault_t *why) {
     record_view_t record;
     transfer_event_t event;
@@ -202,6 +210,7 @@ static int record_next(export_t *e, cursor_t *cursor, fault_t *why) {
         if (record_event(e, &record, &event)) break;
         if (e->passed >= PASSED_BYTES_MAX) return 0;
     }
+    if (elements_check(e, &record, why) < 0) return -1;
     item_write(e, &event, cursor);
     record_fold(e, &record, cursor);
     return 1;

@@ -209,9 +209,20 @@ static void pack_element(msgpack_packer *packer, const char *tag, const wire_ele
     if (element->attributes.size) packer->callback(packer->data, (const char *)element->attributes.data, element->attributes.size);
 }
 
+/* A replay sends what the checksums vouch for; that it is elements has to be looked at by who takes it apart. */
+static bool are_elements(const envelope_t *in, refusal_t *no) {
+    const msg_elements_t *m = in->message;
+    uint32_t count;
+    if (wire_body_check(frame_bytes(in->body), &count, no) < 0) return false;
+    if (count == m->count) return true;
+    refuse(no, ERROR_CORRUPT, NULL, "%lld elements were told, and %u came", (long long)m->count, count);
+    return false;
+}
+
 int gateway_on_elements(void *state, const envelope_t *in, fault_t *why) {
     (void)why;
     gateway_t *g = state;
+    refusal_t no, damaged;
     const msg_elements_t *m = in->message;
     fetch_t *fetch = fetch_of_replay(g, m->replay);
     if (!fetch) {
@@ -220,6 +231,12 @@ int gateway_on_elements(void *state, const envelope_t *in, fault_t *why) {
     }
     take_event(g, fetch, in);
     if (fetch->full || !in->body) return 0;
+    if (!are_elements(in, &no)) {
+        close_replay(g, m->replay);
+        refuse(&damaged, ERROR_CORRUPT, NULL, "recording `%.100s`: %s", fetch->recording, no.message);
+        refuse_fetch(g, fetch, &damaged);
+        return 0;
+    }
     msgpack_packer packer;
     msgpack_packer_init(&packer, &fetch->elements, msgpack_sbuffer_write);
     bytes_t left = wire_body_elements(frame_bytes(in->body), (uint32_t)m->count);

@@ -26,7 +26,7 @@ static size_t int_size(int64_t value) {
 size_t meta_size(const journal_meta_t *metas, size_t count) {
     size_t size = count > 0 ? list_head_size(count) : 0;
 
-    for (const journal_meta_t *meta = metas; meta < metas + count; meta++)
+    for (const journal_meta_t *meta = metas; count > 0; meta++, count--)
         size += 1 + text_size(strlen(meta->producer)) + number_size(meta->seq) + (meta->cursor.size > 0 ? meta->cursor.size : 1) +
                 (meta->has_watermark ? int_size(meta->watermark) : 1);
     return size;

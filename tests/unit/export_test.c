@@ -109,12 +109,35 @@ static void what_cannot_be_exported_is_refused(void **state) {
     store_remove(&exported.store);
 }
 
+static void elements_that_are_none_are_damage_whatever_their_checksum(void **state) {
+    static const uint8_t half[] = {0x92, 0x01, 0xc4, 0x20, 'x'};
+    static const char *const formats[] = {"msgpack", "json", "beam"};
+    exported_t exported;
+    (void)state;
+    fault_t why;
+    store_make(&exported.store, 1);
+    journal_t *journal = store_journal(&exported.store, EXPORTED_SEGMENT);
+    ok(journal_elements(journal, 0, START, 2, &(bytes_t){half, sizeof half}, 1, NULL, 0, &why), why);
+    ok(journal_ended(journal, START, &why), why);
+    exported.totals = *journal_totals(journal);
+    journal_close(&journal);
+    exported_place(&exported);
+    exported.place.streams.count = 1;
+    for (size_t i = 0; i < 3; i++) {
+        refusal_t no = refused(&exported, &(msg_recording_export_t){.format = formats[i]});
+        assert_int_equal(no.code, ERROR_CORRUPT);
+        assert_non_null(strstr(no.message, "record 1 "));
+    }
+    store_remove(&exported.store);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pieces_of_any_size_make_the_same_file),
         cmocka_unit_test(the_end_says_how_many_and_the_digest_of_the_recording),
         cmocka_unit_test(a_next_that_was_tampered_with_or_is_of_another_export_is_refused),
         cmocka_unit_test(what_cannot_be_exported_is_refused),
+        cmocka_unit_test(elements_that_are_none_are_damage_whatever_their_checksum),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

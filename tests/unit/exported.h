@@ -13,6 +13,19 @@ typedef struct exported {
     msg_recording_place_t place;
 } exported_t;
 
+static inline void exported_place(exported_t *exported) {
+    exported->place = (msg_recording_place_t){.recording = "r1",
+                                              .pipeline = "p1",
+                                              .folder = exported->store.folder,
+                                              .start = START,
+                                              .segment = (int64_t)exported->totals.segment,
+                                              .length = (int64_t)exported->totals.length,
+                                              .records = (int64_t)exported->totals.records,
+                                              .elements = (int64_t)exported->totals.elements};
+    exported->place.streams.count = 2;
+    exported->place.streams.items = exported->store.streams;
+}
+
 static inline void exported_make(exported_t *exported) {
     fault_t why;
     store_make(&exported->store, 2);
@@ -31,16 +44,7 @@ static inline void exported_make(exported_t *exported) {
     exported->totals = *journal_totals(journal);
     assert_true(exported->totals.segment > 0);
     journal_close(&journal);
-    exported->place = (msg_recording_place_t){.recording = "r1",
-                                              .pipeline = "p1",
-                                              .folder = exported->store.folder,
-                                              .start = START,
-                                              .segment = (int64_t)exported->totals.segment,
-                                              .length = (int64_t)exported->totals.length,
-                                              .records = (int64_t)exported->totals.records,
-                                              .elements = (int64_t)exported->totals.elements};
-    exported->place.streams.count = 2;
-    exported->place.streams.items = exported->store.streams;
+    exported_place(exported);
 }
 
 /* All of it, in pieces of `size`; destroy the buffer. */

@@ -154,6 +154,23 @@ static void a_replay_that_ends_badly_refuses_the_fetch(void **test) {
     }
 }
 
+static void what_is_no_elements_refuses_the_fetch(void **test) {
+    (void)test;
+    static const bytes_t bodies[] = {{(const uint8_t *)"\xdd\0\0\0\x02\x92\x01\xc4\x05x", 10}, {(const uint8_t *)"\x91\x92\x01\xc4\0", 5}};
+    for (size_t i = 0; i < 2; i++) {
+        stage_t *stage = counter();
+        fetch(stage, (msg_recording_fetch_t){0});
+        opened(stage, 1);
+        stage_door_tell(stage, "gateway", 2, MSG_ELEMENTS, &(msg_elements_t){.replay = 1, .tag = "Read", .count = 2}, bodies[i]);
+        stage_run(stage);
+        refusal_t no = peer_no(stage, client);
+        assert_int_equal(no.code, ERROR_CORRUPT);
+        assert_non_null(strstr(no.message, "r1"));
+        end(stage, 1, "closed", NULL);
+        stage_destroy(&stage);
+    }
+}
+
 static void two_fetches_do_not_mix(void **test) {
     (void)test;
     stage_t *stage = counter();
@@ -300,6 +317,7 @@ int main(void) {
         cmocka_unit_test(what_is_missing_or_too_much_is_refused),
         cmocka_unit_test(a_replay_that_cannot_be_opened_refuses_the_fetch),
         cmocka_unit_test(a_replay_that_ends_badly_refuses_the_fetch),
+        cmocka_unit_test(what_is_no_elements_refuses_the_fetch),
         cmocka_unit_test(two_fetches_do_not_mix),
         cmocka_unit_test(an_answer_that_would_be_too_large_is_cut_at_the_element),
         cmocka_unit_test(one_element_is_answered_however_large_it_is),
