@@ -247,7 +247,7 @@ static int journal_put(journal_t *journal, const transfer_event_t *event, fault_
     switch (event->kind) {
     case TRANSFER_ELEMENTS:
         elements = wire_body_elements(event->body, event->count);
-        return journal_elements(journal, event->stream, event->at, event->count, &elements, 1, NULL, 0, why);
+        return journal_elements(journal, event->stream, event->at, event->count, elements, NULL, 0, why);
     case TRANSFER_WATERMARK: return journal_watermark(journal, event->stream, event->at, event->to, why);
     case TRANSFER_GAP: return journal_gap_later(journal, event->stream, event->at, event->what, event->lost_us, why);
     default: return journal_stream_ended(journal, event->stream, event->at, why);

@@ -81,6 +81,13 @@ static void producer_set_cursor(reel_t *reel, reel_producer_t *producer, bytes_t
     reel->lanes[producer->stream].newest = producer;
 }
 
+static void lane_promised(reel_t *reel, uint32_t stream, int64_t watermark) {
+    reel_lane_t *lane = &reel->lanes[stream];
+    lane->watermark_due = false;
+    lane->has_promised = true;
+    lane->promised = watermark;
+}
+
 static reel_t *reel_new(journal_t *journal, int64_t now, int64_t ticks, reel_ledger_t *ledger) {
     reel_t *reel = calloc(1, sizeof *reel);
     must(reel);
@@ -90,6 +97,10 @@ static reel_t *reel_new(journal_t *journal, int64_t now, int64_t ticks, reel_led
     reel->header_cost = HEADER_SIZE + STREAM_SIZE * (int64_t)journal_streams(journal);
     reel->lanes = calloc(journal_streams(journal) + 1, sizeof *reel->lanes);
     must(reel->lanes);
+    for (uint32_t i = 0; i < journal_streams(journal); i++) {
+        const msg_stream_total_t *total = journal_stream(journal, i);
+        if (total->has_watermark) lane_promised(reel, i, total->watermark);
+    }
     size_t count;
     const msg_producer_t *known = journal_producers(journal, &count);
     for (size_t i = 0; i < count; i++) {
@@ -126,14 +137,12 @@ void reel_close(reel_t **reel) {
     reel_t *old = *reel;
     if (!old) return;
     reel_hold(old, 0);
+    gathered_destroy(&old->gathered);
     for (size_t i = 0; i < old->producers_count; i++) producer_free(old->producers[i]);
     for (size_t i = 0; i < old->finished_count; i++) free(old->finished_paths[i]);
     free(old->finished_paths);
     free(old->segment_path);
     free(old->producers);
-    free(old->gathered.producers);
-    free(old->gathered.bytes);
-    free(old->metas);
     free(old->lanes);
     journal_close(&old->journal);
     free(old);
@@ -162,7 +171,7 @@ bool reel_is_sealed(const reel_t *reel) {
 }
 
 static int64_t reel_elements(const reel_t *reel) {
-    return (int64_t)(journal_totals(reel->journal)->elements + reel->gathered.count);
+    return (int64_t)(journal_totals(reel->journal)->elements + (reel->gathered ? reel->gathered->elements : 0));
 }
 
 /* Bytes that the segments may have, without those kept for closing. */
@@ -226,6 +235,8 @@ reel_producer_t *reel_producer(reel_t *reel, uint32_t stream, const char *name) 
     producer->accepted = -1;
     producer->next = reel->buckets[bucket_of(name)];
     reel->buckets[bucket_of(name)] = producer;
+    producer->beside = reel->lanes[stream].producers;
+    reel->lanes[stream].producers = producer;
     reel->header_cost += producer_cost(producer);
     return reel->producers[reel->producers_count++] = producer;
 }
@@ -249,6 +260,9 @@ void reel_detach(reel_t *reel, reel_producer_t *producer) {
     reel_producer_t **link = &reel->buckets[bucket_of(producer->name)];
     while (*link != producer) link = &(*link)->next;
     *link = producer->next;
+    link = &reel->lanes[producer->stream].producers;
+    while (*link != producer) link = &(*link)->beside;
+    *link = producer->beside;
     reel->header_cost -= producer_cost(producer);
     producer_free(producer);
 }
@@ -257,9 +271,7 @@ void reel_detach(reel_t *reel, reel_producer_t *producer) {
 static bool lane_watermark(const reel_t *reel, uint32_t stream, int64_t *ret_watermark) {
     int64_t least = INT64_MAX;
     bool any = false;
-    for (size_t i = 0; i < reel->producers_count; i++) {
-        const reel_producer_t *producer = reel->producers[i];
-        if (producer->stream != stream) continue;
+    for (const reel_producer_t *producer = reel->lanes[stream].producers; producer; producer = producer->beside) {
         if (!producer->attached && (producer->anonymous || !producer->has_watermark)) continue;
         if (!producer->has_watermark) return false;
         any = true;
@@ -271,19 +283,22 @@ static bool lane_watermark(const reel_t *reel, uint32_t stream, int64_t *ret_wat
 
 /* ---- appending ---- */
 
+/* The watermark that has not been said yet, if there is one. */
+static bool lane_promise(reel_t *reel, uint32_t stream, int64_t *ret_watermark) {
+    reel_lane_t *lane = &reel->lanes[stream];
+    if (!lane->watermark_due) return false;
+    const msg_stream_total_t *total = journal_stream(reel->journal, stream);
+    bool fresh = !total->ended && lane_watermark(reel, stream, ret_watermark) && (!lane->has_promised || *ret_watermark > lane->promised);
+    if (!fresh) lane->watermark_due = false;
+    return fresh;
+}
+
 /* With `closing`, the bytes kept for it may be used. */
 static int lane_flush_watermark(reel_t *reel, uint32_t stream, int64_t at, bool closing, fault_t *why) {
-    reel_lane_t *lane = &reel->lanes[stream];
-    int64_t watermark;
-    if (!lane->watermark_due) return 0;
-    const msg_stream_total_t *total = journal_stream(reel->journal, stream);
-    if (total->ended || !lane_watermark(reel, stream, &watermark) || (total->has_watermark && watermark <= total->watermark)) {
-        lane->watermark_due = false;
-        return 0;
-    }
-    int64_t room = closing ? INT64_MAX : reel_room(reel);
+    int64_t watermark, room = closing ? INT64_MAX : reel_room(reel);
+    if (!lane_promise(reel, stream, &watermark)) return 0;
     if (room < INT64_MAX && (int64_t)journal_bytes_after(reel->journal, WATERMARK_SIZE, NULL, 0) > room) return 0;
-    lane->watermark_due = false;
+    lane_promised(reel, stream, watermark);
     return reel_appended(reel, journal_watermark(reel->journal, stream, at, watermark, why));
 }
 
@@ -292,22 +307,24 @@ static journal_meta_t producer_meta(const reel_producer_t *producer) {
         producer->name, producer->seq, {producer->cursor, producer->cursor_size}, producer->has_watermark, producer->watermark};
 }
 
+/* No more comes to the last run. What its watermark costs was counted with its first batch. */
+static void reel_end_run(reel_t *reel) {
+    const gathered_t *gathered = reel->gathered;
+    uint32_t stream = gathered->runs[gathered->runs_count - 1].stream;
+    int64_t watermark;
+    if (!lane_promise(reel, stream, &watermark)) return;
+    gathered_promise(reel->gathered, watermark);
+    lane_promised(reel, stream, watermark);
+}
+
 static int reel_flush_gathered(reel_t *reel, int64_t at, fault_t *why) {
-    reel_gathered_t *gathered = &reel->gathered;
-    if (gathered->producers_count == 0) return 0;
-    for (size_t i = 0; i < gathered->producers_count; i++) {
-        reel->metas[i] = producer_meta(gathered->producers[i]);
-        gathered->producers[i]->gathered = false;
-    }
-    bytes_t part = {gathered->bytes, gathered->size};
-    int result = journal_elements(reel->journal, gathered->stream, at, gathered->count, &part, gathered->size > 0, reel->metas,
-                                  gathered->producers_count, why);
-    gathered->producers_count = gathered->size = gathered->count = 0;
-    free(gathered->bytes); /* hundreds of recordings would each keep theirs, most of them for a few bytes */
-    gathered->bytes = NULL;
+    gathered_t *gathered = reel->gathered;
+    if (!gathered) return 0;
+    reel_end_run(reel);
+    int result = journal_runs(reel->journal, at, gathered->runs, gathered->runs_count, why);
+    gathered_destroy(&reel->gathered);
     reel->waiting_cost = 0;
-    if (reel_appended(reel, result) < 0) return -1;
-    return lane_flush_watermark(reel, gathered->stream, at, false, why);
+    return reel_appended(reel, result);
 }
 
 int reel_flush(reel_t *reel, int64_t ticks, fault_t *why) {
@@ -323,34 +340,15 @@ int reel_flush(reel_t *reel, int64_t ticks, fault_t *why) {
 
 /* What a batch can add to the bytes of the recording at most. */
 static int64_t batch_cost(const reel_t *reel, const reel_producer_t *producer, const reel_batch_t *batch, size_t size) {
-    size_t meta = META_SIZE + strlen(producer->name) + batch->cursor.size;
-    return (int64_t)(size + 2 * meta) + (reel->gathered.producers_count == 0 ? reel_record_cost(reel) : 0);
+    size_t cursor = batch->cursor.size > 0 ? batch->cursor.size : producer->cursor_size;
+    size_t meta = META_SIZE + strlen(producer->name) + cursor;
+    bool turns = !reel->gathered || gathered_turns(reel->gathered, producer->stream);
+    return (int64_t)(size + 2 * meta) + (turns ? reel_record_cost(reel) : 0);
 }
 
 static bool reel_has_room(const reel_t *reel, int64_t cost) {
     if (reel->budget.total != LIMIT_NONE && reel->ledger->held + cost > reel->budget.total) return false;
     return reel->budget.bytes == LIMIT_NONE || reel->held + cost <= reel->budget.bytes;
-}
-
-static void reel_gather(reel_t *reel, reel_producer_t *producer, bytes_t elements, uint32_t count, int64_t cost) {
-    reel_gathered_t *gathered = &reel->gathered;
-    if (!gathered->bytes) gathered->bytes = malloc(RECORD_TARGET);
-    must(gathered->bytes);
-    memcpy(gathered->bytes + gathered->size, elements.data, elements.size);
-    gathered->size += elements.size;
-    gathered->count += count;
-    gathered->stream = producer->stream;
-    if (!producer->gathered) {
-        size_t room = gathered->producers_room;
-        gathered->producers =
-            grow(gathered->producers, &gathered->producers_room, gathered->producers_count + 1, sizeof(reel_producer_t *));
-        if (gathered->producers_room > room) reel->metas = realloc(reel->metas, gathered->producers_room * sizeof *reel->metas);
-        must(reel->metas);
-        gathered->producers[gathered->producers_count++] = producer;
-        producer->gathered = true;
-    }
-    reel->waiting_cost += cost;
-    reel_hold(reel, reel->held + cost);
 }
 
 /* Does a record of one batch fit, with nothing gathered? */
@@ -417,7 +415,7 @@ static int reel_put_alone(reel_t *reel, reel_producer_t *producer, const reel_ba
         if (count == 0) return 0;
         if (reel_save_spent(reel, why) < 0) return -1;
     }
-    int result = journal_elements(reel->journal, producer->stream, at, count, &elements, elements.size > 0, cut ? &before : &meta, 1, why);
+    int result = journal_elements(reel->journal, producer->stream, at, count, elements, cut ? &before : &meta, 1, why);
     if (reel_appended(reel, result) < 0) return -1;
     producer->seq = batch->seq;
     producer->accepted = count;
@@ -429,17 +427,22 @@ static int reel_put_alone(reel_t *reel, reel_producer_t *producer, const reel_ba
 }
 
 static int reel_put_joined(reel_t *reel, reel_producer_t *producer, const reel_batch_t *batch, bytes_t elements, int64_t at, fault_t *why) {
-    const reel_gathered_t *gathered = &reel->gathered;
-    if (gathered->producers_count > 0 && (gathered->stream != producer->stream || gathered->size + elements.size > RECORD_TARGET) &&
-        reel_flush_gathered(reel, at, why) < 0)
-        return -1;
+    size_t cursor = batch->cursor.size > 0 ? batch->cursor.size : producer->cursor_size;
+    if (reel->gathered && !gathered_fits(reel->gathered, elements.size, cursor) && reel_flush_gathered(reel, at, why) < 0) return -1;
     int64_t cost = batch_cost(reel, producer, batch, elements.size);
     if (!reel_has_room(reel, cost)) return reel_put_alone(reel, producer, batch, batch->count, at, why);
-    reel_gather(reel, producer, elements, batch->count, cost);
+    if (!reel->gathered)
+        reel->gathered = gathered_create();
+    else if (gathered_turns(reel->gathered, producer->stream))
+        reel_end_run(reel);
     producer->seq = batch->seq;
     producer->accepted = batch->count;
     producer_set_cursor(reel, producer, batch->cursor);
     producer_promise(reel, producer, batch);
+    journal_meta_t place = producer_meta(producer);
+    gathered_add(reel->gathered, producer->stream, &place, &producer->gathered, elements, batch->count);
+    reel->waiting_cost += cost;
+    reel_hold(reel, reel->held + cost);
     return 0;
 }
 

@@ -1,11 +1,11 @@
 /* A reel: one recording while it is being written. It stands between the batches that arrive and the journal: it keeps each producer's
- * place, joins small batches of a stream into one record, cuts at the budget, and derives each stream's watermark.
+ * place, joins small batches of a stream into one record and records into one write, cuts at the budget, and derives each stream's watermark.
  *
  * It knows no actor and no clock: `ticks` are given to it. Not thread-safe. */
 #ifndef REPRISE_REEL_H
 #define REPRISE_REEL_H
 
-#include "store/journal.h"
+#include "gathered.h"
 
 enum {
     REEL_SMALL = 64 * 1024,     /* a batch below this is copied and joined with others */
@@ -16,12 +16,13 @@ enum {
 
 /* A producer of one stream, known since it first attached or since the journal was opened. */
 typedef struct reel_producer {
-    struct reel_producer *next; /* in its bucket */
+    struct reel_producer *next;   /* in its bucket */
+    struct reel_producer *beside; /* of its stream */
     char *name;
     uint32_t stream;
+    size_t gathered;  /* its mark in what is gathered; 0: all that it sent is appended */
     bool anonymous;   /* its name, which begins with ~, was made here: it cannot come back */
     bool attached;    /* something feeds it now */
-    bool gathered;    /* has something that is not appended yet */
     bool cut;         /* batch `seq` was cut: it is not acknowledged */
     uint64_t seq;     /* the last batch dealt with; gathered ones included */
     uint64_t gap;     /* the last batch whose gap is in the journal */
@@ -33,18 +34,12 @@ typedef struct reel_producer {
 } reel_producer_t;
 
 typedef struct reel_lane {
-    bool watermark_due;            /* a producer's has changed, or a producer came or went */
+    bool watermark_due; /* a producer's has changed, or a producer came or went */
+    bool has_promised;
+    int64_t promised;              /* its last watermark that is in the journal, or among what is gathered */
+    reel_producer_t *producers;    /* of this stream */
     const reel_producer_t *newest; /* whose cursor came last */
 } reel_lane_t;
-
-/* What waits to become one record of one stream. */
-typedef struct reel_gathered {
-    uint32_t stream, count;
-    uint8_t *bytes;
-    size_t size;
-    reel_producer_t **producers; /* those with something in it; none: nothing waits */
-    size_t producers_count, producers_room;
-} reel_gathered_t;
 
 typedef struct reel_budget {
     int64_t elements, bytes, total; /* LIMIT_NONE: any number; `total`: bytes of all recordings together */
@@ -62,8 +57,7 @@ typedef struct reel {
     reel_producer_t **producers;
     size_t producers_count, producers_room;
     reel_producer_t *buckets[REEL_BUCKETS]; /* the same, by name */
-    reel_gathered_t gathered;
-    journal_meta_t *metas; /* scratch: room for every producer gathered */
+    gathered_t *gathered;                   /* NULL: nothing waits */
     reel_budget_t budget;
     reel_ledger_t *ledger;
     int64_t held;                /* its share in the ledger */

@@ -20,9 +20,23 @@
 #include "writer.h"
 
 enum {
-    WATERMARK_COST = RECORD_OVERHEAD + 9,
+    WATERMARK_SIZE = 9, /* of its value, at most */
+    WATERMARK_COST = RECORD_OVERHEAD + WATERMARK_SIZE,
+    PIECES = 5,         /* of a record: head, meta, the body's head, and the body in two */
     HEADER_GROWTH = 64, /* what a stream's entry in a header can grow by, from its first watermark and longer numbers */
 };
+
+/* A record that will be written with others. */
+typedef struct staged {
+    record_view_t record; /* its meta lies at `meta_at` of the journal's */
+    size_t meta_at;
+    uint8_t head[RECORD_HEAD_SIZE], body_head[RECORD_OVERHEAD - RECORD_HEAD_SIZE];
+    uint8_t small[WATERMARK_SIZE]; /* the body's beginning: an array's header, a watermark */
+    size_t small_size;
+    bytes_t rest;                /* of the body: the caller's */
+    const journal_meta_t *metas; /* the caller's */
+    size_t metas_count;
+} staged_t;
 
 struct journal {
     char folder[SEGMENT_PATH_SIZE];
@@ -35,10 +49,11 @@ struct journal {
     bool failed;       /* an append has failed: closing records only */
     bool gaps_unsaved; /* the manifest does not have them all */
     disk_t *disk;      /* borrowed */
-    msgpack_sbuffer meta, body;
-    bytes_t *parts; /* of a body, its array's header first */
+    staged_t *staged;
+    size_t staged_count, staged_room;
+    uint64_t staged_size;
+    msgpack_sbuffer metas; /* of all that is staged */
     struct iovec *pieces;
-    size_t parts_room;
 };
 
 /* ---- sizes ---- */
@@ -68,9 +83,10 @@ static size_t header_size(const journal_t *journal) {
 static bool roll_is_due(const journal_t *journal, int kind, uint64_t size) {
     const journal_totals_t *totals = &journal->ledger.totals;
 
-    if (totals->records <= totals->segment + 1) return false;
-    if (kind == RECORD_ELEMENTS) return journal->writer.length + size > journal->segment_bytes;
-    return journal->writer.length + size > journal->full_at + journal->slack;
+    uint64_t length = journal->writer.length + journal->staged_size + size;
+
+    if (totals->records + journal->staged_count <= totals->segment + 1) return false;
+    return length > (kind == RECORD_ELEMENTS ? journal->segment_bytes : journal->full_at + journal->slack);
 }
 
 uint64_t journal_bytes_after(const journal_t *journal, size_t elements_size, const journal_meta_t *metas, size_t metas_count) {
@@ -95,8 +111,7 @@ static journal_t *journal_new(const char *folder, msg_manifest_t *manifest, int6
     journal->manifest = manifest;
     journal->writer.descriptor = -1;
     journal->segment_bytes = (uint64_t)segment_bytes;
-    msgpack_sbuffer_init(&journal->meta);
-    msgpack_sbuffer_init(&journal->body);
+    msgpack_sbuffer_init(&journal->metas);
     ledger_init(&journal->ledger, manifest);
     journal->slack = 4096 + 4 * closing_cost(journal);
     return journal;
@@ -110,9 +125,8 @@ void journal_close(journal_t **journal) {
     writer_close(&old->writer);
     ledger_fini(&old->ledger);
     manifest_free(&old->manifest);
-    msgpack_sbuffer_destroy(&old->meta);
-    msgpack_sbuffer_destroy(&old->body);
-    free(old->parts);
+    msgpack_sbuffer_destroy(&old->metas);
+    free(old->staged);
     free(old->pieces);
     free(old);
 }
@@ -122,46 +136,95 @@ static uint64_t journal_room(const journal_t *journal) {
 }
 
 /* ---- appending ---- */
-/* Room for a body of `count` parts. */
-static void journal_fit(journal_t *journal, size_t count) {
-    if (count <= journal->parts_room) return;
-    journal->parts_room = 2 * count;
-    journal->parts = realloc(journal->parts, journal->parts_room * sizeof *journal->parts);
-    journal->pieces = realloc(journal->pieces, (journal->parts_room + 3) * sizeof *journal->pieces);
-    must(journal->parts && journal->pieces);
-}
-
 static struct iovec piece_of(const void *data, size_t size) {
     return (struct iovec){.iov_base = (void *)(uintptr_t)data, .iov_len = size};
 }
 
-/* Seals `record` and writes it with its meta and the first `count` of the journal's parts. */
-static int journal_write(journal_t *journal, writer_t *writer, record_view_t *record, size_t count, bool closing, fault_t *why) {
-    uint8_t head[RECORD_HEAD_SIZE], body_head[RECORD_OVERHEAD - RECORD_HEAD_SIZE];
+/* Takes a record in to be written with the next. Its number and time are set when it is sealed. */
+static staged_t *journal_stage(journal_t *journal, const record_view_t *record, const journal_meta_t *metas, size_t metas_count) {
+    if (journal->staged_count == journal->staged_room) {
+        journal->staged_room = journal->staged_room ? 2 * journal->staged_room : 4;
+        journal->staged = realloc(journal->staged, journal->staged_room * sizeof *journal->staged);
+        journal->pieces = realloc(journal->pieces, journal->staged_room * PIECES * sizeof *journal->pieces);
+        must(journal->staged && journal->pieces);
+    }
+    if (journal->staged_count == 0) msgpack_sbuffer_clear(&journal->metas);
 
-    if (disk_fails(journal->disk)) return fault_errno(why, "cannot append to %s", writer->path);
-    record->size = record_seal(record, journal->parts, count, head, body_head);
-    journal->pieces[0] = piece_of(head, sizeof head);
-    journal->pieces[1] = piece_of(record->meta.data, record->meta.size);
-    journal->pieces[2] = piece_of(body_head, sizeof body_head);
-    for (size_t i = 0; i < count; i++) journal->pieces[i + 3] = piece_of(journal->parts[i].data, journal->parts[i].size);
-    return writer_append(writer, journal->pieces, count + 3, record->size, closing, why);
+    staged_t *staged = &journal->staged[journal->staged_count++];
+
+    staged->record = *record;
+    staged->meta_at = journal->metas.size;
+    meta_write(metas, metas_count, &journal->metas);
+    staged->record.meta.size = journal->metas.size - staged->meta_at;
+    staged->metas = metas;
+    staged->metas_count = metas_count;
+    staged->small_size = 0;
+    staged->rest = (bytes_t){0};
+    return staged;
 }
 
-/* Writes the header into a segment just created; `journal->parts[0]` is used. */
+/* In how many parts its body is. */
+static size_t staged_body(const staged_t *staged, bytes_t ret_parts[2]) {
+    ret_parts[0] = (bytes_t){staged->small, staged->small_size};
+    ret_parts[1] = staged->rest;
+    return staged->rest.size > 0 ? 2 : 1;
+}
+
+static void journal_seal(journal_t *journal, staged_t *staged, uint64_t number) {
+    bytes_t body[2];
+    size_t parts = staged_body(staged, body);
+
+    staged->record.number = number;
+    staged->record.meta.data = (const uint8_t *)journal->metas.data + staged->meta_at;
+    staged->record.size = record_seal(&staged->record, body, parts, staged->head, staged->body_head);
+}
+
+/* Seals what is staged and writes all of it. */
+static int journal_write(journal_t *journal, writer_t *writer, bool closing, fault_t *why) {
+    struct iovec *piece = journal->pieces;
+    size_t size = 0;
+
+    for (size_t i = 0; i < journal->staged_count; i++) {
+        staged_t *staged = &journal->staged[i];
+
+        journal_seal(journal, staged, journal->ledger.totals.records + i);
+        *piece++ = piece_of(staged->head, sizeof staged->head);
+        *piece++ = piece_of(staged->record.meta.data, staged->record.meta.size);
+        *piece++ = piece_of(staged->body_head, sizeof staged->body_head);
+        *piece++ = piece_of(staged->small, staged->small_size);
+        *piece++ = piece_of(staged->rest.data, staged->rest.size);
+        size += staged->record.size;
+    }
+    if (disk_fails(journal->disk)) return fault_errno(why, "cannot append to %s", writer->path);
+    return writer_append(writer, journal->pieces, journal->staged_count * PIECES, size, closing, why);
+}
+
+static void journal_unstage(journal_t *journal) {
+    journal->staged_count = 0;
+    journal->staged_size = 0;
+}
+
+/* Writes the header into a segment just created. */
 static int journal_head(journal_t *journal, writer_t *writer, int64_t at, fault_t *why) {
     msg_segment_header_t header;
-    record_view_t record = {.kind = RECORD_SEGMENT, .number = journal->ledger.totals.records, .stream = RECORD_STREAM_ALL, .at = at};
+    msgpack_sbuffer body;
+    int failed;
 
     ledger_header(&journal->ledger, &header);
-    msgpack_sbuffer_clear(&journal->body);
-    record_encode(RECORD_CLASS(segment_header), &header, &journal->body);
-    journal_fit(journal, 1);
-    journal->parts[0] = (bytes_t){(const uint8_t *)journal->body.data, journal->body.size};
-    if (journal_write(journal, writer, &record, 1, false, why) < 0) return -1;
-    ledger_segment(&journal->ledger, &record);
-    journal->full_at = journal->segment_bytes > record.size ? journal->segment_bytes : record.size;
-    return 0;
+    msgpack_sbuffer_init(&body);
+    record_encode(RECORD_CLASS(segment_header), &header, &body);
+
+    staged_t *staged = journal_stage(journal, &(record_view_t){.kind = RECORD_SEGMENT, .stream = RECORD_STREAM_ALL, .at = at}, NULL, 0);
+
+    staged->rest = (bytes_t){(const uint8_t *)body.data, body.size};
+    failed = journal_write(journal, writer, false, why);
+    if (failed == 0) {
+        ledger_segment(&journal->ledger, &staged->record);
+        journal->full_at = journal->segment_bytes > staged->record.size ? journal->segment_bytes : staged->record.size;
+    }
+    journal_unstage(journal);
+    msgpack_sbuffer_destroy(&body);
+    return failed;
 }
 
 static int journal_roll(journal_t *journal, int64_t at, fault_t *why) {
@@ -179,63 +242,123 @@ static int journal_roll(journal_t *journal, int64_t at, fault_t *why) {
     return 0;
 }
 
-/* `head` is what begins an array of elements, and empty for other kinds. */
-static int journal_append(journal_t *journal, record_view_t *record, bytes_t head, const bytes_t *body, size_t count, fault_t *why) {
+/* What is staged is on its way to the disk: it counts from now on. */
+static void journal_count(journal_t *journal, const staged_t *staged) {
+    bytes_t body[2];
+    size_t parts = staged_body(staged, body);
+    const record_view_t *record = &staged->record;
+
+    ledger_record(&journal->ledger, record, body, parts);
+    for (size_t i = 0; i < staged->metas_count; i++) {
+        if (record->kind == RECORD_GAP)
+            producers_gap(&journal->ledger.producers, record->stream, staged->metas[i].producer, staged->metas[i].seq);
+        else
+            producers_put(&journal->ledger.producers, record->stream, &staged->metas[i]);
+    }
+}
+
+static int journal_commit(journal_t *journal, bool closes, fault_t *why) {
+    int failed = journal_write(journal, &journal->writer, closes || journal->failed, why);
+
+    if (failed < 0)
+        journal->failed = true;
+    else
+        for (size_t i = 0; i < journal->staged_count; i++) journal_count(journal, &journal->staged[i]);
+    journal_unstage(journal);
+    return failed;
+}
+
+/* Before a record of that size is staged: where there is no room for it, what is staged goes to the disk and a new segment begins. */
+static int journal_make_room(journal_t *journal, record_view_t *record, uint64_t size, fault_t *why) {
     const journal_totals_t *totals = &journal->ledger.totals;
-    bool closes = record->kind == RECORD_STREAM_ENDED || record->kind == RECORD_ENDED;
-    uint64_t size = RECORD_OVERHEAD + record->meta.size + head.size;
 
     if (totals->ended) return fault_set(why, "cannot append to %s: the recording has ended", journal->writer.path);
     must(record->stream < journal->ledger.streams_count || record->stream == RECORD_STREAM_ALL);
-    for (size_t i = 0; i < count; i++) size += body[i].size;
     if (record->at < totals->at) record->at = totals->at;
-    if (roll_is_due(journal, record->kind, size) && journal_roll(journal, record->at, why) < 0) goto fail;
+    if (roll_is_due(journal, record->kind, size) &&
+        ((journal->staged_count > 0 && journal_commit(journal, false, why) < 0) || journal_roll(journal, record->at, why) < 0)) {
+        journal->failed = true;
+        return -1;
+    }
+    journal->staged_size += size;
 
-    journal_fit(journal, count + 1);
-    journal->parts[0] = head;
-    if (count > 0) memcpy(journal->parts + 1, body, count * sizeof *body);
-    record->number = totals->records;
-    if (journal_write(journal, &journal->writer, record, count + 1, closes || journal->failed, why) < 0) goto fail;
-    ledger_record(&journal->ledger, record, journal->parts, count + 1);
-    if (record->kind == RECORD_ELEMENTS && totals->length > journal->full_at) journal->full_at = totals->length;
+    uint64_t length = journal->writer.length + journal->staged_size;
+
+    if (record->kind == RECORD_ELEMENTS && length > journal->full_at) journal->full_at = length;
     return 0;
-fail:
-    journal->failed = true;
+}
+
+static int journal_stage_run(journal_t *journal, int64_t at, const journal_run_t *run, fault_t *why) {
+    record_view_t record = {.kind = RECORD_ELEMENTS, .stream = run->stream, .at = at, .count = run->count};
+    uint64_t size = RECORD_OVERHEAD + meta_size(run->metas, run->metas_count) + RECORD_BODY_HEAD + run->elements.size;
+
+    must(run->stream < journal->ledger.streams_count);
+    if (journal_make_room(journal, &record, size, why) < 0) return -1;
+
+    staged_t *staged = journal_stage(journal, &record, run->metas, run->metas_count);
+
+    staged->small[0] = 0xdd;
+    for (int i = 0; i < 4; i++) staged->small[1 + i] = (uint8_t)(run->count >> (24 - 8 * i));
+    staged->small_size = RECORD_BODY_HEAD;
+    staged->rest = run->elements;
+    return 0;
+}
+
+static int journal_stage_watermark(journal_t *journal, uint32_t stream, int64_t at, int64_t watermark, fault_t *why) {
+    record_view_t record = {.kind = RECORD_WATERMARK, .stream = stream, .at = at};
+    char value[WATERMARK_SIZE];
+    msgpack_sbuffer out = {.data = value, .alloc = sizeof value};
+    msgpack_packer pk;
+
+    must(stream < journal->ledger.streams_count);
+    msgpack_packer_init(&pk, &out, msgpack_sbuffer_write);
+    msgpack_pack_int64(&pk, watermark);
+    must(out.data == value);
+    if (journal_make_room(journal, &record, RECORD_OVERHEAD + out.size, why) < 0) return -1;
+
+    staged_t *staged = journal_stage(journal, &record, NULL, 0);
+
+    memcpy(staged->small, value, out.size);
+    staged->small_size = out.size;
+    return 0;
+}
+
+int journal_runs(journal_t *journal, int64_t at, const journal_run_t *runs, size_t count, fault_t *why) {
+    int failed = 0;
+
+    if (journal->failed) return fault_set(why, "cannot append to %s: an append before this one has failed", journal->writer.path);
+    for (size_t i = 0; failed == 0 && i < count; i++) {
+        failed = journal_stage_run(journal, at, &runs[i], why);
+        if (failed == 0 && runs[i].has_watermark) failed = journal_stage_watermark(journal, runs[i].stream, at, runs[i].watermark, why);
+    }
+    if (failed == 0) return journal_commit(journal, false, why);
+    journal_unstage(journal);
     return -1;
 }
 
-int journal_elements(journal_t *journal, uint32_t stream, int64_t at, uint32_t count, const bytes_t *parts, size_t parts_count,
-                     const journal_meta_t *metas, size_t metas_count, fault_t *why) {
-    uint8_t head[RECORD_BODY_HEAD] = {0xdd, (uint8_t)(count >> 24), (uint8_t)(count >> 16), (uint8_t)(count >> 8), (uint8_t)count};
-    record_view_t record = {.kind = RECORD_ELEMENTS, .stream = stream, .at = at, .count = count};
+int journal_elements(journal_t *journal, uint32_t stream, int64_t at, uint32_t count, bytes_t elements, const journal_meta_t *metas,
+                     size_t metas_count, fault_t *why) {
+    journal_run_t run = {.stream = stream, .count = count, .elements = elements, .metas = metas, .metas_count = metas_count};
 
-    if (journal->failed) return fault_set(why, "cannot append to %s: an append before this one has failed", journal->writer.path);
-    must(stream < journal->ledger.streams_count);
-    msgpack_sbuffer_clear(&journal->meta);
-    meta_write(metas, metas_count, &journal->meta);
-    record.meta = (bytes_t){(const uint8_t *)journal->meta.data, journal->meta.size};
-    if (journal_append(journal, &record, (bytes_t){head, sizeof head}, parts, parts_count, why) < 0) return -1;
-    for (size_t i = 0; i < metas_count; i++) producers_put(&journal->ledger.producers, stream, &metas[i]);
-    return 0;
+    return journal_runs(journal, at, &run, 1, why);
 }
 
 int journal_watermark(journal_t *journal, uint32_t stream, int64_t at, int64_t watermark, fault_t *why) {
-    record_view_t record = {.kind = RECORD_WATERMARK, .stream = stream, .at = at};
-    msgpack_packer pk;
-    uint8_t value[9];
-    bytes_t body = {value, 0};
-
-    must(stream < journal->ledger.streams_count);
-    msgpack_sbuffer_clear(&journal->meta);
-    msgpack_packer_init(&pk, &journal->meta, msgpack_sbuffer_write);
-    msgpack_pack_int64(&pk, watermark);
-    body.size = journal->meta.size;
-    must(body.size <= sizeof value);
-    memcpy(value, journal->meta.data, body.size);
-    return journal_append(journal, &record, (bytes_t){0}, &body, 1, why);
+    if (journal_stage_watermark(journal, stream, at, watermark, why) < 0) return -1;
+    return journal_commit(journal, false, why);
 }
 
-static int gap_append(journal_t *journal, record_view_t *record, const char *what, int64_t lost_us, fault_t *why) {
+/* A record of any other kind, by itself. */
+static int journal_append(journal_t *journal, record_view_t *record, bytes_t body, const journal_meta_t *by, fault_t *why) {
+    size_t metas = by ? 1 : 0;
+
+    if (journal_make_room(journal, record, RECORD_OVERHEAD + meta_size(by, metas) + body.size, why) < 0) return -1;
+    journal_stage(journal, record, by, metas)->rest = body;
+    return journal_commit(journal, record->kind == RECORD_STREAM_ENDED || record->kind == RECORD_ENDED, why);
+}
+
+static int gap_append(journal_t *journal, record_view_t *record, const char *what, int64_t lost_us, const journal_meta_t *by,
+                      fault_t *why) {
     bytes_t text = {(const uint8_t *)what, strlen(what)};
     bool all = record->stream == RECORD_STREAM_ALL;
     msgpack_sbuffer out;
@@ -255,7 +378,7 @@ static int gap_append(journal_t *journal, record_view_t *record, const char *wha
         msgpack_pack_str_with_body(&pk, "all", 3);
         msgpack_pack_true(&pk);
     }
-    failed = journal_append(journal, record, (bytes_t){0}, &(bytes_t){(const uint8_t *)out.data, out.size}, 1, why);
+    failed = journal_append(journal, record, (bytes_t){(const uint8_t *)out.data, out.size}, by, why);
     msgpack_sbuffer_destroy(&out);
     if (failed < 0) return -1;
     ledger_gap(&journal->ledger, record->stream, text, lost_us);
@@ -266,7 +389,7 @@ static int gap_append(journal_t *journal, record_view_t *record, const char *wha
 int journal_gap_later(journal_t *journal, uint32_t stream, int64_t at, const char *what, int64_t lost_us, fault_t *why) {
     record_view_t record = {.kind = RECORD_GAP, .stream = stream, .at = at};
 
-    return gap_append(journal, &record, what, lost_us, why);
+    return gap_append(journal, &record, what, lost_us, NULL, why);
 }
 
 int journal_gap(journal_t *journal, uint32_t stream, int64_t at, const char *what, int64_t lost_us, fault_t *why) {
@@ -280,25 +403,20 @@ int journal_gap_by(journal_t *journal, uint32_t stream, int64_t at, const char *
     journal_meta_t by = {.producer = producer, .seq = seq};
 
     if (journal->failed) return fault_set(why, "cannot append to %s: an append before this one has failed", journal->writer.path);
-    msgpack_sbuffer_clear(&journal->meta);
-    meta_write(&by, 1, &journal->meta);
-    record.meta = (bytes_t){(const uint8_t *)journal->meta.data, journal->meta.size};
-    if (gap_append(journal, &record, what, lost_us, why) < 0) return -1;
-    producers_gap(&journal->ledger.producers, stream, producer, seq);
-    return 0;
+    return gap_append(journal, &record, what, lost_us, &by, why);
 }
 
 int journal_stream_ended(journal_t *journal, uint32_t stream, int64_t at, fault_t *why) {
     record_view_t record = {.kind = RECORD_STREAM_ENDED, .stream = stream, .at = at};
 
     must(stream < journal->ledger.streams_count);
-    return journal_append(journal, &record, (bytes_t){0}, NULL, 0, why);
+    return journal_append(journal, &record, (bytes_t){0}, NULL, why);
 }
 
 int journal_ended(journal_t *journal, int64_t at, fault_t *why) {
     record_view_t record = {.kind = RECORD_ENDED, .stream = RECORD_STREAM_ALL, .at = at};
 
-    return journal_append(journal, &record, (bytes_t){0}, NULL, 0, why);
+    return journal_append(journal, &record, (bytes_t){0}, NULL, why);
 }
 
 /* ---- create, open, save ---- */

@@ -36,11 +36,24 @@ const msg_manifest_t *journal_manifest(const journal_t *journal); /* borrowed; r
 /* Replaces the manifest file atomically (write, fsync, rename, fsync of the folder). */
 int journal_save(journal_t *journal, const msg_manifest_t *manifest, fault_t *why);
 
+/* What becomes one record of elements, with a watermark's behind it where there is one. */
+typedef struct journal_run {
+    uint32_t stream, count;
+    bytes_t elements; /* `count` of them, without their array's header */
+    const journal_meta_t *metas;
+    size_t metas_count;
+    bool has_watermark;
+    int64_t watermark;
+} journal_run_t;
+
 /* ---- appending: one writev each. `at` is raised to the last record's where it is earlier. On failure the file is cut back to what it
  * was, and the journal stays usable for closing records only. ---- */
-/* `parts` are elements without their array's header, `count` of them in all. */
-int journal_elements(journal_t *journal, uint32_t stream, int64_t at, uint32_t count, const bytes_t *parts, size_t parts_count,
-                     const journal_meta_t *metas, size_t metas_count, fault_t *why);
+/* All of them in one writev, one for each segment where there is more than one. On failure, those of segments that were left behind are
+ * there, and no others. */
+int journal_runs(journal_t *journal, int64_t at, const journal_run_t *runs, size_t count, fault_t *why);
+/* One, without a watermark. */
+int journal_elements(journal_t *journal, uint32_t stream, int64_t at, uint32_t count, bytes_t elements, const journal_meta_t *metas,
+                     size_t metas_count, fault_t *why);
 int journal_watermark(journal_t *journal, uint32_t stream, int64_t at, int64_t watermark, fault_t *why);
 /* `stream` may be RECORD_STREAM_ALL; `lost_us` < 0: not known. Also added to the totals' gaps, and to the manifest. */
 int journal_gap(journal_t *journal, uint32_t stream, int64_t at, const char *what, int64_t lost_us, fault_t *why);

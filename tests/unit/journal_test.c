@@ -219,7 +219,6 @@ static void what_an_append_will_cost_is_known_to_the_byte(void **state) {
         size_t size, metas_count = (size_t)(rand() % 20);
         uint8_t *elements = elements_make((uint32_t)(rand() % 20), (uint8_t)(rand() % 200), 1, &size);
         journal_meta_t metas[20];
-        bytes_t parts[2] = {{elements, size / 3}, {elements + size / 3, size - size / 3}};
 
         memset(name, 'n', sizeof name);
         name[rand() % 199 + 1] = 0;
@@ -232,7 +231,7 @@ static void what_an_append_will_cost_is_known_to_the_byte(void **state) {
 
         uint64_t expected = journal_bytes_after(journal, size, metas, metas_count), closing = journal_closing_bytes(journal);
 
-        ok(journal_elements(journal, (uint32_t)(rand() % 2), START + i, 1, parts, 2, metas, metas_count, &why), why);
+        ok(journal_elements(journal, (uint32_t)(rand() % 2), START + i, 1, (bytes_t){elements, size}, metas, metas_count, &why), why);
         assert_int_equal(journal_totals(journal)->bytes, expected);
         assert_true(journal_closing_bytes(journal) <= closing);
         free(elements);
@@ -431,28 +430,90 @@ static void saving_a_manifest_keeps_the_gaps_that_the_caller_does_not_know(void 
     store_remove(&store);
 }
 
-static void a_body_in_more_parts_than_one_write_takes_is_whole(void **state) {
-    enum { PARTS = 5000 };
-    static bytes_t parts[PARTS];
+static void more_records_than_one_write_takes_are_whole(void **state) {
+    enum { RUNS = 3000 };
+    static journal_run_t runs[RUNS];
+    const bytes_t element = {(const uint8_t *)"\x92\x01\xc4\x01z", 5};
+    journal_meta_t meta = {.producer = "p"};
     store_t store;
-    journal_t *journal;
-    reader_t *reader;
-    position_t position = {0};
     record_view_t record;
+    position_t position = {0};
     fault_t why;
 
     (void)state;
-    store_make(&store, 1);
-    journal = store_journal(&store, BIG_SEGMENT);
-    for (size_t i = 0; i < PARTS; i++) parts[i] = (bytes_t){(const uint8_t *)"\x92\x01\xc4\x01z", 5};
-    ok(journal_elements(journal, 0, START, PARTS, parts, PARTS, NULL, 0, &why), why);
-    reader = store_reader(&store, journal_totals(journal), BIG_SEGMENT);
-    assert_int_equal(reader_next(reader, &position, &record, &why), 1);
-    assert_int_equal(record.body.size, 5 + 5 * PARTS);
-    assert_memory_equal(record.body.data + record.body.size - 5, parts[0].data, 5);
+    store_make(&store, 2);
+    journal_t *journal = store_journal(&store, BIG_SEGMENT);
+    for (uint32_t i = 0; i < RUNS; i++)
+        runs[i] = (journal_run_t){.stream = i % 2,
+                                  .count = 1,
+                                  .elements = element,
+                                  .metas = &meta,
+                                  .metas_count = i % 3 == 0,
+                                  .has_watermark = i % 5 == 0,
+                                  .watermark = i};
+    ok(journal_runs(journal, START, runs, RUNS, &why), why);
+    assert_int_equal(journal_totals(journal)->elements, RUNS);
+    reader_t *reader = store_reader(&store, journal_totals(journal), BIG_SEGMENT);
+    for (uint32_t i = 0; i < RUNS; i++) {
+        assert_int_equal(reader_next(reader, &position, &record, &why), 1);
+        assert_int_equal(record.kind, RECORD_ELEMENTS);
+        assert_int_equal(record.stream, i % 2);
+        assert_int_equal(record.meta.size > 0, i % 3 == 0);
+        assert_int_equal(record.body.size, RECORD_BODY_HEAD + element.size);
+        assert_memory_equal(record.body.data + RECORD_BODY_HEAD, element.data, element.size);
+        if (i % 5 == 0) assert_int_equal(reader_next(reader, &position, &record, &why), 1);
+        if (i % 5 == 0) assert_int_equal(record.kind, RECORD_WATERMARK);
+    }
+    assert_int_equal(reader_next(reader, &position, &record, &why), 0);
     reader_close(&reader);
     journal_close(&journal);
     store_remove(&store);
+}
+
+/* Whatever goes to the disk together is what it would be one by one. */
+static void records_written_together_are_those_written_one_by_one(void **state) {
+    enum { RUNS = 400 };
+    store_t stores[2];
+    journal_t *journals[2];
+    fault_t why;
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        store_make(&stores[i], 3);
+        journals[i] = store_journal(&stores[i], 4096);
+    }
+    for (uint32_t done = 0, count; done < RUNS; done += count) {
+        journal_run_t runs[20];
+        journal_meta_t metas[20];
+        uint8_t *elements[20];
+
+        count = (uint32_t)(rand() % 20) + 1;
+        for (uint32_t i = 0; i < count; i++) {
+            uint32_t n = (uint32_t)(rand() % 60);
+            size_t size;
+
+            elements[i] = elements_make(n, (uint8_t)(rand() % 100), (uint8_t)i, &size);
+            metas[i] = (journal_meta_t){.producer = i % 2 ? "p" : "q", .seq = done + i};
+            runs[i] = (journal_run_t){i % 3, n, {elements[i], size}, &metas[i], 1, rand() % 2, START + done + i};
+        }
+        ok(journal_runs(journals[0], START + done, runs, count, &why), why);
+        for (uint32_t i = 0; i < count; i++) {
+            journal_run_t *run = &runs[i];
+
+            ok(journal_elements(journals[1], run->stream, START + done, run->count, run->elements, run->metas, 1, &why), why);
+            if (run->has_watermark) ok(journal_watermark(journals[1], run->stream, START + done, run->watermark, &why), why);
+            free(elements[i]);
+        }
+    }
+    assert_memory_equal(&journal_totals(journals[0])->digest, &journal_totals(journals[1])->digest, sizeof(digest_t));
+    assert_int_equal(journal_totals(journals[0])->records, journal_totals(journals[1])->records);
+    assert_int_equal(journal_totals(journals[0])->bytes, journal_totals(journals[1])->bytes);
+    assert_int_equal(journal_totals(journals[0])->segment, journal_totals(journals[1])->segment);
+    assert_true(journal_totals(journals[0])->segment > 10);
+    for (int i = 0; i < 2; i++) {
+        journal_close(&journals[i]);
+        store_remove(&stores[i]);
+    }
 }
 
 /* Cursors are values of any shape, and a header has those of all producers: more values together than any message may have. */
@@ -470,7 +531,8 @@ static void a_header_of_any_number_of_values_is_read_again(void **state) {
         char name[16];
 
         snprintf(name, sizeof name, "p%d", i);
-        ok(journal_elements(journal, 0, START, 0, NULL, 0, &(journal_meta_t){name, 1, {cursor, sizeof cursor}, false, 0}, 1, &why), why);
+        ok(journal_elements(journal, 0, START, 0, (bytes_t){0}, &(journal_meta_t){name, 1, {cursor, sizeof cursor}, false, 0}, 1, &why),
+           why);
     }
     journal_totals_t totals = *journal_totals(journal);
     journal_close(&journal);
@@ -501,7 +563,8 @@ int main(void) {
         cmocka_unit_test(a_gap_is_in_the_log_and_in_the_manifest_at_once),
         cmocka_unit_test(saving_a_manifest_keeps_the_gaps_that_the_caller_does_not_know),
         cmocka_unit_test(a_header_of_any_number_of_values_is_read_again),
-        cmocka_unit_test(a_body_in_more_parts_than_one_write_takes_is_whole),
+        cmocka_unit_test(more_records_than_one_write_takes_are_whole),
+        cmocka_unit_test(records_written_together_are_those_written_one_by_one),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

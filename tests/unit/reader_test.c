@@ -150,7 +150,7 @@ static void a_record_larger_than_a_segment_is_read_and_what_was_held_stays(void 
     payload[4] = (uint8_t)((size - 7) >> 16);
     payload[5] = (uint8_t)((size - 7) >> 8);
     payload[6] = (uint8_t)(size - 7);
-    ok(journal_elements(journal, 0, START, 1, &part, 1, NULL, 0, &why), why);
+    ok(journal_elements(journal, 0, START, 1, part, NULL, 0, &why), why);
     reader_publish(reader, journal_totals(journal)->segment, journal_totals(journal)->length, 2);
     assert_int_equal(next(reader, &position, &record), 1);
     assert_int_equal(record.body.size, size + 5);

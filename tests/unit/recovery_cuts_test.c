@@ -73,12 +73,19 @@ static void story_note(story_t *story, const journal_t *journal) {
 static int append_of_two(journal_t *journal, uint32_t stream, uint64_t seq, fault_t *why) {
     size_t sizes[2];
     uint8_t *elements[2] = {elements_make(2, 30, (uint8_t)seq, &sizes[0]), elements_make(3, 7, (uint8_t)(seq + 100), &sizes[1])};
-    bytes_t parts[2] = {{elements[0], sizes[0]}, {elements[1], sizes[1]}};
+    uint8_t *both = malloc(sizes[0] + sizes[1]);
     uint8_t cursors[2][3] = {{0xcd, 1, (uint8_t)seq}, {0xcd, 2, (uint8_t)seq}};
     journal_meta_t metas[2] = {
         {.producer = "first", .seq = seq, .cursor = {cursors[0], 3}},
         {.producer = "second", .seq = 2 * seq, .cursor = {cursors[1], 3}, .has_watermark = true, .watermark = START - (int64_t)seq}};
-    int failed = journal_elements(journal, stream, START + (int64_t)seq, 5, parts, 2, metas, 2, why);
+
+    assert_non_null(both);
+    memcpy(both, elements[0], sizes[0]);
+    memcpy(both + sizes[0], elements[1], sizes[1]);
+
+    int failed = journal_elements(journal, stream, START + (int64_t)seq, 5, (bytes_t){both, sizes[0] + sizes[1]}, metas, 2, why);
+
+    free(both);
 
     free(elements[0]);
     free(elements[1]);
@@ -101,7 +108,7 @@ static void story_round(story_t *story, journal_t *journal, uint64_t seq) {
     story_note(story, journal);
     ok(journal_gap(journal, 2, at + 1, "lost the broker", (int64_t)seq, &why), why);
     story_note(story, journal);
-    ok(journal_elements(journal, 2, at + 2, 1, &part, 1, NULL, anonymous, &why), why);
+    ok(journal_elements(journal, 2, at + 2, 1, part, NULL, anonymous, &why), why);
     story_note(story, journal);
     ok(journal_gap_by(journal, 1, at + 3, "fell behind", -1, "p", seq + 1, &why), why);
     story_note(story, journal);

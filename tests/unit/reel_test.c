@@ -116,6 +116,40 @@ static void another_stream_begins_another_record(void **state) {
     bench_close(&bench);
 }
 
+/* A write can be cut short between any two of its records: each must say no more than what is before it. */
+static void each_record_of_a_write_says_how_far_its_producers_were_then(void **state) {
+    bench_t bench;
+    uint8_t first[] = {0xa2, 'c', '1'}, second[] = {7};
+    (void)state;
+    bench_open(&bench, 2, BIG_SEGMENT);
+    reel_producer_t *a = reel_producer(bench.reel, 0, "a"), *b = reel_producer(bench.reel, 1, "b");
+    reel_attach(bench.reel, a);
+    put_with(&bench, a, 1, 10, (reel_batch_t){.cursor = {first, 3}, .has_watermark = true, .watermark = 3}, 0);
+    put(&bench, b, 2, 10);
+    flush(&bench);
+    put_with(&bench, a, 1, 10, (reel_batch_t){.cursor = {second, 1}, .has_watermark = true, .watermark = 4}, 0);
+    put(&bench, b, 2, 10);
+    put_with(&bench, a, 3, 10, (reel_batch_t){.cursor = {first, 3}, .has_watermark = true, .watermark = 9}, 0);
+    flush(&bench);
+    assert_string_equal(records(&bench), "e1@0 w3@0 e2@1 e1@0 w4@0 e2@1 e3@0 w9@0");
+    assert_int_equal(journal_producer(bench.reel->journal, 0, "a")->seq, 3);
+    char path[SEGMENT_PATH_SIZE];
+    snprintf(path, sizeof path, "%s", journal_segment_path(bench.reel->journal));
+    uint64_t length = totals(&bench)->length - 60; /* into the last elements: the watermark after them is 46 bytes long */
+    reel_close(&bench.reel);
+    assert_int_equal(truncate(path, (off_t)length), 0);
+    uint64_t torn = 0;
+    bench.reel = reel_open(bench.store.folder, START, 0, BIG_SEGMENT, &bench.ledger, &torn, &bench.why);
+    if (!bench.reel) fail_msg("%s", bench.why.text);
+    assert_true(torn > 0);
+    a = reel_producer(bench.reel, 0, "a");
+    assert_int_equal(a->seq, 2);
+    assert_int_equal(a->watermark, 4);
+    assert_int_equal(reel_cursor(bench.reel, a).size, 1);
+    assert_int_equal(reel_producer(bench.reel, 1, "b")->seq, 2);
+    bench_close(&bench);
+}
+
 static void a_record_of_small_batches_is_no_larger_than_the_target(void **state) {
     bench_t bench;
     (void)state;
@@ -490,6 +524,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(small_batches_of_one_stream_become_one_record),
         cmocka_unit_test(another_stream_begins_another_record),
+        cmocka_unit_test(each_record_of_a_write_says_how_far_its_producers_were_then),
         cmocka_unit_test(a_record_of_small_batches_is_no_larger_than_the_target),
         cmocka_unit_test(a_large_batch_is_a_record_by_itself),
         cmocka_unit_test(a_batch_over_the_count_is_cut_at_the_element),

@@ -124,7 +124,7 @@ static inline int store_append(journal_t *journal, uint32_t stream, int64_t at, 
     uint8_t cursor[3] = {0xcd, (uint8_t)(seq >> 8), (uint8_t)seq};
     journal_meta_t meta = {.producer = "p", .seq = seq, .cursor = {cursor, sizeof cursor}, .has_watermark = true, .watermark = at};
     bytes_t part = {elements, total};
-    int failed = journal_elements(journal, stream, at, count, &part, 1, &meta, 1, why);
+    int failed = journal_elements(journal, stream, at, count, part, &meta, 1, why);
 
     free(elements);
     return failed;

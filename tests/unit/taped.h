@@ -61,7 +61,7 @@ static inline void taped_elements(taped_t *taped, uint32_t stream, int64_t at, u
     }
     fault_t why;
     bytes_t part = {(const uint8_t *)out.data, out.size};
-    taped_check(journal_elements(taped->journal, stream, TAPED_START + at, count, &part, 1, NULL, 0, &why), &why);
+    taped_check(journal_elements(taped->journal, stream, TAPED_START + at, count, part, NULL, 0, &why), &why);
     msgpack_sbuffer_destroy(&out);
 }
 

@@ -217,11 +217,11 @@ static void elements_that_are_no_elements_are_reported_though_their_checksum_is_
     (void)state;
     store_make(&store, 1);
     journal = store_journal(&store, BIG_SEGMENT);
-    ok(journal_elements(journal, 0, START, 1, &part, 1, NULL, 0, &why), why);
+    ok(journal_elements(journal, 0, START, 1, part, NULL, 0, &why), why);
     good = journal_totals(journal)->length;
     totals = *journal_totals(journal);
     assert_intact(&store, &totals);
-    ok(journal_elements(journal, 0, START, 2, &part, 1, NULL, 0, &why), why);
+    ok(journal_elements(journal, 0, START, 2, part, NULL, 0, &why), why);
     totals = *journal_totals(journal);
     assert_damaged(&store, &totals, "000000000000.seg", good);
     journal_close(&journal);
