@@ -9,6 +9,7 @@
 
 #include "../messages/wire.h"
 #include "feed.h"
+#include "peer.h"
 
 enum { BATCH = 64, BUILD_BATCH = 2000, CONNECTIONS = 10, REPLAYS_MAX = 1000, POINTS_MAX = 5, SMALL_MAX = 100 * 1000 * 1000 };
 enum {
@@ -178,13 +179,13 @@ static int replays_row(scale_t *scale, row_t *row, int64_t round, fault_t *why) 
 /* ---- sources ---- */
 
 /* All take turns, as many elements together as one alone. */
-static int sources_feed(scale_t *scale, feed_t *feeds, int64_t count, double *ret_ns, fault_t *why) {
+static int sources_feed(scale_t *scale, pid_t taker, feed_t *feeds, int64_t count, double *ret_ns, fault_t *why) {
     int64_t batch = scale->bench->batch ? scale->bench->batch : BATCH, batches = portion(scale->bench, SOURCE_ELEMENTS) / batch;
-    int64_t busy = engine_busy_ns(scale->engine);
+    int64_t busy = engine_busy_ns(taker);
     int result = 0;
     for (int64_t i = 0; result == 0 && i < batches; i++) result = feed_send(&feeds[i % count], why);
     for (int64_t i = 0; result == 0 && i < count; i++) result = feed_drain(&feeds[i], why);
-    *ret_ns = (double)(engine_busy_ns(scale->engine) - busy) / (double)(batches * batch);
+    *ret_ns = (double)(engine_busy_ns(taker) - busy) / (double)(batches * batch);
     return result;
 }
 
@@ -196,18 +197,35 @@ static int sources_measure(scale_t *scale, int64_t count, double *ret_ns, fault_
     int result = engine_run_with(scale->bench, scale->pipeline, count, &limits, why);
     bool runs = result == 0;
     for (int64_t i = 0; result == 0 && i < count; i++) result = feed_open_source(&feeds[i], scale->bench, scale->pipeline, i, batch, why);
-    if (result == 0) result = sources_feed(scale, feeds, count, ret_ns, why);
+    if (result == 0) result = sources_feed(scale, scale->engine, feeds, count, ret_ns, why);
     for (int64_t i = 0; i < count; i++) feed_close(&feeds[i]);
     free(feeds);
     return runs ? pipeline_forget(scale, result, why) : result;
 }
 
-static int sources_row(scale_t *scale, row_t *row, int64_t round, fault_t *why) {
+/* What as many connections cost a process that drops what comes. */
+static int sources_measure_raw(scale_t *scale, int64_t count, double *ret_ns, fault_t *why) {
+    int64_t batch = scale->bench->batch ? scale->bench->batch : BATCH;
+    feed_t *feeds = calloc((size_t)count, sizeof *feeds);
+    must(feeds);
+    peer_process_t peer;
+    int result = peer_start(&peer, "sink", feed_depth(scale->bench, batch), why);
+    for (int64_t i = 0; result == 0 && i < count; i++) result = feed_open_raw(&feeds[i], scale->bench, peer.endpoints[0], batch);
+    if (result == 0) result = sources_feed(scale, peer.process.id, feeds, count, ret_ns, why);
+    for (int64_t i = 0; i < count; i++) feed_close(&feeds[i]);
+    peer_stop(&peer);
+    free(feeds);
+    return result;
+}
+
+static int sources_rows(scale_t *scale, row_t *row, row_t *raw, int64_t round, fault_t *why) {
     double ns = 0;
     for (size_t i = 0; i < row->count; i++) {
         figure_progress(scale->bench, row->names[i], round);
         if (sources_measure(scale, row->steps[i], &ns, why) < 0) return -1;
         row_set(row, i, round, ns);
+        if (sources_measure_raw(scale, row->steps[i], &ns, why) < 0) return -1;
+        row_set(raw, i, round, ns);
     }
     return 0;
 }
@@ -246,7 +264,7 @@ static int window_record(scale_t *scale, int64_t *elements, double *ret_ns, faul
     return result;
 }
 
-enum { RECORD, REPLAY, SEEK, REPLAYS, SOURCES, ROWS };
+enum { RECORD, REPLAY, SEEK, REPLAYS, SOURCES, RAW_SOURCES, ROWS };
 
 /* As often as makes it long enough to be measured: into new recordings of that size where they are small, and on into the same one where that
  * makes no difference. */
@@ -328,6 +346,12 @@ static const row_t rows_of[ROWS] = {
                  .steps = {1, 10, 100},
                  .titles = {"1", "10", "100"},
                  .count = 3},
+    [RAW_SOURCES] = {.name = "scale.sources.raw",
+                     .what = "the same of a process that takes them with libzmq and drops them",
+                     .unit = "ns",
+                     .steps = {1, 10, 100},
+                     .titles = {"1", "10", "100"},
+                     .count = 3},
 };
 
 static int rows_measure(scale_t *scale, row_t rows[ROWS], fault_t *why) {
@@ -337,7 +361,8 @@ static int rows_measure(scale_t *scale, row_t rows[ROWS], fault_t *why) {
     if (sizes_rows(scale, rows, why) < 0) return -1;
     snprintf(scale->pipeline, sizeof scale->pipeline, "bench-scale-%d", (int)getpid());
     for (int64_t round = 0; round < scale->bench->rounds; round++)
-        if (replays_row(scale, &rows[REPLAYS], round, why) < 0 || sources_row(scale, &rows[SOURCES], round, why) < 0) return -1;
+        if (replays_row(scale, &rows[REPLAYS], round, why) < 0 || sources_rows(scale, &rows[SOURCES], &rows[RAW_SOURCES], round, why) < 0)
+            return -1;
     return 0;
 }
 
