@@ -43,7 +43,7 @@ static int own_launch(bench_t *bench, fault_t *why) {
     for (int i = 0; i < ENGINE_PORTS; i++) snprintf(endpoints[i], sizeof endpoints[i], "tcp://127.0.0.1:%d", bench->ports[i]);
     const char *arguments[] = {program,      "--data",       bench->data,       "--commands", endpoints[0],
                                "--ingest",   endpoints[1],   "--test-stream",   endpoints[2], "--notifications",
-                               endpoints[3], "--durability", bench->durability, NULL};
+                               endpoints[3], "--durability", bench->durability, "--no-guard", NULL};
     return process_start(&bench->process, arguments, why);
 }
 

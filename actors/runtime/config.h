@@ -22,6 +22,8 @@ typedef struct config {
     char endpoints[ENDPOINT_COUNT][512]; /* ZeroMQ endpoints, as they are bound */
     durability_t durability;
     bool chaos;            /* accept chaos.* */
+    bool guarded;          /* a guard restarts it when it crashes */
+    int64_t crashes_max;   /* in a minute, which the guard bears */
     int64_t started;       /* when the process started, µs since the epoch; also its boot id */
     int64_t segment_bytes; /* a segment's size: 128 MiB, less in tests */
 } config_t;

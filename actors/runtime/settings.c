@@ -8,6 +8,8 @@
 
 #define SEGMENT_BYTES INT64_C(134217728)
 #define PORT_DEFAULT 5570
+#define CRASHES_DEFAULT 10
+#define CRASHES_MOST 999
 
 typedef struct draft {
     config_t config;
@@ -95,6 +97,22 @@ static int take_insecure(draft_t *draft, const char *text, fault_t *why) {
     return take_yes("insecure", text, &draft->insecure, why);
 }
 
+static int take_no_guard(draft_t *draft, const char *text, fault_t *why) {
+    bool alone;
+    if (take_yes("no-guard", text, &alone, why) < 0) return -1;
+    draft->config.guarded = !alone;
+    return 0;
+}
+
+static int take_crashes(draft_t *draft, const char *text, fault_t *why) {
+    char *end;
+    long long crashes = strtoll(text, &end, 10);
+    if (end == text || *end || crashes < 0 || crashes > CRASHES_MOST)
+        return fault_set(why, "`crashes` must be a whole number from 0 to %d, not `%s`", CRASHES_MOST, text);
+    draft->config.crashes_max = crashes;
+    return 0;
+}
+
 static int take_segment_bytes(draft_t *draft, const char *text, fault_t *why) {
     char *end;
     long long bytes = strtoll(text, &end, 10);
@@ -152,6 +170,8 @@ static const setting_t settings[] = {
     {"segment-bytes", "N", true, TURN_REST, take_segment_bytes, "A segment file's size. Default: 134217728."},
     {"chaos", NULL, true, TURN_REST, take_chaos, "Accept `chaos.*` requests, for tests."},
     {"insecure", NULL, true, TURN_REST, take_insecure, "Allow endpoints that other machines can reach."},
+    {"crashes", "N", true, TURN_REST, take_crashes, "Give up after more crashes in a minute. Default: 10."},
+    {"no-guard", NULL, true, TURN_REST, take_no_guard, "Run in one process, that nobody restarts."},
     {"check-config", NULL, false, TURN_REST, take_check, "Print the settings in force, and exit."},
     {"help", NULL, false, TURN_REST, take_help, "Print this, and exit."},
     {"version", NULL, false, TURN_REST, take_version, "Print the version, and exit."},
@@ -235,7 +255,8 @@ static int check(const draft_t *draft, fault_t *why) {
 }
 
 int settings_read(int argc, char **argv, config_t *ret_config, settings_action_t *ret_action, fault_t *why) {
-    draft_t draft = {.config = {.durability = DURABILITY_INTERVAL, .segment_bytes = SEGMENT_BYTES}};
+    draft_t draft = {
+        .config = {.durability = DURABILITY_INTERVAL, .segment_bytes = SEGMENT_BYTES, .guarded = true, .crashes_max = CRASHES_DEFAULT}};
     char port[16];
     snprintf(port, sizeof port, "%d", PORT_DEFAULT);
     if (default_data(&draft, why) < 0 || take_port(&draft, port, why) < 0) return -1;
@@ -273,5 +294,6 @@ void settings_print(const config_t *config, FILE *out) {
     }
     fprintf(out, "durability = \"%s\"\nsegment-bytes = %lld\nchaos = %s\n", durabilities[config->durability],
             (long long)config->segment_bytes, config->chaos ? "true" : "false");
+    fprintf(out, "crashes = %lld\nno-guard = %s\n", (long long)config->crashes_max, config->guarded ? "false" : "true");
     if (!local) fprintf(out, "insecure = true\n");
 }

@@ -56,10 +56,12 @@ def free_ports(count):
 
 
 class Engine:
-    def __init__(self, *flags, data=None, env=None):
+    """`process` is the engine's own, or with `guard` that of the guard, which starts the engine again when that crashes."""
+
+    def __init__(self, *flags, data=None, env=None, guard=False):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="reprise-test-"))
         self.data = data or self.folder / "data"
-        self.flags = flags
+        self.flags = flags if guard else ("--no-guard", *flags)
         self.env = {**os.environ, **(env or {})}
         self.errors = self.folder / "stderr"
         self.commands = None

@@ -46,7 +46,7 @@ class Settings(unittest.TestCase):
         for line in result.stdout.splitlines():
             self.assertLessEqual(len(line), 80, line)
         for flag in ("--config", "--data", "--port", "--commands", "--ingest", "--test-stream", "--notifications", "--durability",
-                     "--chaos",
+                     "--chaos", "--crashes", "--no-guard",
                      "--insecure", "--check-config", "--version"):
             self.assertIn(f"  {flag} ", result.stdout)
         self.assertIn("Exit status:", result.stdout)
@@ -75,7 +75,8 @@ class Settings(unittest.TestCase):
                              (("--port", "70000"), "70000"),
                              (("--port", "5570x"), "5570x"), (("--durability", "maybe"), "`maybe`"),
                              (("--commands", "http://x"), "http://x"),
-                             (("--data", ""), "data"), (("--segment-bytes", "1"), "`1`"),
+                             (("--data", ""), "data"), (("--segment-bytes", "1"), "`1`"), (("--crashes", "-1"), "`-1`"),
+                             (("--crashes", "1000"), "`1000`"), (("--no-guard=maybe",), "`maybe`"),
                              (("--ingest", "tcp://127.0.0.1:5570"), "two endpoints"),
                              (("--config", "/nonexistent"), "/nonexistent"), (("--commands", "tcp://0.0.0.0:5570"), "--insecure")):
             with self.subTest(words=words):
