@@ -5,10 +5,10 @@
 #include <string.h>
 
 #include "../messages/wire.h"
+#include "liveness.h"
 #include "recorder_state.h"
 
 enum {
-    PING_US = 2 * 1000 * 1000,
     ACK_BYTES = RECORDER_CREDIT / 4, /* acknowledged at the latest, so that a sender never stands still */
     CURSOR_MAX = 64 * 1024,
     GAP_MAX = 1000,                /* bytes of its text */
@@ -36,13 +36,17 @@ static int on_liveness(void *state, uint64_t context, fault_t *why);
 
 connection_t *connection_of(recorder_t *self, const peer_t *peer) {
     connection_t *connection = connection_find(self, peer);
-    if (connection) return connection;
+    if (connection) {
+        connection->peer = *peer; /* it may be connected anew */
+        return connection;
+    }
     connection = calloc(1, sizeof *connection);
     must(connection);
     connection->peer = *peer;
     connection->heard = connection->spoken = actor_ticks(self->me);
     LIST_INSERT_HEAD(&self->connections[bucket_of(peer)], connection, bucket);
-    if (self->connections_count++ == 0 && !self->liveness_timer) self->liveness_timer = actor_after(self->me, PING_US, on_liveness, 0);
+    if (self->connections_count++ == 0 && !self->liveness_timer)
+        self->liveness_timer = actor_after(self->me, liveness_check_us(self->worker_timeout_us), on_liveness, 0);
     return connection;
 }
 
@@ -169,9 +173,10 @@ static refusal_t unknown_attachment(bool has_source, int64_t source, const char 
 static void connection_check(recorder_t *self, connection_t *connection, int64_t now) {
     static const msg_ping_t ping;
     int64_t last = connection->heard > connection->spoken ? connection->heard : connection->spoken;
-    if (now - connection->heard >= self->worker_timeout_us ||
-        (now - last >= PING_US && connection_send(self, connection, MSG_PING, &ping) == SENT_GONE))
-        connection_remove(self, &connection);
+    bool silent = now - connection->heard >= self->worker_timeout_us;
+    bool idle = now - last >= liveness_ask_us(self->worker_timeout_us);
+    if (silent) actor_dismiss(self->me, &connection->peer);
+    if (silent || (idle && connection_send(self, connection, MSG_PING, &ping) == SENT_GONE)) connection_remove(self, &connection);
 }
 
 static int on_liveness(void *state, uint64_t context, fault_t *why) {
@@ -186,7 +191,9 @@ static int on_liveness(void *state, uint64_t context, fault_t *why) {
             connection_check(self, connection, now);
         }
     }
-    self->liveness_timer = self->connections_count > 0 ? actor_after(self->me, PING_US, on_liveness, 0) : 0;
+    self->liveness_timer = 0;
+    if (self->connections_count > 0)
+        self->liveness_timer = actor_after(self->me, liveness_check_us(self->worker_timeout_us), on_liveness, 0);
     return 0;
 }
 

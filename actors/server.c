@@ -97,7 +97,10 @@ client_t *server_client(server_t *server, const peer_t *peer) {
 
 client_t *server_client_get(server_t *server, const peer_t *peer) {
     client_t *client = server_client(server, peer);
-    if (client) return client;
+    if (client) {
+        client->peer = *peer; /* it may be connected anew */
+        return client;
+    }
     client = calloc(1, sizeof *client);
     must(client);
     client->peer = *peer;

@@ -5,11 +5,10 @@
  * Order of events: replay.h. Turns, and who listens: server.h. */
 #include "test_stream_server.h"
 
+#include "liveness.h"
 #include "opening.h"
 #include "runtime/duration.h"
 #include "service.h"
-
-enum { LIVENESS_US = 2 * 1000 * 1000 };
 
 /* ---- life ---- */
 
@@ -27,7 +26,7 @@ static int on_options(void *state, const answer_t *answer, uint64_t context, fau
     server_t *server = state;
     if (answer->refusal) return fault_set(why, "cannot read the options: %s", answer->refusal->message);
     take_options(server, answer->message);
-    actor_after(server->me, LIVENESS_US, on_liveness, 0);
+    actor_after(server->me, liveness_check_us(us_of_ms(server->replay_timeout_ms)), on_liveness, 0);
     actor_loaded(server->me);
     return 0;
 }
@@ -50,14 +49,15 @@ static void server_stop(void **state) {
 static void client_check(server_t *server, client_t *client, int64_t ticks) {
     int64_t silent = ticks - client->seen, timeout = us_of_ms(server->replay_timeout_ms);
     if (silent >= timeout) {
+        if (!LIST_EMPTY(&client->players)) actor_dismiss(server->me, &client->peer);
         server_client_drop(server, client);
         return;
     }
     int64_t last = client->seen > client->sent ? client->seen : client->sent;
-    bool idle = ticks - last >= LIVENESS_US;
+    bool idle = ticks - last >= liveness_ask_us(timeout), asked = ticks - client->asked < liveness_ask_us(timeout);
     /* One with credit for hours is never idle, and need not say anything: it is asked before its time is over. */
-    if (LIST_EMPTY(&client->players) || (!idle && silent < timeout / 2)) return;
-    client->sent = ticks;
+    if (LIST_EMPTY(&client->players) || asked || (!idle && silent < timeout / 2)) return;
+    client->sent = client->asked = ticks;
     if (actor_send(server->me, &client->peer, MSG_PING, &(msg_ping_t){0}, NULL) == SENT_GONE) server_client_drop(server, client);
 }
 
@@ -75,9 +75,9 @@ static int on_liveness(void *state, uint64_t context, fault_t *why) {
     tape_t *tape;
     LIST_FOREACH(tape, &server->tapes, link) {
         /* What it is told of may be lost with a message to an actor that just failed: asking again makes it good. */
-        if (tape->growing && ticks - tape->heard >= LIVENESS_US) server_locate(server, tape);
+        if (tape->growing && ticks - tape->heard >= LIVENESS_ASK_US) server_locate(server, tape);
     }
-    actor_after(server->me, LIVENESS_US, on_liveness, 0);
+    actor_after(server->me, liveness_check_us(us_of_ms(server->replay_timeout_ms)), on_liveness, 0);
     return 0;
 }
 

@@ -24,7 +24,7 @@
 #include "life.h"
 #include "status.h"
 
-enum { LAST_WORDS_S = 5, TRIM_BEATS = 10, SILENCE_BEATS = 15 };
+enum { STACK_BYTES = 1024 * 1024, LAST_WORDS_S = 5, TRIM_BEATS = 10, SILENCE_BEATS = 15 };
 
 typedef struct engine {
     config_t config;
@@ -210,6 +210,19 @@ static void raise_descriptors(void) {
     if (setrlimit(RLIMIT_NOFILE, &limit) < 0) fprintf(stderr, "reprised: cannot raise the limit of open files: %s\n", strerror(errno));
 }
 
+/* Frames of one message arrive without end where somebody sends them so, and no count of ours sees them before the last: only the kernel can
+ * say no. What it counts is memory of the process's own, as it is set aside; recordings that are mapped are not among it, but threads' stacks are, in
+ * full, which are therefore made smaller. An allocation that fails ends the process, and the guard starts another. */
+static void bound_memory(int64_t bytes) {
+    if (bytes == 0) return;
+    pthread_attr_t attributes;
+    const struct rlimit limit = {(rlim_t)bytes, (rlim_t)bytes};
+    if (setrlimit(RLIMIT_DATA, &limit) < 0) fprintf(stderr, "reprised: cannot bound the memory: %s\n", strerror(errno));
+    must(pthread_attr_init(&attributes) == 0);
+    if (pthread_attr_setstacksize(&attributes, STACK_BYTES) == 0) pthread_setattr_default_np(&attributes);
+    pthread_attr_destroy(&attributes);
+}
+
 int engine_run(const config_t *config, int guard) {
     static engine_t one;
     engine_t *engine = &one;
@@ -224,6 +237,7 @@ int engine_run(const config_t *config, int guard) {
     pthread_sigmask(SIG_BLOCK, &set, NULL); /* before any thread exists: they all inherit it */
     signal(SIGPIPE, SIG_IGN);
     raise_descriptors();
+    bound_memory(config->memory_max);
     engine->signals = signalfd(-1, &set, SFD_CLOEXEC);
     if (engine->signals < 0) {
         fault_errno(&why, "cannot wait for signals");

@@ -23,7 +23,9 @@ typedef uint64_t timer_id_t; /* 0: none */
 typedef struct peer {
     uint8_t door;
     uint8_t size;
-    uint8_t id[255]; /* the connection's routing id */
+    int32_t descriptor;  /* of its connection when it asked; 0: not known */
+    uint64_t connection; /* what tells that one from another which has the descriptor later */
+    uint8_t id[255];     /* the connection's routing id */
 } peer_t;
 bool peer_equal(const peer_t *a, const peer_t *b);
 
@@ -112,6 +114,8 @@ void actor_refuse_as(actor_t *me, ticket_t ticket, const refusal_t *no);
 typedef enum sent { SENT, SENT_FULL, SENT_GONE } sent_t;
 /* `body` may be NULL; it is moved out of on SENT and left alone otherwise. SENT_FULL: the peer reads too slowly; try again later. */
 sent_t actor_send(actor_t *me, const peer_t *to, message_id_t id, const void *message, frame_t *body);
+/* Closes the connection of a peer that is let go, as the peer was when it asked for something: what still waits for it to be read goes, too. */
+void actor_dismiss(actor_t *me, const peer_t *peer);
 /* Answers a peer's message that no ticket stands for: {"ok": false, "error": …}. */
 void actor_refuse_peer(actor_t *me, const peer_t *to, error_code_t code, const char *field, const char *format, ...)
     __attribute__((format(printf, 5, 6)));

@@ -25,6 +25,8 @@ typedef struct config {
     bool guarded;          /* a guard restarts it when it crashes */
     int64_t crashes_max;   /* in a minute, which the guard bears */
     int64_t started;       /* when the process started, µs since the epoch; also its boot id */
+    int64_t heartbeat_ms;  /* a connection that is silent for so long is closed; 0: never */
+    int64_t memory_max;    /* bytes of memory that the engine may have of its own; 0: no bound */
     int64_t segment_bytes; /* a segment's size: 128 MiB, less in tests */
 } config_t;
 

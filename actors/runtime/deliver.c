@@ -6,6 +6,7 @@
 
 #include "../../messages/wire.h"
 #include "actor_state.h"
+#include "doors.h"
 
 const void *actor_decode(actor_t *me, message_id_t id, bytes_t in, refusal_t *no) {
     msgpack_zone_clear(me->zone);
@@ -250,7 +251,9 @@ static void deliver_from_peer(actor_t *me, const arrival_t *in, message_id_t id)
     parcel.from[0] = '\0';
     memcpy(&parcel.peer, in->from, offsetof(peer_t, id) + in->from->size);
     parcel.prefix = *in->prefix;
-    parcel.head = (head_t){message_class(id)->kind == KIND_REQUEST ? HEAD_REQUEST : HEAD_TELL, id, 0};
+    bool request = message_class(id)->kind == KIND_REQUEST;
+    if (request && !actor_counts_requests(me, in->from)) door_trace(in->message, &parcel.peer); /* it may become somebody who is let go */
+    parcel.head = (head_t){request ? HEAD_REQUEST : HEAD_TELL, id, 0};
     parcel.message = *in->message;
     parcel.has_body = in->body != NULL;
     if (in->body) parcel.body = *in->body;

@@ -5,12 +5,18 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 
 enum {
     LINGER_MS = 1000,
     BACKLOG = 1024,
     HANDSHAKE_MS = 3000,
     HWM = 20000,
+    KEEPALIVE_IDLE_S = 30, /* a machine that is gone is noticed after a minute and a half */
+    KEEPALIVE_INTERVAL_S = 10,
+    KEEPALIVE_COUNT = 6,
+    PAUSE_MS = 3600 * 1000, /* how long somebody who feeds or replays may stand still, in a debugger for example */
 };
 
 static const char *endpoint_names[ENDPOINTS_ALL] = {"commands", "ingest", "test-stream", "notifications", "progress"};
@@ -28,6 +34,19 @@ static int bind_door(door_t *door, const config_t *config, const door_spec_t *sp
     if (door->kind == DOOR_ROUTER && zmq_bind(door->socket, inside) < 0)
         return fault_set(why, "cannot bind %s: %s", inside, zmq_strerror(errno));
     return 0;
+}
+
+/* A connection whose other end is gone without a word costs a descriptor, and more where something waits for it to be read. Who feeds or
+ * replays is asked by the actor, as the options say; libzmq asks the others, and those who never began. */
+static void keep_alive(void *socket, const config_t *config, endpoint_id_t endpoint) {
+    set_int(socket, ZMQ_TCP_KEEPALIVE, 1);
+    set_int(socket, ZMQ_TCP_KEEPALIVE_IDLE, KEEPALIVE_IDLE_S);
+    set_int(socket, ZMQ_TCP_KEEPALIVE_INTVL, KEEPALIVE_INTERVAL_S);
+    set_int(socket, ZMQ_TCP_KEEPALIVE_CNT, KEEPALIVE_COUNT);
+    bool asked = endpoint == ENDPOINT_INGEST || endpoint == ENDPOINT_TEST_STREAM;
+    int silence = asked && config->heartbeat_ms > 0 && config->heartbeat_ms < PAUSE_MS ? PAUSE_MS : (int)config->heartbeat_ms;
+    set_int(socket, ZMQ_HEARTBEAT_IVL, silence / 2);
+    set_int(socket, ZMQ_HEARTBEAT_TIMEOUT, silence - silence / 2);
 }
 
 int door_open(door_t *door, void *context, const config_t *config, const door_spec_t *spec, fault_t *why) {
@@ -49,6 +68,7 @@ int door_open(door_t *door, void *context, const config_t *config, const door_sp
     int64_t frame_max = INT64_C(256) * 1024 * 1024;
     must(zmq_setsockopt(door->socket, ZMQ_MAXMSGSIZE, &frame_max, sizeof frame_max) == 0);
     set_int(door->socket, ZMQ_BACKLOG, BACKLOG);
+    keep_alive(door->socket, config, spec->endpoint);
     set_int(door->socket, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS);
     set_int(door->socket, ZMQ_SNDHWM, HWM);
     set_int(door->socket, ZMQ_RCVHWM, HWM);
@@ -126,6 +146,7 @@ bool door_receive(door_t *door, unsigned number, door_message_t *ret) {
     memset(&ret->prefix, 0, sizeof ret->prefix);
     ret->from.door = (uint8_t)number;
     ret->from.size = 0;
+    ret->from.descriptor = 0;
     ret->has_body = ret->unaddressed = ret->stranger = false;
     size_t at = 0;
     if (door->kind == DOOR_ROUTER) {
@@ -151,6 +172,23 @@ bool door_receive(door_t *door, unsigned number, door_message_t *ret) {
     for (size_t i = 0; i < in.count; i++)
         if (i < at || i >= at + kept) frame_fini(&in.frames[i]);
     return true;
+}
+
+/* No two sockets have the same inode at one time, and none has that of one before it for very long. */
+static uint64_t inode_of(int descriptor) {
+    struct stat status;
+    return fstat(descriptor, &status) == 0 && S_ISSOCK(status.st_mode) ? status.st_ino : 0;
+}
+
+void door_trace(const frame_t *message, peer_t *peer) {
+    int descriptor = zmq_msg_get(&message->msg, ZMQ_SRCFD);
+    uint64_t connection = descriptor > 0 ? inode_of(descriptor) : 0;
+    peer->descriptor = connection ? descriptor : 0;
+    peer->connection = connection;
+}
+
+void door_dismiss(const peer_t *peer) {
+    if (peer->descriptor > 0 && inode_of(peer->descriptor) == peer->connection) shutdown(peer->descriptor, SHUT_RDWR);
 }
 
 static int send_bytes(void *socket, const void *data, size_t size) {

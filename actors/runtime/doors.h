@@ -22,6 +22,10 @@ typedef struct door_message {
 int door_open(door_t *door, void *context, const config_t *config, const door_spec_t *spec, fault_t *why);
 void door_close(door_t *door);
 bool door_receive(door_t *door, unsigned number, door_message_t *ret_message); /* false: nothing waits */
+/* Notes on which connection the message came. */
+void door_trace(const frame_t *message, peer_t *peer);
+/* Closes that connection, if it is still the one: the I/O thread finds its end and does the rest. */
+void door_dismiss(const peer_t *peer);
 sent_t door_send(door_t *door, const peer_t *to, const prefix_t *prefix, frame_t *message, frame_t *body);
 
 #endif

@@ -26,6 +26,7 @@ typedef struct host_class {
     void (*route)(host_t *host, const char *to, frame_t *head, frame_t *message, frame_t *body);
     /* At a door. `to` and `prefix` are NULL for a DEALER, and for PUBLISH. Moves out of the frames on SENT. */
     sent_t (*send)(host_t *host, unsigned door, const peer_t *to, const prefix_t *prefix, frame_t *message, frame_t *body);
+    void (*dismiss)(host_t *host, const peer_t *peer);
     int (*spawn)(host_t *host, const actor_class_t *class, const char *name, const char *address, bytes_t args, fault_t *why);
     void (*reap)(host_t *host, const char *address);
     /* Faults on demand: the thread blocks, for good where `ms` is 0; the process ends. */

@@ -2,12 +2,14 @@
 #include "settings.h"
 
 #include <czmq.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #define SEGMENT_BYTES INT64_C(134217728)
 #define PORT_DEFAULT 5570
+#define HEARTBEAT_MS 60000
 #define CRASHES_DEFAULT 10
 #define CRASHES_MOST 999
 
@@ -104,22 +106,30 @@ static int take_no_guard(draft_t *draft, const char *text, fault_t *why) {
     return 0;
 }
 
-static int take_crashes(draft_t *draft, const char *text, fault_t *why) {
+static int take_number(const char *name, const char *text, int64_t least, int64_t most, int64_t *ret_number, fault_t *why) {
     char *end;
-    long long crashes = strtoll(text, &end, 10);
-    if (end == text || *end || crashes < 0 || crashes > CRASHES_MOST)
-        return fault_set(why, "`crashes` must be a whole number from 0 to %d, not `%s`", CRASHES_MOST, text);
-    draft->config.crashes_max = crashes;
+    errno = 0;
+    long long number = strtoll(text, &end, 10);
+    if (end == text || *end || errno || number < least || number > most)
+        return fault_set(why, "`%s` must be a whole number from %lld to %lld, not `%s`", name, (long long)least, (long long)most, text);
+    *ret_number = number;
     return 0;
 }
 
+static int take_crashes(draft_t *draft, const char *text, fault_t *why) {
+    return take_number("crashes", text, 0, CRASHES_MOST, &draft->config.crashes_max, why);
+}
+
 static int take_segment_bytes(draft_t *draft, const char *text, fault_t *why) {
-    char *end;
-    long long bytes = strtoll(text, &end, 10);
-    if (end == text || *end || bytes < 4096 || bytes > INT64_C(4294967296))
-        return fault_set(why, "`segment-bytes` must be a whole number from 4096 to 4294967296, not `%s`", text);
-    draft->config.segment_bytes = bytes;
-    return 0;
+    return take_number("segment-bytes", text, 4096, INT64_C(4294967296), &draft->config.segment_bytes, why);
+}
+
+static int take_memory_max(draft_t *draft, const char *text, fault_t *why) {
+    return take_number("memory-max", text, INT64_C(134217728), INT64_C(1099511627776), &draft->config.memory_max, why);
+}
+
+static int take_heartbeat(draft_t *draft, const char *text, fault_t *why) {
+    return take_number("heartbeat-ms", text, 0, 86400000, &draft->config.heartbeat_ms, why);
 }
 
 static int take_config(draft_t *draft, const char *text, fault_t *why) {
@@ -168,6 +178,8 @@ static const setting_t settings[] = {
     {"notifications", "ENDPOINT", true, TURN_REST, take_notifications, "Where news is published (PUB)."},
     {"durability", "POLICY", true, TURN_REST, take_durability, "async, interval (default) or sync."},
     {"segment-bytes", "N", true, TURN_REST, take_segment_bytes, "A segment file's size. Default: 134217728."},
+    {"heartbeat-ms", "N", true, TURN_REST, take_heartbeat, "Close a connection that is silent so long. Default: 60000."},
+    {"memory-max", "BYTES", true, TURN_REST, take_memory_max, "End the engine where it would need more. Default: none."},
     {"chaos", NULL, true, TURN_REST, take_chaos, "Accept `chaos.*` requests, for tests."},
     {"insecure", NULL, true, TURN_REST, take_insecure, "Allow endpoints that other machines can reach."},
     {"crashes", "N", true, TURN_REST, take_crashes, "Give up after more crashes in a minute. Default: 10."},
@@ -255,8 +267,11 @@ static int check(const draft_t *draft, fault_t *why) {
 }
 
 int settings_read(int argc, char **argv, config_t *ret_config, settings_action_t *ret_action, fault_t *why) {
-    draft_t draft = {
-        .config = {.durability = DURABILITY_INTERVAL, .segment_bytes = SEGMENT_BYTES, .guarded = true, .crashes_max = CRASHES_DEFAULT}};
+    draft_t draft = {.config = {.durability = DURABILITY_INTERVAL,
+                                .segment_bytes = SEGMENT_BYTES,
+                                .heartbeat_ms = HEARTBEAT_MS,
+                                .guarded = true,
+                                .crashes_max = CRASHES_DEFAULT}};
     char port[16];
     snprintf(port, sizeof port, "%d", PORT_DEFAULT);
     if (default_data(&draft, why) < 0 || take_port(&draft, port, why) < 0) return -1;
@@ -294,6 +309,8 @@ void settings_print(const config_t *config, FILE *out) {
     }
     fprintf(out, "durability = \"%s\"\nsegment-bytes = %lld\nchaos = %s\n", durabilities[config->durability],
             (long long)config->segment_bytes, config->chaos ? "true" : "false");
+    fprintf(out, "heartbeat-ms = %lld\n", (long long)config->heartbeat_ms);
+    if (config->memory_max > 0) fprintf(out, "memory-max = %lld\n", (long long)config->memory_max);
     fprintf(out, "crashes = %lld\nno-guard = %s\n", (long long)config->crashes_max, config->guarded ? "false" : "true");
     if (!local) fprintf(out, "insecure = true\n");
 }

@@ -191,6 +191,10 @@ sent_t actor_send(actor_t *me, const peer_t *to, message_id_t id, const void *me
     return sent;
 }
 
+void actor_dismiss(actor_t *me, const peer_t *peer) {
+    me->host->class->dismiss(me->host, peer);
+}
+
 static void door_send(actor_t *me, unsigned door, frame_t *message, frame_t *body) {
     if (me->host->class->send(me->host, door, NULL, NULL, message, body) == SENT) return;
     actor_count(me, COUNTER_UNDELIVERED, 1);

@@ -83,6 +83,11 @@ static sent_t host_send(host_t *host, unsigned door, const peer_t *to, const pre
     return door_send(&me->doors[door], to, prefix, message, body);
 }
 
+static void host_dismiss(host_t *host, const peer_t *peer) {
+    (void)host;
+    door_dismiss(peer);
+}
+
 static int host_spawn(host_t *host, const actor_class_t *class, const char *name, const char *address, bytes_t args, fault_t *why) {
     carrier_t *me = (carrier_t *)host;
     if (me->children_count == CHILDREN_MAX) return fault_set(why, "cannot start %s: %d actors are running", name, CHILDREN_MAX);
@@ -118,7 +123,8 @@ static void host_crash(host_t *host, const char *how) {
     chaos_crash(how);
 }
 
-static const host_class_t host_class = {host_now, host_ticks, host_route, host_send, host_spawn, host_reap, host_hang, host_crash};
+static const host_class_t host_class = {host_now,   host_ticks, host_route, host_send, host_dismiss,
+                                        host_spawn, host_reap,  host_hang,  host_crash};
 
 static bool receive_door(carrier_t *me, unsigned number, size_t *bytes) {
     door_message_t in;

@@ -101,6 +101,8 @@ const stage_message_t *stage_peer_take_of(stage_t *stage, stage_peer_t peer, mes
 const void *stage_peer_answer(stage_t *stage, stage_peer_t peer, message_id_t id);
 const refusal_t *stage_peer_refusal(stage_t *stage, stage_peer_t peer);
 bool stage_peer_waits(stage_t *stage, stage_peer_t peer); /* is there a message to it? */
+/* Was it let go, and its connection closed, since it last said something? */
+bool stage_peer_dismissed(stage_t *stage, stage_peer_t peer);
 /* The peer vanishes: sends to it are SENT_GONE; or reads nothing: SENT_FULL. */
 void stage_peer_leave(stage_t *stage, stage_peer_t peer);
 void stage_peer_block(stage_t *stage, stage_peer_t peer, bool blocked);

@@ -242,6 +242,12 @@ static sent_t send_router(player_t *player, unsigned door, const peer_t *to, fra
     return SENT;
 }
 
+static void host_dismiss(host_t *host, const peer_t *peer) {
+    player_t *player = (player_t *)host;
+    connection_t *connection = stage_connection(player->stage, player->name, peer->door, peer->id, peer->size, false);
+    if (connection) connection->dismissed = true;
+}
+
 static sent_t publish(player_t *player, unsigned door, frame_t *topic, frame_t *payload) {
     stage_t *stage = player->stage;
     letter_t *letter = stage_letter(stage, player->name, "", frame_bytes(payload), NULL);
@@ -297,4 +303,5 @@ static void host_crash(host_t *host, const char *how) {
     ((player_t *)host)->stage->dead = true;
 }
 
-const host_class_t stage_host_class = {host_now, host_ticks, host_route, host_send, host_spawn, host_reap, host_hang, host_crash};
+const host_class_t stage_host_class = {host_now,   host_ticks, host_route, host_send, host_dismiss,
+                                       host_spawn, host_reap,  host_hang,  host_crash};

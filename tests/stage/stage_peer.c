@@ -11,7 +11,7 @@ static connection_t *connection_of(stage_t *stage, stage_peer_t peer) {
 
 static void post(stage_t *stage, stage_peer_t peer, frame_t *message, bytes_t body) {
     connection_t *connection = connection_of(stage, peer);
-    connection->gone = false;
+    connection->gone = connection->dismissed = false;
     player_t *player = stage_player(stage, peer.actor);
     if (!player || player->class->doors[0].kind != DOOR_ROUTER) fail_msg("%s has no ROUTER at door 0", peer.actor);
     frame_t second;
@@ -86,6 +86,10 @@ const refusal_t *stage_peer_refusal(stage_t *stage, stage_peer_t peer) {
     const stage_message_t *m = take_answer(stage, peer);
     if (!m->refused) fail_msg("%s does not refuse", peer.actor);
     return refusal_of(stage, m);
+}
+
+bool stage_peer_dismissed(stage_t *stage, stage_peer_t peer) {
+    return connection_of(stage, peer)->dismissed;
 }
 
 void stage_peer_leave(stage_t *stage, stage_peer_t peer) {

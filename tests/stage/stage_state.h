@@ -56,7 +56,7 @@ typedef struct connection {
     peer_t peer;
     char dealer[256]; /* empty: the test's */
     unsigned dealer_door;
-    bool blocked, gone;
+    bool blocked, gone, dismissed;
     letters_t letters; /* to the test's peer */
 } connection_t;
 

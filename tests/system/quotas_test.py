@@ -1,13 +1,23 @@
 """Quotas: each option that bounds what clients may cost holds at its number and not before, and the error names it and its value."""
+import socket
 import struct
 import unittest
 
 import msgpack
 import zmq
 
-from engine import PATIENCE, PUSH, EngineTest, Producer, Refused, pipeline, source
+from engine import GENERATOR, PATIENCE, PUSH, Engine, EngineTest, Producer, Refused, pipeline, source
 
 MIB = 1 << 20
+
+
+def memory(pid):
+    """What the process has of its own, in bytes."""
+    try:
+        with open(f"/proc/{pid}/status", encoding="ascii") as status:
+            return next((int(line.split()[1]) * 1024 for line in status if line.startswith("RssAnon:")), 0)
+    except FileNotFoundError:
+        return 0
 
 
 class Quotas(EngineTest):
@@ -152,7 +162,7 @@ class Quotas(EngineTest):
 
     def test_answers_that_nobody_reads_are_bounded_for_each_client_and_for_all_together(self):
         job = self.recorded("unread", count=1000, size=3000)
-        before = self.memory()
+        before = memory(self.engine.process.pid)
         self.set(client_unread_max=16 * MIB, unread_max=48 * MIB)
         fetch = msgpack.packb({"op": "recording.fetch", "recording": job["recording"], "max": 1000})
         first, *rest = [self.dealer("commands", RCVHWM=1, RCVBUF=4096) for _ in range(8)]
@@ -163,7 +173,7 @@ class Quotas(EngineTest):
                     dealer.send(fetch)
             while self.engine.counter("commands") < answered + 20 * len(asking):
                 self.engine.ask("recording.fetch", recording=job["recording"], max=1)  # those who read are served all the while
-            self.assertLess(self.memory() - before, 128 * MIB)
+            self.assertLess(memory(self.engine.process.pid) - before, 128 * MIB)
         for asked, quota in (([first], "`client_unread_max` (16777216)"), (rest, "`unread_max` (50331648)")):
             errors = [answer["error"] for dealer in asked for answer in (self.answer(dealer) for _ in range(20)) if not answer["ok"]]
             self.assertTrue(errors)
@@ -172,10 +182,46 @@ class Quotas(EngineTest):
         self.assertEqual(len(self.engine.ask("recording.fetch", recording=job["recording"], max=1000)["elements"]), 1000)
         self.engine.ask("pipeline.forget", pipeline="unread")
 
-    def memory(self):
-        """What the process has of its own, in bytes."""
-        with open(f"/proc/{self.engine.process.pid}/status", encoding="ascii") as status:
-            return next(int(line.split()[1]) * 1024 for line in status if line.startswith("RssAnon:"))
+
+class Memory(unittest.TestCase):
+    """What nobody counts before its end has come: the frames of one message."""
+    MOST = 256 * MIB
+
+    def shaken(self, endpoint):
+        """A connection that speaks ZeroMQ by hand."""
+        host, port = endpoint[len("tcp://"):].split(":")
+        peer = socket.create_connection((host, int(port)), PATIENCE)
+        self.addCleanup(peer.close)
+        ready = b"\x05READY\x0bSocket-Type\x00\x00\x00\x06DEALER\x08Identity" + bytes(4)
+        peer.sendall(b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32) + b"\x04" + bytes([len(ready)]) + ready)
+        heard = b""
+        while b"ROUTER" not in heard:
+            heard += peer.recv(1000)
+        return peer
+
+    def test_frames_without_end_end_the_process_at_its_bound_and_the_next_one_serves(self):
+        engine = Engine("--memory-max", str(self.MOST), guard=True)
+        self.addCleanup(engine.remove)
+        engine.run(pipeline("kept", source("Read", GENERATOR, {"rate": 0})), limits={"count": 1000})
+        recording = engine.wait("kept")["recording"]
+        first = engine.ask("engine.info")["pid"]
+        frames = (b"\x01\x40" + bytes(64)) * 1000  # each is followed by more
+        largest = sent = 0
+        for door in ("commands", "ingest", "test_stream"):
+            pid = engine.ask("engine.info")["pid"]
+            peer = self.shaken(engine.endpoints[door])
+            with self.subTest(door=door), self.assertRaises(OSError):
+                for sent in range(0, 4 * self.MOST, len(frames)):
+                    peer.sendall(frames)
+                    largest = max(largest, memory(pid))
+            self.assertGreater(sent, self.MOST // 16)
+            self.assertLess(largest, self.MOST)
+            engine.commands.socket.close()
+            engine.commands = engine.connect("commands")
+            self.assertNotEqual(engine.ask("engine.info")["pid"], pid)
+        self.assertNotEqual(engine.ask("engine.info")["pid"], first)
+        self.assertTrue(engine.ask("recording.verify", recording=recording)["intact"])
+        self.assertEqual(len(engine.elements(recording=recording)), 1000)
 
 
 if __name__ == "__main__":

@@ -173,7 +173,7 @@ static void a_rate_given_on_the_way_starts_where_the_replay_is(void **state) {
     request(f, ANN, MSG_REPLAY_PAUSE, &(msg_replay_pause_t){.replay = 1});
     request(f, ANN, MSG_REPLAY_RATE, &(msg_replay_rate_t){.replay = 1, .rate = 1});
     request(f, ANN, MSG_REPLAY_SEEK, &(msg_replay_seek_t){.replay = 1, .has_element = true, .element = 1});
-    stage_advance(f->stage, 3000000);
+    stage_advance(f->stage, 1400000);
     request(f, ANN, MSG_REPLAY_RESUME, &(msg_replay_resume_t){.replay = 1});
     assert_string_equal(read_all(f, ANN), "ok\nok\nok\nok\n1: +1000000\n1: b 1@1\n");
     stage_advance(f->stage, 999999);

@@ -274,11 +274,34 @@ static void an_idle_source_is_pinged_and_a_silent_one_let_go(void **state) {
     }
     source_batch(&studio, "s", "a", 1, 1);
     source_is_acked(&studio, "s", 1);
+    assert_false(stage_peer_dismissed(studio.stage, source_named("s")));
     stage_advance(studio.stage, 12 * SECOND);
+    assert_true(stage_peer_dismissed(studio.stage, source_named("s")));
     while (stage_peer_take(studio.stage, source_named("s"))) continue;
     source_batch(&studio, "s", "a", 2, 1);
     source_is_nacked(&studio, "s", 2, "not_found");
     assert_int_equal(source_attach(&studio, "s", "j1", "a", "w")->next_seq, 2);
+    studio_close(&studio);
+}
+
+static void one_that_answers_each_ping_stays_however_short_the_time_out_is(void **state) {
+    studio_t studio;
+    (void)state;
+    open_attached(&studio);
+    msg_options_changed_t options = {0};
+    options_default((msg_options_t *)&options);
+    options.worker_timeout_ms = 300;
+    stage_tell(studio.stage, "catalog", "recorder", MSG_OPTIONS_CHANGED, &options);
+    stage_advance(studio.stage, 250 * 1000); /* the next look is as late as it was to be */
+    for (int i = 0; i < 100; i++) {
+        if (stage_peer_take_of(studio.stage, source_named("s"), MSG_PING))
+            stage_peer_send(studio.stage, source_named("s"), MSG_PONG, &(msg_pong_t){0}, (bytes_t){0});
+        stage_advance(studio.stage, 130 * 1000);
+    }
+    assert_false(stage_peer_dismissed(studio.stage, source_named("s")));
+    while (stage_peer_take(studio.stage, source_named("s"))) continue;
+    source_batch(&studio, "s", "a", 1, 1);
+    source_is_acked(&studio, "s", 1);
     studio_close(&studio);
 }
 
@@ -375,6 +398,7 @@ int main(void) {
         cmocka_unit_test(a_source_that_cannot_go_on_fails_its_job),
         cmocka_unit_test(an_end_of_something_unknown_is_to_be_tried_again),
         cmocka_unit_test(an_idle_source_is_pinged_and_a_silent_one_let_go),
+        cmocka_unit_test(one_that_answers_each_ping_stays_however_short_the_time_out_is),
         cmocka_unit_test(a_source_that_sends_is_not_pinged),
         cmocka_unit_test(a_peer_that_is_gone_takes_all_its_attachments_along),
         cmocka_unit_test(a_producer_that_has_gone_holds_no_watermark_back),

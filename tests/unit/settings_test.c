@@ -63,6 +63,8 @@ static void without_flags_the_defaults_are_in_force(void **test) {
     assert_string_equal(r->config.endpoints[ENDPOINT_NOTIFICATIONS], "tcp://127.0.0.1:5573");
     assert_int_equal(r->config.durability, DURABILITY_INTERVAL);
     assert_int_equal(r->config.segment_bytes, 134217728);
+    assert_int_equal(r->config.heartbeat_ms, 60000);
+    assert_int_equal(r->config.memory_max, 0);
     assert_false(r->config.chaos);
     assert_int_equal(r->action, SETTINGS_RUN);
 }
@@ -161,7 +163,7 @@ static void each_durability_has_its_word(void **test) {
     assert_refused(READ("--durability", "fsync"), "`durability` must be async, interval or sync, not `fsync`");
 }
 
-static void a_segment_has_a_sensible_size(void **test) {
+static void numbers_have_a_sensible_size(void **test) {
     (void)test;
     static const char *const sizes[] = {"4095", "4294967297", "1e9", "", "-5000"};
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
@@ -170,6 +172,11 @@ static void a_segment_has_a_sensible_size(void **test) {
         assert_refused(READ("--segment-bytes", sizes[i]), what);
     }
     assert_int_equal(good(READ("--segment-bytes", "4096"))->config.segment_bytes, 4096);
+    assert_refused(READ("--heartbeat-ms", "-1"), "`heartbeat-ms` must be a whole number from 0 to 86400000, not `-1`");
+    assert_int_equal(good(READ("--heartbeat-ms", "0"))->config.heartbeat_ms, 0);
+    assert_refused(READ("--memory-max", "1e9"), "`memory-max` must be a whole number from 134217728 to 1099511627776, not `1e9`");
+    assert_refused(READ("--memory-max", "99999999999999999999"), "`memory-max` must be");
+    assert_int_equal(good(READ("--memory-max", "134217728"))->config.memory_max, 134217728);
 }
 
 static void yes_and_no_have_their_words(void **test) {
@@ -233,6 +240,8 @@ static void the_help_names_every_flag(void **test) {
                                         "--notifications ENDPOINT",
                                         "--durability POLICY",
                                         "--segment-bytes N",
+                                        "--heartbeat-ms N",
+                                        "--memory-max BYTES",
                                         "--chaos",
                                         "--insecure",
                                         "--check-config",
@@ -250,7 +259,9 @@ static void the_help_names_every_flag(void **test) {
 
 static void what_is_printed_is_a_file_that_gives_the_same(void **test) {
     (void)test;
-    config_t config = good(READ("--data", "/a b", "--ingest=tcp://*:9000", "--insecure", "--durability=async", "--chaos"))->config;
+    config_t config = good(READ("--data", "/a b", "--ingest=tcp://*:9000", "--insecure", "--durability=async", "--chaos",
+                                "--memory-max=134217728", "--heartbeat-ms=5"))
+                          ->config;
     char *text = NULL;
     size_t size;
     FILE *out = open_memstream(&text, &size);
@@ -284,7 +295,7 @@ int main(void) {
         cmocka_unit_test(two_endpoints_may_not_be_the_same),
         cmocka_unit_test(other_machines_are_let_in_only_when_that_is_said),
         cmocka_unit_test(each_durability_has_its_word),
-        cmocka_unit_test(a_segment_has_a_sensible_size),
+        cmocka_unit_test(numbers_have_a_sensible_size),
         cmocka_unit_test(yes_and_no_have_their_words),
         cmocka_unit_test(what_is_no_flag_is_refused_by_name),
         cmocka_unit_test(flags_win_over_the_file_and_the_file_over_the_defaults),

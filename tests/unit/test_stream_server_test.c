@@ -44,8 +44,10 @@ static void an_idle_client_is_asked_whether_it_lives_and_a_silent_one_is_let_go(
     assert_int_equal(status(f).replays, 1);
     stage_advance(f->stage, 9000000);
     assert_int_equal(status(f).replays, 1);
-    stage_advance(f->stage, 4000000);
+    assert_false(stage_peer_dismissed(f->stage, ANN));
+    stage_advance(f->stage, 1250000);
     assert_int_equal(status(f).replays, 0);
+    assert_true(stage_peer_dismissed(f->stage, ANN));
     read_all(f, ANN);
     stage_advance(f->stage, 10000000);
     assert_string_equal(read_all(f, ANN), "");
