@@ -165,7 +165,7 @@ static int start(engine_t *engine, fault_t *why) {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     engine->config.started = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-    engine->threads = (threads_t){zmq_ctx_new(), zmq_ctx_new(), &engine->config};
+    engine->threads = (threads_t){.network = zmq_ctx_new(), .control = zmq_ctx_new(), .config = &engine->config};
     must(engine->threads.network && engine->threads.control);
     zmq_ctx_set(engine->threads.control, ZMQ_IO_THREADS, 0);
     zmq_ctx_set(engine->threads.control, ZMQ_MAX_SOCKETS, 4096);

@@ -133,7 +133,26 @@ void actor_loaded(actor_t *me) {
     tell_ready(me);
 }
 
-void actor_fail(actor_t *me, const fault_t *why, ticket_t killer) {
+/* Nobody knows which request a state failed on that did not fail in the handler of one: any of those that it had may be the one, and would kill
+ * the next state as well. So none is given to more than STATES_MAX. */
+static void hand_over(actor_t *me, bool demanded) {
+    size_t count;
+    parcel_t *parcels = tickets_take(&me->tickets, &count);
+    for (size_t i = count; i-- > 0;) {
+        parcel_t *parcel = &parcels[i];
+        if (!demanded) parcel->failed++;
+        if (parcel->failed < STATES_MAX) {
+            held_push_first(&me->held, parcel);
+            continue;
+        }
+        actor_refuse(me, tickets_add(&me->tickets, parcel), ERROR_UNAVAILABLE, NULL, "%s failed %u times while it had this request",
+                     me->name, parcel->failed);
+        parcel_fini(parcel);
+    }
+    free(parcels);
+}
+
+static void lose_state(actor_t *me, const fault_t *why, ticket_t killer, bool demanded) {
     bool starting = me->phase == PHASE_LOADING;
     me->phase = PHASE_FAILED;
     asks_forget(&me->asks);
@@ -143,17 +162,16 @@ void actor_fail(actor_t *me, const fault_t *why, ticket_t killer) {
         actor_refuse(me, killer, ERROR_UNAVAILABLE, NULL, "%s failed on this request and is restarted", me->name);
     me->class->destroy(&me->state);
     me->state = NULL;
-    held_t again = {0};
-    for (ticket_entry_t *entry; (entry = tickets_oldest(&me->tickets));) {
-        parcel_t parcel = entry->parcel;
-        entry->parcel = (parcel_t){0};
-        frame_init(&entry->parcel.message);
-        tickets_remove(&me->tickets, entry);
-        held_push(&again, &parcel);
-    }
-    while (again.count > 0) held_push_first(&me->held, &again.items[(again.first + --again.count) % again.capacity]);
-    held_fini(&again);
+    hand_over(me, demanded);
     actor_tell(me, superior(me), MSG_ACTOR_FAILED, &(msg_actor_failed_t){.why = why->text, .starting = starting});
+}
+
+void actor_fail(actor_t *me, const fault_t *why, ticket_t killer) {
+    lose_state(me, why, killer, false);
+}
+
+void actor_fail_as_told(actor_t *me, const fault_t *why) {
+    lose_state(me, why, 0, true);
 }
 
 /* Whoever still waits for an answer gets one: it will not come from here any more. */
@@ -164,7 +182,7 @@ void actor_leave(actor_t *me) {
         parcel_fini(&parcel);
     }
     for (size_t i = 0; i < me->tickets.capacity; i++)
-        actor_refuse(me, me->tickets.entries[i].ticket, ERROR_UNAVAILABLE, NULL, "the engine is stopping");
+        actor_refuse(me, me->tickets.entries[i].ticket, ERROR_UNAVAILABLE, NULL, "%s is stopping", me->name);
     me->leaving = true;
 }
 

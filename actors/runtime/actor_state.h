@@ -14,7 +14,11 @@ typedef enum phase {
     PHASE_LEFT,
 } phase_t;
 
-enum { HELD_MAX = 10000 };
+enum {
+    HELD_REQUESTS_MAX = 10000, /* messages that are held when a request is refused */
+    HELD_MAX = 500000,         /* that a mailbox can hold: there is nothing to be done any more */
+    STATES_MAX = 3,            /* that one request may bring down */
+};
 
 struct actor {
     const actor_class_t *class;
@@ -45,6 +49,7 @@ struct actor {
 };
 
 void actor_fail(actor_t *me, const fault_t *why, ticket_t killer);
+void actor_fail_as_told(actor_t *me, const fault_t *why); /* no request has to do with it */
 /* Delivers one message and finishes with the parcel. */
 void actor_deliver(actor_t *me, parcel_t *parcel);
 void actor_deliver_answer(actor_t *me, const head_t *head, frame_t *message);

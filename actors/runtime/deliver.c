@@ -36,7 +36,7 @@ static void fail(actor_t *me, bytes_t raw) {
     const msg_actor_fail_t *m = actor_decode(me, MSG_ACTOR_FAIL, raw, &no);
     must(m);
     fault_set(&why, "%s", m->has_why ? m->why : "told to fail by chaos.fail");
-    actor_fail(me, &why, 0);
+    actor_fail_as_told(me, &why);
 }
 
 /* What the supervisor says is not for the state, which may not be there. The supervisor itself stops in a way of its own, as long as it can. */
@@ -66,14 +66,14 @@ static void answer_count(actor_t *me, const parcel_t *parcel) {
     actor_answer(me, tickets_add(&me->tickets, parcel), &counted);
 }
 
+/* A request may be refused. What is told is told once: to lose it would leave two actors with different pictures of the world for good. */
 static void hold(actor_t *me, parcel_t *parcel) {
-    if (me->held.count < HELD_MAX) {
+    must(me->held.count < HELD_MAX);
+    if (parcel->head.kind != HEAD_REQUEST || me->held.count < HELD_REQUESTS_MAX) {
         held_push(&me->held, parcel);
         return;
     }
-    actor_count(me, COUNTER_UNDELIVERED, 1);
-    if (parcel->head.kind == HEAD_REQUEST)
-        actor_refuse(me, tickets_add(&me->tickets, parcel), ERROR_UNAVAILABLE, NULL, "%s has too many messages waiting", me->name);
+    actor_refuse(me, tickets_add(&me->tickets, parcel), ERROR_UNAVAILABLE, NULL, "%s has too many messages waiting", me->name);
     parcel_fini(parcel);
 }
 
@@ -258,6 +258,7 @@ static void deliver_from_peer(actor_t *me, const arrival_t *in, message_id_t id)
     parcel.has_body = in->body != NULL;
     if (in->body) parcel.body = *in->body;
     parcel.request = 0;
+    parcel.failed = 0;
     actor_deliver(me, &parcel);
 }
 

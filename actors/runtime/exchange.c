@@ -1,5 +1,4 @@
-/* Tables for requests, questions and held messages: open addressing would be faster than these scans, but a table holds the few requests
- * that wait at one moment, and batches never enter it. */
+/* Tables for requests, questions and held messages. Thousands of requests may wait at one moment: none is looked for by a scan. */
 #include "exchange.h"
 
 #include <stdlib.h>
@@ -29,7 +28,7 @@ static void *grow(void *entries, size_t *capacity, size_t size) {
     return grown;
 }
 
-/* A ticket is its slot plus a count that never repeats, so that it is found at once and never mistaken for another. */
+/* A ticket, or a question's number, is its slot plus a count that never repeats, so that it is found at once and never mistaken for another. */
 enum { SLOT_BITS = 24 };
 
 ticket_t tickets_add(tickets_t *tickets, const parcel_t *parcel) {
@@ -61,13 +60,28 @@ void tickets_remove(tickets_t *tickets, ticket_entry_t *entry) {
     tickets->free_hint = (size_t)(entry - tickets->entries);
 }
 
-ticket_entry_t *tickets_oldest(tickets_t *tickets) {
-    ticket_entry_t *oldest = NULL;
-    for (size_t i = 0; i < tickets->capacity; i++) {
-        ticket_entry_t *entry = &tickets->entries[i];
-        if (entry->ticket && !entry->forwarded && (!oldest || entry->ticket < oldest->ticket)) oldest = entry;
+static int ticket_order(const void *a, const void *b) {
+    const ticket_entry_t *one = *(ticket_entry_t *const *)a, *other = *(ticket_entry_t *const *)b;
+    return (one->ticket > other->ticket) - (one->ticket < other->ticket);
+}
+
+parcel_t *tickets_take(tickets_t *tickets, size_t *ret_count) {
+    size_t count = 0;
+    ticket_entry_t **open = malloc((tickets->capacity + 1) * sizeof(ticket_entry_t *));
+    must(open);
+    for (size_t i = 0; i < tickets->capacity; i++)
+        if (tickets->entries[i].ticket && !tickets->entries[i].forwarded) open[count++] = &tickets->entries[i];
+    qsort(open, count, sizeof(ticket_entry_t *), ticket_order);
+    parcel_t *parcels = malloc((count + 1) * sizeof *parcels);
+    must(parcels);
+    for (size_t i = 0; i < count; i++) {
+        parcels[i] = open[i]->parcel;
+        open[i]->ticket = 0;
+        tickets->free_hint = 0;
     }
-    return oldest;
+    free(open);
+    *ret_count = count;
+    return parcels;
 }
 
 void tickets_fini(tickets_t *tickets) {
@@ -78,22 +92,25 @@ void tickets_fini(tickets_t *tickets) {
 }
 
 uint64_t asks_add(asks_t *asks, message_id_t id, answer_fn *then, uint64_t context) {
-    size_t slot = 0;
+    size_t slot = asks->free_hint;
     while (slot < asks->capacity && asks->entries[slot].number) slot++;
-    if (slot == asks->capacity) asks->entries = grow(asks->entries, &asks->capacity, sizeof *asks->entries);
-    asks->entries[slot] = (ask_t){++asks->last, id, then, context};
-    return asks->last;
+    if (slot == asks->capacity) {
+        for (slot = 0; slot < asks->capacity && asks->entries[slot].number;) slot++;
+        if (slot == asks->capacity) asks->entries = grow(asks->entries, &asks->capacity, sizeof *asks->entries);
+    }
+    must(slot < (size_t)1 << SLOT_BITS);
+    asks->entries[slot] = (ask_t){++asks->last << SLOT_BITS | slot, id, then, context};
+    asks->free_hint = slot + 1;
+    return asks->entries[slot].number;
 }
 
 bool asks_take(asks_t *asks, uint64_t number, ask_t *ret_ask) {
-    if (!number) return false;
-    for (size_t i = 0; i < asks->capacity; i++) {
-        if (asks->entries[i].number != number) continue;
-        *ret_ask = asks->entries[i];
-        asks->entries[i].number = 0;
-        return true;
-    }
-    return false;
+    size_t slot = number & (((size_t)1 << SLOT_BITS) - 1);
+    if (!number || slot >= asks->capacity || asks->entries[slot].number != number) return false;
+    *ret_ask = asks->entries[slot];
+    asks->entries[slot].number = 0;
+    asks->free_hint = slot;
+    return true;
 }
 
 void asks_forget(asks_t *asks) {

@@ -14,6 +14,7 @@ typedef struct parcel {
     frame_t message, body;
     bool has_body;
     uint64_t request; /* the first ticket that it had; 0: none yet */
+    unsigned failed;  /* states that failed while they had it, and not on demand */
 } parcel_t;
 
 void parcel_fini(parcel_t *parcel);
@@ -35,8 +36,8 @@ typedef struct tickets {
 ticket_t tickets_add(tickets_t *tickets, const parcel_t *parcel); /* shares the parcel's frames */
 ticket_entry_t *tickets_find(tickets_t *tickets, ticket_t ticket);
 void tickets_remove(tickets_t *tickets, ticket_entry_t *entry);
-/* The oldest that is not forwarded; NULL: none. */
-ticket_entry_t *tickets_oldest(tickets_t *tickets);
+/* Takes out those that are not forwarded, the oldest first: the array, to be freed, owns them. */
+parcel_t *tickets_take(tickets_t *tickets, size_t *ret_count);
 void tickets_fini(tickets_t *tickets);
 
 /* ---- open questions, by number ---- */
@@ -51,6 +52,7 @@ typedef struct asks {
     ask_t *entries;
     size_t capacity;
     uint64_t last;
+    size_t free_hint;
 } asks_t;
 
 uint64_t asks_add(asks_t *asks, message_id_t id, answer_fn *then, uint64_t context);

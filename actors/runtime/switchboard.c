@@ -65,15 +65,23 @@ static void refuse_to(void *router, passing_t *passing, head_t head, const refus
 }
 
 /* What cannot be delivered: a request is answered for the absent actor; anything else is gone, as its sender was told it may be. */
-static void bounce(void *router, passing_t *passing, const char *reason) {
+static head_kind_t bounce(void *router, passing_t *passing, const char *reason) {
     head_t head;
     must(head_decode(frame_bytes(&passing->frames[PASSING_HEAD]), &head));
-    if (head.kind != HEAD_REQUEST) return;
+    if (head.kind != HEAD_REQUEST) return head.kind;
     refusal_t no;
     bytes_t name = frame_bytes(&passing->frames[PASSING_TO]);
     refuse(&no, ERROR_UNAVAILABLE, NULL, "%.*s %s", (int)name.size, (const char *)name.data, reason);
     no.retry = true;
     refuse_to(router, passing, head, &no);
+    return head.kind;
+}
+
+static void bounce_full(void *router, passing_t *passing) {
+    if (bounce(router, passing, "has too many messages waiting") == HEAD_REQUEST) return;
+    bytes_t name = frame_bytes(&passing->frames[PASSING_TO]);
+    fprintf(stderr, "reprised: the engine ends: %.*s does not read its messages\n", (int)name.size, (const char *)name.data);
+    abort();
 }
 
 static void pass(void *router, passing_t *passing) {
@@ -82,8 +90,10 @@ static void pass(void *router, passing_t *passing) {
     frame_share(&to, &passing->frames[PASSING_TO]);
     int failed = send_frame(router, &to, true);
     int error = errno;
-    if (failed < 0) {
-        bounce(router, passing, error == EAGAIN ? "has too many messages waiting" : "is not running");
+    if (failed < 0 && error == EAGAIN) {
+        bounce_full(router, passing);
+    } else if (failed < 0) {
+        bounce(router, passing, "is not running");
     } else {
         send_frame(router, &passing->frames[PASSING_FROM], true);
         for (size_t i = PASSING_HEAD; i < passing->count; i++) send_frame(router, &passing->frames[i], i + 1 < passing->count);
@@ -173,10 +183,15 @@ static void *run(void *argument) {
     return NULL;
 }
 
+/* Of each of the two ends: between them they hold twice as much. */
+static int mailbox_max(const threads_t *threads) {
+    return threads->mailbox > 0 ? (threads->mailbox + 1) / 2 : MAILBOX_MAX;
+}
+
 int switchboard_start(const threads_t *threads, pthread_t *ret_thread, fault_t *why) {
     void *router = zmq_socket(threads->control, ZMQ_ROUTER);
     if (!router) return fault_set(why, "cannot create the switchboard: %s", zmq_strerror(errno));
-    int on = 1, hwm = 100000, linger = 0;
+    int on = 1, hwm = mailbox_max(threads), linger = 0;
     zmq_setsockopt(router, ZMQ_ROUTER_MANDATORY, &on, sizeof on);
     zmq_setsockopt(router, ZMQ_ROUTER_HANDOVER, &on, sizeof on);
     zmq_setsockopt(router, ZMQ_SNDHWM, &hwm, sizeof hwm);
@@ -207,7 +222,7 @@ fail:
 void *switchboard_connect(const threads_t *threads, const char *name) {
     void *dealer = zmq_socket(threads->control, ZMQ_DEALER);
     if (!dealer) return NULL;
-    int hwm = 100000, linger = 0;
+    int hwm = mailbox_max(threads), linger = 0;
     zmq_setsockopt(dealer, ZMQ_ROUTING_ID, name, strlen(name));
     zmq_setsockopt(dealer, ZMQ_SNDHWM, &hwm, sizeof hwm);
     zmq_setsockopt(dealer, ZMQ_RCVHWM, &hwm, sizeof hwm);

@@ -11,7 +11,12 @@ typedef struct threads {
     void *network; /* the doors; one I/O thread */
     void *control; /* the switchboard; inproc only */
     const config_t *config;
+    int mailbox; /* messages that may wait at the switchboard for one actor; 0: twice MAILBOX_MAX */
 } threads_t;
+
+/* A request that finds a mailbox full is refused. What must not be lost ends the process: an actor that has left half a million messages
+ * unread hangs, whatever the supervisor's clock says. */
+enum { MAILBOX_MAX = 250000 };
 
 #define SWITCHBOARD_ENDPOINT "inproc://switchboard"
 

@@ -263,22 +263,63 @@ static void a_start_whose_doors_do_not_open_is_reported(void **test) {
     stage_destroy(&stage);
 }
 
-static void a_full_mailbox_refuses_requests_and_drops_tells(void **test) {
+static void a_full_mailbox_refuses_requests_and_keeps_what_is_told(void **test) {
     (void)test;
     stage_t *stage = stage_with(&echo_loading_class);
     const stage_message_t *load = stage_take(stage, "other", MSG_NONE);
-    for (int i = 0; i < 10000; i++) stage_tell(stage, "test", "echo", MSG_CHILD_STOP, &(msg_child_stop_t){.name = "nothing"});
+    uint64_t kept = ask(stage, "later a");
+    for (int i = 0; i < 9999; i++) stage_tell(stage, "test", "echo", MSG_CHILD_STOP, &(msg_child_stop_t){.name = "nothing"});
     stage_run(stage);
     uint64_t refused = ask(stage, "one too many");
     assert_refused(stage, refused, ERROR_UNAVAILABLE, "echo has too many messages waiting");
     tell(stage, "answer");
     const msg_actor_counted_t *counted = stage_get(stage, "echo", MSG_ACTOR_COUNT, &(msg_actor_count_t){0});
-    assert_int_equal(counted->mailbox, 10000);
-    assert_string_equal(counted->counters.items[0].name, "undelivered");
-    assert_int_equal(counted->counters.items[0].value, 2);
+    assert_int_equal(counted->mailbox, 10001);
     stage_answer(stage, load, &(msg_test_stream_t){.running = true});
     stage_run(stage);
+    assert_answer(stage, kept, "later a", 1);
+    assert_answer(stage, ask(stage, "hello"), "hello", 2);
+    stage_destroy(&stage);
+}
+
+static void a_request_whose_answers_kill_state_after_state_is_refused(void **test) {
+    (void)test;
+    stage_t *stage = stage_with(&echo_class);
+    uint64_t poison = ask(stage, "ask");
+    for (int i = 0; i < 3; i++) {
+        assert_null(stage_take(stage, "test", MSG_NONE));
+        stage_answer(stage, stage_take(stage, "other", MSG_NONE),
+                     &(msg_test_stream_t){.running = true, .has_endpoint = true, .endpoint = "poison"});
+        stage_advance(stage, 20000);
+    }
+    assert_refused(stage, poison, ERROR_UNAVAILABLE, "echo failed 3 times while it had this request");
+    assert_int_equal(stage_failures(stage, "echo"), 3);
+    assert_null(stage_take(stage, "other", MSG_NONE));
+    assert_null(stage_take(stage, "test", MSG_NONE));
     assert_answer(stage, ask(stage, "hello"), "hello", 1);
+    stage_destroy(&stage);
+}
+
+static void a_failure_on_demand_is_held_against_no_request(void **test) {
+    (void)test;
+    stage_t *stage = stage_with(&echo_class);
+    uint64_t kept = ask(stage, "later a");
+    for (int i = 0; i < 20; i++) {
+        stage_fail(stage, "echo");
+        stage_run(stage);
+    }
+    tell(stage, "answer");
+    assert_answer(stage, kept, "later a", 1);
+    stage_destroy(&stage);
+}
+
+static void requests_it_had_not_answered_are_refused_when_it_leaves(void **test) {
+    (void)test;
+    stage_t *stage = stage_with(&echo_class);
+    uint64_t kept = ask(stage, "later a");
+    tell(stage, "leave");
+    assert_refused(stage, kept, ERROR_UNAVAILABLE, "echo is stopping");
+    assert_null(stage_take(stage, "test", MSG_NONE));
     stage_destroy(&stage);
 }
 
@@ -466,7 +507,10 @@ int main(void) {
         cmocka_unit_test(an_actor_that_cannot_load_has_failed_as_it_started),
         cmocka_unit_test(an_actor_that_fails_while_it_loads_again_loads_again),
         cmocka_unit_test(a_start_whose_doors_do_not_open_is_reported),
-        cmocka_unit_test(a_full_mailbox_refuses_requests_and_drops_tells),
+        cmocka_unit_test(a_full_mailbox_refuses_requests_and_keeps_what_is_told),
+        cmocka_unit_test(a_request_whose_answers_kill_state_after_state_is_refused),
+        cmocka_unit_test(a_failure_on_demand_is_held_against_no_request),
+        cmocka_unit_test(requests_it_had_not_answered_are_refused_when_it_leaves),
         cmocka_unit_test(an_actor_leaves_when_told_and_says_so),
         cmocka_unit_test(an_actor_that_has_failed_leaves_when_told),
         cmocka_unit_test(an_actor_settles_when_nothing_more_waits),

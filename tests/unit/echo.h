@@ -38,10 +38,10 @@ static void echo_answer(echo_t *echo, ticket_t ticket, const char *name, int64_t
 }
 
 static inline int echo_on_other(void *state, const answer_t *answer, uint64_t context, fault_t *why) {
-    (void)why;
     echo_t *echo = state;
     const msg_test_stream_t *m = answer->message;
     snprintf(echoes.answered, sizeof echoes.answered, "%s", m ? m->endpoint : answer->refusal->message);
+    if (strcmp(echoes.answered, "poison") == 0) return fault_set(why, "told to fail by an answer");
     if (context) echo_answer(echo, context, echoes.answered, echo->seen);
     return 0;
 }

@@ -51,7 +51,7 @@ static void a_ticket_is_never_mistaken_for_a_later_one(void **test) {
     tickets_fini(&tickets);
 }
 
-static void the_oldest_request_is_found_whatever_slots_came_free(void **test) {
+static void requests_are_taken_out_the_oldest_first_whatever_slots_came_free(void **test) {
     (void)test;
     tickets_t tickets = {0};
     ticket_t ids[100];
@@ -59,12 +59,15 @@ static void the_oldest_request_is_found_whatever_slots_came_free(void **test) {
     for (size_t i = 0; i < 60; i++) tickets_remove(&tickets, tickets_find(&tickets, ids[i]));
     for (uint64_t i = 100; i < 150; i++) add(&tickets, i);
     tickets_find(&tickets, ids[60])->forwarded = true;
-    for (uint64_t i = 61; i < 150; i++) {
-        ticket_entry_t *entry = tickets_oldest(&tickets);
-        assert_int_equal(entry->parcel.head.number, i);
-        tickets_remove(&tickets, entry);
+    size_t count;
+    parcel_t *parcels = tickets_take(&tickets, &count);
+    assert_int_equal(count, 89);
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal(parcels[i].head.number, 61 + i);
+        parcel_fini(&parcels[i]);
     }
-    assert_null(tickets_oldest(&tickets));
+    free(parcels);
+    for (size_t i = 61; i < 100; i++) assert_null(tickets_find(&tickets, ids[i]));
     assert_true(tickets_find(&tickets, ids[60])->forwarded);
     tickets_fini(&tickets);
 }
@@ -169,7 +172,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_ticket_keeps_the_request_when_its_message_is_gone),
         cmocka_unit_test(a_ticket_is_never_mistaken_for_a_later_one),
-        cmocka_unit_test(the_oldest_request_is_found_whatever_slots_came_free),
+        cmocka_unit_test(requests_are_taken_out_the_oldest_first_whatever_slots_came_free),
         cmocka_unit_test(a_question_is_answered_once),
         cmocka_unit_test(only_questions_of_others_outlive_a_failure),
         cmocka_unit_test(held_messages_come_out_in_order_through_growth_and_wrap),

@@ -1,6 +1,9 @@
 /* The switchboard, with real sockets: who is there gets what is sent, and nobody waits for who is not. */
 #include "sockets.h"
 
+#include <signal.h>
+#include <sys/wait.h>
+
 #include "actors/runtime/host.h"
 #include "actors/runtime/thread.h"
 
@@ -26,6 +29,11 @@ static int set_up(void **test) {
     one = actor_connected("one");
     two = actor_connected("two");
     return 0;
+}
+
+static int set_up_small(void **test) {
+    threads.mailbox = 100;
+    return set_up(test);
 }
 
 static int tear_down(void **test) {
@@ -238,6 +246,39 @@ static void it_does_not_meddle_where_the_flag_is_not_given(void **test) {
     ask_to_meddle(&(msg_chaos_messages_t){.count = 1, .has_drop = true, .drop = 1}, HEAD_REFUSAL);
 }
 
+static void a_request_that_finds_a_mailbox_full_is_refused(void **test) {
+    (void)test;
+    for (uint64_t i = 0; i < 105; i++) send_to(one, "two", (head_t){HEAD_REQUEST, MSG_JOB_WAIT, i}, "message", NULL);
+    for (uint64_t i = 100; i < 105; i++) {
+        received_t in = receive_from(one, "two", (head_t){HEAD_REFUSAL, MSG_JOB_WAIT, i});
+        refusal_t no;
+        assert_int_equal(refusal_decode(received_bytes(&in, 2), &no), 0);
+        assert_int_equal(no.code, ERROR_UNAVAILABLE);
+        assert_true(no.retry);
+        assert_string_equal(no.message, "two has too many messages waiting");
+    }
+    for (uint64_t i = 0; i < 100; i++) receive_from(two, "one", (head_t){HEAD_REQUEST, MSG_JOB_WAIT, i});
+    send_to(one, "two", (head_t){HEAD_REQUEST, MSG_JOB_WAIT, 200}, "message", NULL);
+    receive_from(two, "one", (head_t){HEAD_REQUEST, MSG_JOB_WAIT, 200});
+}
+
+static void what_must_not_be_lost_ends_the_process_where_a_mailbox_is_full(void **test) {
+    int status;
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        fclose(stderr);
+        signal(SIGABRT, SIG_DFL);
+        alarm(10);
+        set_up_small(test);
+        for (uint64_t i = 0; i < 101; i++) send_to(one, "two", (head_t){HEAD_TELL, MSG_CHILD_STOP, i}, "message", NULL);
+        for (;;) pause();
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status));
+    assert_int_equal(WTERMSIG(status), SIGABRT);
+}
+
 #define SWITCHBOARD_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 #define CHAOS_TEST(name) cmocka_unit_test_prestate_setup_teardown(name, set_up, tear_down, &threads)
 
@@ -249,6 +290,8 @@ int main(void) {
         SWITCHBOARD_TEST(what_is_no_request_to_an_absent_actor_is_dropped),
         SWITCHBOARD_TEST(what_an_actor_said_before_it_left_arrives),
         SWITCHBOARD_TEST(a_name_belongs_to_who_connected_last),
+        cmocka_unit_test_setup_teardown(a_request_that_finds_a_mailbox_full_is_refused, set_up_small, tear_down),
+        cmocka_unit_test(what_must_not_be_lost_ends_the_process_where_a_mailbox_is_full),
         SWITCHBOARD_TEST(it_does_not_meddle_where_the_flag_is_not_given),
         CHAOS_TEST(a_request_that_is_lost_is_refused_and_nothing_else_is_lost),
         CHAOS_TEST(what_may_come_twice_does_and_nothing_else),

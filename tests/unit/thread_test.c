@@ -18,7 +18,7 @@ static int set_up(void **test) {
     port = port_free();
     for (int i = 0; i < ENDPOINT_COUNT; i++)
         snprintf(config.endpoints[i], sizeof config.endpoints[i], "tcp://127.0.0.1:%d", i == ENDPOINT_COMMANDS ? port : port_free());
-    threads = (threads_t){zmq_ctx_new(), zmq_ctx_new(), &config};
+    threads = (threads_t){.network = zmq_ctx_new(), .control = zmq_ctx_new(), .config = &config};
     outside = zmq_ctx_new();
     assert_int_equal(switchboard_start(&threads, &switchboard, &why), 0);
     supervisor = switchboard_connect(&threads, "supervisor");
