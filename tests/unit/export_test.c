@@ -117,7 +117,7 @@ static void elements_that_are_none_are_damage_whatever_their_checksum(void **sta
     fault_t why;
     store_make(&exported.store, 1);
     journal_t *journal = store_journal(&exported.store, EXPORTED_SEGMENT);
-    ok(journal_elements(journal, 0, START, 2, &(bytes_t){half, sizeof half}, 1, NULL, 0, &why), why);
+    ok(journal_elements(journal, 0, START, 2, (bytes_t){half, sizeof half}, NULL, 0, &why), why);
     ok(journal_ended(journal, START, &why), why);
     exported.totals = *journal_totals(journal);
     journal_close(&journal);
