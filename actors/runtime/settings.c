@@ -196,6 +196,18 @@ static const setting_t *find(const char *name, size_t size) {
     return NULL;
 }
 
+/* ZPL knows no escapes: what it cannot say stands in no flag either, or --check-config would print something else. */
+static bool is_sayable(const char *text) {
+    for (const char *at = text; *at; at++)
+        if ((unsigned char)*at < ' ' || *at == 0x7f) return false;
+    return !strchr(text, '"') || !strchr(text, '\'');
+}
+
+static int take(draft_t *draft, const setting_t *setting, const char *text, fault_t *why) {
+    if (is_sayable(text)) return setting->take(draft, text, why);
+    return fault_set(why, "`%s` must have no control characters and not both kinds of quotes, which `%s` has", setting->name, text);
+}
+
 static int default_data(draft_t *draft, fault_t *why) {
     const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
     char path[sizeof draft->config.data + 1];
@@ -203,7 +215,7 @@ static int default_data(draft_t *draft, fault_t *why) {
         snprintf(path, sizeof path, "%s/reprise", state);
     else
         snprintf(path, sizeof path, "%s/.local/state/reprise", home ? home : "/var/lib");
-    return take_data(draft, path, why);
+    return take(draft, find("data", 4), path, why);
 }
 
 /* What the file says at this turn. */
@@ -214,7 +226,7 @@ static int read_items(draft_t *draft, zconfig_t *root, turn_t turn, fault_t *why
         if (!setting || !setting->in_file) return fault_set(why, "no setting is called `%s`", name);
         if (zconfig_child(item))
             return fault_set(why, "`%s` is a setting and has none in it, such as `%s`", name, zconfig_name(zconfig_child(item)));
-        if (setting->turn == turn && setting->take(draft, value ? value : "", why) < 0) return -1;
+        if (setting->turn == turn && take(draft, setting, value ? value : "", why) < 0) return -1;
     }
     return 0;
 }
@@ -243,7 +255,7 @@ static int read_flags(draft_t *draft, int argc, char **argv, turn_t turn, fault_
             if (++i == argc) return fault_set(why, "`--%s` needs a value: %s", setting->name, setting->argument);
             value = argv[i];
         }
-        if (setting->turn == turn && setting->take(draft, value, why) < 0) return -1;
+        if (setting->turn == turn && take(draft, setting, value, why) < 0) return -1;
     }
     return 0;
 }
@@ -299,12 +311,17 @@ void settings_help(FILE *out) {
                  "too often, 1 otherwise.\n");
 }
 
+static void print_text(FILE *out, const char *name, const char *value) {
+    char quote = strchr(value, '"') ? '\'' : '"';
+    fprintf(out, "%s = %c%s%c\n", name, quote, value, quote);
+}
+
 void settings_print(const config_t *config, FILE *out) {
     static const char *const names[ENDPOINT_COUNT] = {"commands", "ingest", "test-stream", "notifications"};
     bool local = true;
-    fprintf(out, "data = \"%s\"\n", config->data);
+    print_text(out, "data", config->data);
     for (int i = 0; i < ENDPOINT_COUNT; i++) {
-        fprintf(out, "%s = \"%s\"\n", names[i], config->endpoints[i]);
+        print_text(out, names[i], config->endpoints[i]);
         local = local && is_local(config->endpoints[i]);
     }
     fprintf(out, "durability = \"%s\"\nsegment-bytes = %lld\nchaos = %s\n", durabilities[config->durability],

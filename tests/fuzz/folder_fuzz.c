@@ -78,11 +78,11 @@ static void load(recording_t *recording) {
 }
 
 static void append(journal_t *journal, uint32_t stream, uint64_t seq) {
-    uint8_t element[40] = {0x92, 0x01, 0xc4, 36};
-    bytes_t parts[] = {{element, sizeof element}, {element, sizeof element}};
+    uint8_t elements[80] = {0x92, 0x01, 0xc4, 36};
+    memcpy(elements + 40, elements, 40);
     journal_meta_t meta = {.producer = "p", .seq = seq, .cursor = {(const uint8_t *)"\x07", 1}};
     fault_t why;
-    must(journal_elements(journal, stream, START + (int64_t)seq, 2, parts, 2, &meta, 1, &why) == 0);
+    must(journal_elements(journal, stream, START + (int64_t)seq, 2, (bytes_t){elements, sizeof elements}, &meta, 1, &why) == 0);
 }
 
 static void fill(journal_t *journal) {
@@ -413,9 +413,8 @@ static void write_on(draw_t *draw) {
     agree(journal_totals(journal), false);
     if (!journal_totals(journal)->ended && streams > 0 && draw_byte(draw) % 2) {
         uint8_t element[4] = {0x92, 0x01, 0xc4, 0};
-        bytes_t part = {element, sizeof element};
         journal_meta_t meta = {.producer = "q", .seq = 1};
-        must(journal_elements(journal, 0, START, 1, &part, 1, &meta, 1, &why) == 0);
+        must(journal_elements(journal, 0, START, 1, (bytes_t){element, sizeof element}, &meta, 1, &why) == 0);
         must(journal_gap(journal, RECORD_STREAM_ALL, START, "again", -1, &why) == 0);
     }
     journal_totals_t before = *journal_totals(journal);

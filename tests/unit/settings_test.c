@@ -257,19 +257,33 @@ static void the_help_names_every_flag(void **test) {
     free(text);
 }
 
+static void assert_printed(const config_t *config) {
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+    settings_print(config, out);
+    fclose(out);
+    const reading_t *again = good(READ("--config", file_with(text)));
+    assert_memory_equal(&again->config, config, sizeof *config);
+    free(text);
+}
+
 static void what_is_printed_is_a_file_that_gives_the_same(void **test) {
     (void)test;
     config_t config = good(READ("--data", "/a b", "--ingest=tcp://*:9000", "--insecure", "--durability=async", "--chaos",
                                 "--memory-max=134217728", "--heartbeat-ms=5"))
                           ->config;
-    char *text = NULL;
-    size_t size;
-    FILE *out = open_memstream(&text, &size);
-    settings_print(&config, out);
-    fclose(out);
-    const reading_t *again = good(READ("--config", file_with(text)));
-    assert_memory_equal(&again->config, &config, sizeof config);
-    free(text);
+    assert_printed(&config);
+    config = good(READ("--data", "/the \"best\" # of all", "--commands", "ipc:///it's"))->config;
+    assert_printed(&config);
+}
+
+static void what_a_file_cannot_say_is_refused(void **test) {
+    (void)test;
+    assert_refused(READ("--data", "/a\nchaos = true"), "`data` must have no control characters");
+    assert_refused(READ("--data", "/a\x7f"), "`data` must have no control characters");
+    assert_refused(READ("--commands=ipc://\"'"), "not both kinds of quotes");
+    assert_refused(READ("--config", file_with("data = /it's \"mine\"\n")), "`data` must have no control characters");
 }
 
 static int make_folder(void **state) {
@@ -303,6 +317,7 @@ int main(void) {
         cmocka_unit_test(help_version_and_check_are_actions),
         cmocka_unit_test(the_help_names_every_flag),
         cmocka_unit_test(what_is_printed_is_a_file_that_gives_the_same),
+        cmocka_unit_test(what_a_file_cannot_say_is_refused),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

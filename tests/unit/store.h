@@ -137,7 +137,7 @@ static inline uint8_t *file_read(const char *path, size_t *ret_size) {
     assert_true(descriptor >= 0);
     assert_int_equal(fstat(descriptor, &status), 0);
 
-    uint8_t *data = malloc((size_t)status.st_size + 1);
+    uint8_t *data = calloc(1, (size_t)status.st_size + 1);
 
     assert_non_null(data);
     assert_int_equal(read(descriptor, data, (size_t)status.st_size), status.st_size);
