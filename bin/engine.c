@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "actors/runtime/crash.h"
 #include "actors/runtime/host.h"
 #include "actors/runtime/supervisor.h"
 #include "actors/runtime/thread.h"
@@ -229,6 +230,8 @@ int engine_run(const config_t *config, int guard) {
     fault_t why;
     engine->config = *config;
     engine->guard = guard;
+    (void)crash_stack_open(); /* for as long as the process is */
+    crash_watch(engine->config.data);
     engine->lock = folder_lock(engine->config.data, &why);
     if (engine->lock == -2) return complain(&why, EXIT_STATUS_IN_USE);
     if (engine->lock < 0) return complain(&why, EXIT_STATUS_FAILED);

@@ -37,7 +37,15 @@ int fault_errno(fault_t *why, const char *format, ...) {
     return -1;
 }
 
+/* Each thread's own: the one that fails is the one that asks. */
+static _Thread_local bug_t last_bug;
+
+const bug_t *fault_last_bug(void) {
+    return last_bug.condition ? &last_bug : NULL;
+}
+
 _Noreturn void fault_bug(const char *condition, const char *file, int line) {
+    last_bug = (bug_t){condition, file, line};
     fprintf(stderr, "reprise: bug: %s does not hold, at %s:%d\n", condition, file, line);
     abort();
 }

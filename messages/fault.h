@@ -18,4 +18,11 @@ int fault_errno(fault_t *why, const char *format, ...) __attribute__((format(pri
 #define must(condition) ((condition) ? (void)0 : fault_bug(#condition, __FILE__, __LINE__))
 _Noreturn void fault_bug(const char *condition, const char *file, int line);
 
+/* For whoever writes what a crash was: the check that failed; NULL: none. May be asked in a signal handler. */
+typedef struct bug {
+    const char *condition, *file;
+    int line;
+} bug_t;
+const bug_t *fault_last_bug(void);
+
 #endif

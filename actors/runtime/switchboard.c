@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "crash.h"
 #include "meddler.h"
 #include "thread.h"
 
@@ -165,6 +166,7 @@ static void attend(board_t *board) {
 static void *run(void *argument) {
     board_t *board = argument;
     passing_t passing;
+    void *crash_stack = crash_stack_open();
     for (;;) {
         attend(board);
         int failed = receive(board->router, &passing);
@@ -180,6 +182,7 @@ static void *run(void *argument) {
     meddler_fini(&board->meddler);
     zmq_close(board->router);
     free(board);
+    crash_stack_close(crash_stack);
     return NULL;
 }
 

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "chaos.h"
+#include "crash.h"
 #include "doors.h"
 
 enum {
@@ -249,6 +250,7 @@ static void *run(void *argument) {
     char thread_name[16];
     snprintf(thread_name, sizeof thread_name, "%.15s", me->name);
     pthread_setname_np(pthread_self(), thread_name);
+    void *crash_stack = crash_stack_open();
     me->actor = actor_new(me->class, me->name, frame_bytes(&me->args), &me->host, me->threads.config);
     for (unsigned i = 0; i < INLETS; i++) me->descriptors[i] = -1;
     inlet_open(me, SWITCHBOARD, me->switchboard);
@@ -276,6 +278,7 @@ static void *run(void *argument) {
     frame_fini(&me->args);
     free(me->children);
     free(me);
+    crash_stack_close(crash_stack);
     return NULL;
 }
 

@@ -15,6 +15,7 @@ import unittest
 
 import zmq
 
+from disk import Disk
 from engine import BUILD, DOORS, GENERATOR, PATIENCE, PUSH, Engine, Producer, free_ports, pipeline, source
 
 
@@ -221,6 +222,75 @@ class End(GuardTest):
         self.addCleanup(self.engine.remove)
         self.assertEqual(self.pid(), self.engine.process.pid)
         self.assertEqual(self.engine.kill(), -signal.SIGKILL)
+
+
+class Backtrace(GuardTest):
+    def crashed(self, how, *flags, **more):
+        """What stands in the file after an actor's thread has crashed, once the next engine serves."""
+        self.start("--chaos", *flags, **more)
+        self.engine.commands.send("chaos.crash", actor="limiter", how=how)
+        self.assertRegex(self.engine.process.stdout.readline(), "^ready")
+        return (self.engine.data / "crashes.log").read_text()
+
+    def functions(self, text):
+        """The functions' names, by addr2line."""
+        frames = re.findall(r"^  #\d+ (.*/reprised)\+(0x[0-9a-f]+)$", text, re.M)
+        self.assertTrue(frames, text)
+        return [subprocess.run(["addr2line", "-fie", module, offset], capture_output=True, text=True).stdout for module, offset in frames]
+
+    def test_a_crash_leaves_a_backtrace_that_addr2line_reads_on_stderr_and_in_the_data_folder(self):
+        for how, name in (("segv", "SIGSEGV"), ("abort", "SIGABRT")):
+            with self.subTest(how):
+                text = self.crashed(how)
+                self.assertIn(f"({name})", text)
+                self.assertIn(", thread limiter, ", text)
+                self.assertIn(text, self.engine.said())
+                self.assertIn(f"the engine was ended by {name}", self.engine.said())
+                functions = self.functions(text)
+                self.assertIn("chaos_crash\n", "".join(functions[:2]))
+                self.assertNotIn("on_crash\n", "".join(functions))
+                self.assertIn("actor_receive\n", "".join(functions))
+
+    def test_the_file_begins_anew_when_it_is_large(self):
+        self.start("--chaos")
+        old = self.engine.data / "crashes.log"
+        old.write_bytes(b"x" * (256 * 1024 + 1))
+        self.engine.commands.send("chaos.crash", actor="limiter", how="segv")
+        self.assertRegex(self.engine.process.stdout.readline(), "^ready")
+        self.assertLess(old.stat().st_size, 100000)
+        self.assertEqual(old.with_name("crashes.log.old").read_bytes()[:10], b"x" * 10)
+
+
+class Hang(GuardTest):
+    def test_engines_that_hang_are_ended_and_the_next_ones_serve(self):
+        """One before it serves, in a call that never returns; one whose supervisor hangs, which it finds out by itself."""
+        self.start("--chaos")
+        supervised = self.engine
+        supervised.ask("chaos.hang", actor="supervisor")
+        held, output = self.held()
+        self.assertRegex(output.readline(), "^ready")
+        held.terminate()
+        self.assertEqual(held.wait(PATIENCE), 0)
+        self.assertRegex(held.stderr.read(), "has said nothing for 30 s and is ended\n(.*\n)*.*was ended by SIGABRT")
+        self.assertRegex(supervised.process.stdout.readline(), "^ready")
+        self.assertIn("the supervisor has not answered for 15 s", supervised.said())
+
+    def held(self):
+        """A guard whose first engine waits for ever in its first call of open on the data folder."""
+        folder = tempfile.TemporaryDirectory(prefix="reprise-test-")
+        self.addCleanup(folder.cleanup)
+        disk = Disk()
+        self.addCleanup(disk.folder.cleanup)
+        fifo = f"{folder.name}/fifo"
+        os.mkfifo(fifo)
+        disk.set(("open", "*/lock", 1, 1, f"hold:{fifo}"))
+        process = subprocess.Popen([BUILD / "reprised", "--data", f"{folder.name}/data", "--port", str(free_ports(len(DOORS)))],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **disk.env})
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.stderr.close)
+        self.until(disk.log.exists)
+        disk.set()
+        return process, process.stdout
 
 
 class Systemd(GuardTest):
