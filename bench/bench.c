@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../bin/client/units.h"
+#include "../bin/library/reprise.h"
 #include "bench.h"
 #include "peer.h"
 
@@ -125,6 +126,7 @@ static int measure(bench_t *bench, const measurement_t *measurement) {
 }
 
 int main(int count, char **arguments) {
+    reprise_keep_buffers(); /* and in the raw peers, which are this program as well */
     if (count == 4 && strcmp(arguments[1], "peer") == 0) return peer_main(arguments[2], arguments[3]);
     bench_t bench = {.durability = "interval", .size = 100, .producers = 1, .rounds = 5, .credit = 4 * MIB, .seconds = 1};
     bool wants_help = false;

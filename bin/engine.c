@@ -203,6 +203,14 @@ static void finish(engine_t *engine) {
     close(engine->lock);
 }
 
+/* Messages of 256 KiB come and go by the thousand. By itself the C library would have the system map, clear and unmap each of them, which takes
+ * a fifth of all that recording costs. */
+static void keep_buffers(void) {
+    enum { MAPPED_BYTES = 4 * 1024 * 1024, KEPT_BYTES = 8 * 1024 * 1024 }; /* the system's to give; kept at the end of a heap */
+    mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES);
+    mallopt(M_TRIM_THRESHOLD, KEPT_BYTES);
+}
+
 /* Each connection has a descriptor, and each recording that is written or read; what a login shell allows is soon used up. */
 static void raise_descriptors(void) {
     struct rlimit limit;
@@ -241,6 +249,7 @@ int engine_run(const config_t *config, int guard) {
     signal(SIGPIPE, SIG_IGN);
     raise_descriptors();
     bound_memory(config->memory_max);
+    keep_buffers();
     engine->signals = signalfd(-1, &set, SFD_CLOEXEC);
     if (engine->signals < 0) {
         fault_errno(&why, "cannot wait for signals");

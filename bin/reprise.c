@@ -1,4 +1,5 @@
 /* The command-line client. What it can do is in the table of its commands; how it does it, in client/. */
+#include "library/reprise.h"
 #include "client/command_list.h"
 
 const command_t *const commands[] = {
@@ -24,5 +25,6 @@ const command_t *const commands[] = {
 };
 
 int main(int count, char **arguments) {
+    reprise_keep_buffers();
     return command_main(count, arguments);
 }

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,14 @@
 
 const char *reprise_version(void) {
     return REPRISE_VERSION;
+}
+
+void reprise_keep_buffers(void) {
+#ifdef M_MMAP_THRESHOLD
+    enum { MAPPED_BYTES = 4 * 1024 * 1024, KEPT_BYTES = 32 * 1024 * 1024 };
+    mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES);
+    mallopt(M_TRIM_THRESHOLD, KEPT_BYTES);
+#endif
 }
 
 /* ---- life ---- */

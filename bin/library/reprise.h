@@ -39,6 +39,11 @@ typedef struct reprise_error {
 /* The library's version: "0.2.0". */
 REPRISE_API const char *reprise_version(void);
 
+/* For a program whose main business are replays or feeds, before it connects: the C library keeps up to 32 MiB of freed memory at the end of
+ * a heap and gives buffers of less than 4 MiB out of it, in the whole process. Otherwise the system maps, clears and unmaps each message of a
+ * replay. Nothing happens where the C library has no such setting. */
+REPRISE_API void reprise_keep_buffers(void);
+
 /* ---- the engine ---- */
 
 typedef struct reprise reprise_t;
