@@ -100,7 +100,7 @@ static int take_insecure(draft_t *draft, const char *text, fault_t *why) {
 }
 
 static int take_no_guard(draft_t *draft, const char *text, fault_t *why) {
-    bool alone;
+    bool alone = false;
     if (take_yes("no-guard", text, &alone, why) < 0) return -1;
     draft->config.guarded = !alone;
     return 0;
