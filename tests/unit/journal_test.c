@@ -473,15 +473,15 @@ static void more_records_than_one_write_takes_are_whole(void **state) {
 /* Whatever goes to the disk together is what it would be one by one. */
 static void records_written_together_are_those_written_one_by_one(void **state) {
     enum { RUNS = 400 };
-    store_t stores[2];
-    journal_t *journals[2];
+    store_t first, second;
     fault_t why;
 
     (void)state;
-    for (int i = 0; i < 2; i++) {
-        store_make(&stores[i], 3);
-        journals[i] = store_journal(&stores[i], 4096);
-    }
+    store_make(&first, 3);
+    store_make(&second, 3);
+
+    journal_t *together = store_journal(&first, 4096), *alone = store_journal(&second, 4096);
+
     for (uint32_t done = 0, count; done < RUNS; done += count) {
         journal_run_t runs[20];
         journal_meta_t metas[20];
@@ -496,24 +496,24 @@ static void records_written_together_are_those_written_one_by_one(void **state) 
             metas[i] = (journal_meta_t){.producer = i % 2 ? "p" : "q", .seq = done + i};
             runs[i] = (journal_run_t){i % 3, n, {elements[i], size}, &metas[i], 1, rand() % 2, START + done + i};
         }
-        ok(journal_runs(journals[0], START + done, runs, count, &why), why);
+        ok(journal_runs(together, START + done, runs, count, &why), why);
         for (uint32_t i = 0; i < count; i++) {
             journal_run_t *run = &runs[i];
 
-            ok(journal_elements(journals[1], run->stream, START + done, run->count, run->elements, run->metas, 1, &why), why);
-            if (run->has_watermark) ok(journal_watermark(journals[1], run->stream, START + done, run->watermark, &why), why);
+            ok(journal_elements(alone, run->stream, START + done, run->count, run->elements, run->metas, 1, &why), why);
+            if (run->has_watermark) ok(journal_watermark(alone, run->stream, START + done, run->watermark, &why), why);
             free(elements[i]);
         }
     }
-    assert_memory_equal(&journal_totals(journals[0])->digest, &journal_totals(journals[1])->digest, sizeof(digest_t));
-    assert_int_equal(journal_totals(journals[0])->records, journal_totals(journals[1])->records);
-    assert_int_equal(journal_totals(journals[0])->bytes, journal_totals(journals[1])->bytes);
-    assert_int_equal(journal_totals(journals[0])->segment, journal_totals(journals[1])->segment);
-    assert_true(journal_totals(journals[0])->segment > 10);
-    for (int i = 0; i < 2; i++) {
-        journal_close(&journals[i]);
-        store_remove(&stores[i]);
-    }
+    assert_memory_equal(&journal_totals(together)->digest, &journal_totals(alone)->digest, sizeof(digest_t));
+    assert_int_equal(journal_totals(together)->records, journal_totals(alone)->records);
+    assert_int_equal(journal_totals(together)->bytes, journal_totals(alone)->bytes);
+    assert_int_equal(journal_totals(together)->segment, journal_totals(alone)->segment);
+    assert_true(journal_totals(together)->segment > 10);
+    journal_close(&together);
+    journal_close(&alone);
+    store_remove(&first);
+    store_remove(&second);
 }
 
 /* Cursors are values of any shape, and a header has those of all producers: more values together than any message may have. */
