@@ -59,6 +59,7 @@ typedef enum door_kind {
     DOOR_LINE,    /* the same to a ROUTER that has only this one peer, LINE_ID; before each message that comes through the switchboard, all
                      that has arrived here is handled: so what was said here cannot be overtaken by what it led to elsewhere */
     DOOR_PUBLISH, /* bound; subscribers connect */
+    DOOR_ZAP,     /* libzmq asks there whether connections are let in: zap.c */
 } door_kind_t;
 #define LINE_ID "line"
 

@@ -12,6 +12,7 @@ typedef enum endpoint_id {
     ENDPOINT_NOTIFICATIONS,
     ENDPOINT_COUNT,                     /* those before are open to the outside, and configured; those that follow are not */
     ENDPOINT_PROGRESS = ENDPOINT_COUNT, /* the recorder tells the job supervisor how far recordings are */
+    ENDPOINT_ZAP,                       /* libzmq asks there who may connect */
     ENDPOINTS_ALL
 } endpoint_id_t;
 
@@ -21,6 +22,8 @@ typedef struct config {
     char data[4096];                     /* the data folder */
     char endpoints[ENDPOINT_COUNT][512]; /* ZeroMQ endpoints, as they are bound */
     durability_t durability;
+    char keys[4096];       /* the folder of keys; empty: none are needed */
+    char secret[41];       /* the engine's own, in Z85 */
     bool chaos;            /* accept chaos.* */
     bool guarded;          /* a guard restarts it when it crashes */
     int64_t crashes_max;   /* in a minute, which the guard bears */

@@ -39,6 +39,13 @@ static void fail(actor_t *me, bytes_t raw) {
     actor_fail_as_told(me, &why);
 }
 
+static void learn_keys(actor_t *me, bytes_t raw) {
+    refusal_t no;
+    const msg_keys_changed_t *keys = actor_decode(me, MSG_KEYS_CHANGED, raw, &no);
+    must(keys);
+    me->host->class->know(me->host, keys->at, &keys->users);
+}
+
 /* What the supervisor says is not for the state, which may not be there. The supervisor itself stops in a way of its own, as long as it can. */
 static bool handle_control(actor_t *me, const parcel_t *parcel) {
     message_id_t id = parcel->head.id;
@@ -52,6 +59,7 @@ static bool handle_control(actor_t *me, const parcel_t *parcel) {
     case MSG_ACTOR_FAIL: fail(me, frame_bytes(&parcel->message)); return true;
     case MSG_ACTOR_HANG: hang(me, frame_bytes(&parcel->message)); return true;
     case MSG_ACTOR_CRASH: crash(me, frame_bytes(&parcel->message)); return true;
+    case MSG_KEYS_CHANGED: learn_keys(me, frame_bytes(&parcel->message)); return true;
     default: return false;
     }
 }
@@ -174,6 +182,7 @@ typedef struct arrival {
     const prefix_t *prefix;
     frame_t *message, *body;
     bool frames_lost;
+    const pass_t *pass;
 } arrival_t;
 
 static unsigned scope_of(const actor_t *me, const peer_t *from) {
@@ -223,9 +232,31 @@ static message_id_t understand(const actor_t *me, const arrival_t *in, refusal_t
     return MSG_NONE;
 }
 
-/* Counts a request until it is answered, unless there are too many. */
+/* A definition in place of a name is stored, whatever was asked. */
+static bool has_definition(message_id_t id, bytes_t raw) {
+    bytes_t value;
+    for (const field_t *field = message_class(id)->record.fields; field->name; field++)
+        if (field->kind == TYPE_NAMED && wire_map_get(raw, field->name, &value))
+            return (value.data[0] & 0xf0) == 0x80 || value.data[0] == 0xde || value.data[0] == 0xdf;
+    return false;
+}
+
+static bool is_allowed(const arrival_t *in, message_id_t id, refusal_t *no) {
+    const message_class_t *class = message_class(id);
+    permission_t needed = class->permission;
+    if (!in->pass) return true;
+    bool defines = needed < PERMISSION_WRITE && has_definition(id, frame_bytes(in->message));
+    if (defines) needed = PERMISSION_WRITE;
+    if (in->pass->permission >= needed) return true;
+    refuse(no, ERROR_UNAUTHORIZED, NULL, "`%s`%s needs a key with the permission %s, and `%s` has %s", class->wire,
+           defines ? " with a definition" : "", permission_name(needed), in->pass->name, permission_name(in->pass->permission));
+    return false;
+}
+
+/* What its key does not allow is refused. A request is counted until it is answered, unless there are too many. */
 static message_id_t admit(actor_t *me, const arrival_t *in, message_id_t id, refusal_t *no) {
-    if (id == MSG_NONE || message_class(id)->kind != KIND_REQUEST || !actor_counts_requests(me, in->from)) return id;
+    if (id == MSG_NONE || !is_allowed(in, id, no)) return MSG_NONE;
+    if (message_class(id)->kind != KIND_REQUEST || !actor_counts_requests(me, in->from)) return id;
     refusal_t many;
     if (debts_open(&me->debts, in->from, &me->quotas, &many) == 0) return id;
     refuse(no, many.code, NULL, "`%s`: %s", message_class(id)->wire, many.message);
@@ -263,8 +294,8 @@ static void deliver_from_peer(actor_t *me, const arrival_t *in, message_id_t id)
 }
 
 void actor_receive_peer(actor_t *me, const peer_t *from, const prefix_t *prefix, frame_t *message, frame_t *body, bool frames_lost,
-                        bool stranger) {
-    arrival_t in = {from, prefix, message, body, frames_lost};
+                        bool stranger, const pass_t *pass) {
+    arrival_t in = {from, prefix, message, body, frames_lost, pass};
     refusal_t no;
     door_kind_t kind = me->class->doors[from->door].kind;
     bool dealer = kind == DOOR_DEALER || kind == DOOR_LINE;

@@ -2,11 +2,13 @@
 #ifndef REPRISE_DOORS_H
 #define REPRISE_DOORS_H
 
-#include "host.h"
+#include "visitors.h"
 
 typedef struct door {
-    void *socket; /* NULL: not open */
+    void *socket;  /* NULL: not open */
+    void *monitor; /* hears of handshakes that fail; NULL: nobody knocks from outside */
     door_kind_t kind;
+    visitors_t *visitors; /* NULL: nobody needs a key */
 } door_t;
 
 typedef struct door_message {
@@ -16,7 +18,8 @@ typedef struct door_message {
     bool has_body;
     bool frames_lost;
     bool stranger;    /* came in over a socket that did not shake hands as a ZeroMQ socket */
-    bool unaddressed; /* there was nothing in it to answer: already dropped */
+    bool unaddressed; /* there was nothing in it to answer, or it is not for the actor: already dropped */
+    const pass_t *pass;
 } door_message_t;
 
 int door_open(door_t *door, void *context, const config_t *config, const door_spec_t *spec, fault_t *why);
@@ -26,6 +29,8 @@ bool door_receive(door_t *door, unsigned number, door_message_t *ret_message); /
 void door_trace(const frame_t *message, peer_t *peer);
 /* Closes that connection, if it is still the one: the I/O thread finds its end and does the rest. */
 void door_dismiss(const peer_t *peer);
+/* How many handshakes have failed since it was last asked. */
+size_t door_failures(door_t *door);
 sent_t door_send(door_t *door, const peer_t *to, const prefix_t *prefix, frame_t *message, frame_t *body);
 
 #endif

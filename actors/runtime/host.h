@@ -19,6 +19,12 @@ typedef struct prefix {
     uint8_t correlation[4];
 } prefix_t;
 
+/* Who sent a message, where that had to be proved with a key. */
+typedef struct pass {
+    permission_t permission;
+    char name[64]; /* the key's */
+} pass_t;
+
 typedef struct host_class {
     int64_t (*now)(host_t *host);
     int64_t (*ticks)(host_t *host);
@@ -32,6 +38,8 @@ typedef struct host_class {
     /* Faults on demand: the thread blocks, for good where `ms` is 0; the process ends. */
     void (*hang)(host_t *host, int64_t ms);
     void (*crash)(host_t *host, const char *how);
+    /* The keys of clients are these now; `users` as their user ids say it. */
+    void (*know)(host_t *host, int64_t at, const names_t *users);
 } host_class_t;
 
 struct host {
@@ -59,9 +67,9 @@ void actor_start_failed(actor_t *me, const fault_t *why);
 /* A message from another actor: moves out of the frames. `body` may be NULL. */
 void actor_receive(actor_t *me, const char *from, frame_t *head, frame_t *message, frame_t *body);
 /* A message from a peer at a ROUTER door, or from the other end of a DEALER. `frames_lost`: it had more than FRAMES_MAX. `stranger`: the
- * peer did not shake hands as ZeroMQ sockets do, and gets no answer to nonsense. */
+ * peer did not shake hands as ZeroMQ sockets do, and gets no answer to nonsense. `pass`: what its key allows; NULL: everything. */
 void actor_receive_peer(actor_t *me, const peer_t *from, const prefix_t *prefix, frame_t *message, frame_t *body, bool frames_lost,
-                        bool stranger);
+                        bool stranger, const pass_t *pass);
 void actor_readable(actor_t *me, int descriptor);
 
 int64_t actor_due(const actor_t *me); /* when, in ticks, the next timer is due; INT64_MAX: none */

@@ -33,8 +33,11 @@ static bool speaks_to(const actor_class_t *from, const actor_class_t *to, messag
 }
 
 static void print_doors(FILE *out, const actor_class_t *class) {
-    static const char *const verbs[] = {
-        [DOOR_ROUTER] = "serves", [DOOR_DEALER] = "is a client of", [DOOR_LINE] = "has a line to", [DOOR_PUBLISH] = "publishes on"};
+    static const char *const verbs[] = {[DOOR_ROUTER] = "serves",
+                                        [DOOR_DEALER] = "is a client of",
+                                        [DOOR_LINE] = "has a line to",
+                                        [DOOR_PUBLISH] = "publishes on",
+                                        [DOOR_ZAP] = "answers on"};
     for (size_t i = 0; i < DOORS_MAX; i++)
         if (class->doors[i].kind != DOOR_NONE)
             fprintf(out, "- It %s the %s endpoint.\n", verbs[class->doors[i].kind], endpoint_names[class->doors[i].endpoint]);

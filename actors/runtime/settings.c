@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "../store/keyring.h"
+
 #define SEGMENT_BYTES INT64_C(134217728)
 #define PORT_DEFAULT 5570
 #define HEARTBEAT_MS 60000
@@ -25,6 +27,12 @@ typedef int take_fn(draft_t *draft, const char *text, fault_t *why);
 static int take_data(draft_t *draft, const char *text, fault_t *why) {
     if (text[0] == '\0' || strlen(text) >= sizeof draft->config.data) return fault_set(why, "`data`: `%s` is no folder's name", text);
     snprintf(draft->config.data, sizeof draft->config.data, "%s", text);
+    return 0;
+}
+
+static int take_keys(draft_t *draft, const char *text, fault_t *why) {
+    if (text[0] == '\0' || strlen(text) >= sizeof draft->config.keys) return fault_set(why, "`keys`: `%s` is no folder's name", text);
+    snprintf(draft->config.keys, sizeof draft->config.keys, "%s", text);
     return 0;
 }
 
@@ -180,6 +188,7 @@ static const setting_t settings[] = {
     {"segment-bytes", "N", true, TURN_REST, take_segment_bytes, "A segment file's size. Default: 134217728."},
     {"heartbeat-ms", "N", true, TURN_REST, take_heartbeat, "Close a connection that is silent so long. Default: 60000."},
     {"memory-max", "BYTES", true, TURN_REST, take_memory_max, "End the engine where it would need more. Default: none."},
+    {"keys", "DIR", true, TURN_REST, take_keys, "Let in only clients whose keys are in this folder."},
     {"chaos", NULL, true, TURN_REST, take_chaos, "Accept `chaos.*` requests, for tests."},
     {"insecure", NULL, true, TURN_REST, take_insecure, "Allow endpoints that other machines can reach."},
     {"crashes", "N", true, TURN_REST, take_crashes, "Give up after more crashes in a minute. Default: 10."},
@@ -270,8 +279,10 @@ static bool is_local(const char *endpoint) {
 static int check(const draft_t *draft, fault_t *why) {
     for (int i = 0; i < ENDPOINT_COUNT; i++) {
         const char *endpoint = draft->config.endpoints[i];
-        if (!draft->insecure && !is_local(endpoint))
-            return fault_set(why, "%s can be reached from other machines, and nothing guards it; say --insecure to allow that", endpoint);
+        if (!draft->insecure && !draft->config.keys[0] && !is_local(endpoint))
+            return fault_set(why,
+                             "%s can be reached from other machines, and nothing guards it: give --keys, or say --insecure to allow that",
+                             endpoint);
         for (int k = 0; k < i; k++)
             if (strcmp(endpoint, draft->config.endpoints[k]) == 0) return fault_set(why, "%s is given for two endpoints", endpoint);
     }
@@ -291,6 +302,7 @@ int settings_read(int argc, char **argv, config_t *ret_config, settings_action_t
     if (draft.file && read_file(&draft, draft.file, why) < 0) return -1;
     if (read_flags(&draft, argc, argv, TURN_PORT, why) < 0 || read_flags(&draft, argc, argv, TURN_REST, why) < 0) return -1;
     if (check(&draft, why) < 0) return -1;
+    if (draft.config.keys[0] && draft.action == SETTINGS_RUN && keyring_secret(draft.config.keys, draft.config.secret, why) < 0) return -1;
     *ret_config = draft.config;
     *ret_action = draft.action;
     return 0;
@@ -329,5 +341,6 @@ void settings_print(const config_t *config, FILE *out) {
     fprintf(out, "heartbeat-ms = %lld\n", (long long)config->heartbeat_ms);
     if (config->memory_max > 0) fprintf(out, "memory-max = %lld\n", (long long)config->memory_max);
     fprintf(out, "crashes = %lld\nno-guard = %s\n", (long long)config->crashes_max, config->guarded ? "false" : "true");
-    if (!local) fprintf(out, "insecure = true\n");
+    if (config->keys[0]) fprintf(out, "keys = \"%s\"\n", config->keys);
+    if (!local && !config->keys[0]) fprintf(out, "insecure = true\n");
 }

@@ -26,8 +26,9 @@ enum {
     CHILDREN_MAX = 1024,
 };
 
-/* What is read from: the doors, and last the switchboard, so that what was sent there is made sure of in the same turn. */
-enum { SWITCHBOARD = DOORS_MAX, INLETS };
+/* What is read from: the doors, then the switchboard, so that what was sent there is made sure of in the same turn, and last what is said about
+ * handshakes at the doors. */
+enum { SWITCHBOARD = DOORS_MAX, MONITORS, INLETS = MONITORS + DOORS_MAX };
 
 typedef struct child {
     char address[256];
@@ -124,18 +125,24 @@ static void host_crash(host_t *host, const char *how) {
     chaos_crash(how);
 }
 
-static const host_class_t host_class = {host_now,   host_ticks, host_route, host_send, host_dismiss,
-                                        host_spawn, host_reap,  host_hang,  host_crash};
+static void host_know(host_t *host, int64_t at, const names_t *users) {
+    carrier_t *me = (carrier_t *)host;
+    for (size_t i = 0; i < DOORS_MAX; i++)
+        if (me->doors[i].visitors) visitors_know(me->doors[i].visitors, at, users);
+}
+
+static const host_class_t host_class = {host_now,   host_ticks, host_route, host_send,  host_dismiss,
+                                        host_spawn, host_reap,  host_hang,  host_crash, host_know};
 
 static bool receive_door(carrier_t *me, unsigned number, size_t *bytes) {
     door_message_t in;
     if (!door_receive(&me->doors[number], number, &in)) return false;
     if (in.has_body) *bytes += frame_bytes(&in.body).size;
     if (in.unaddressed) {
-        actor_count(me->actor, COUNTER_DROPPED, 1);
+        if (me->doors[number].kind != DOOR_PUBLISH) actor_count(me->actor, COUNTER_DROPPED, 1);
         return true;
     }
-    actor_receive_peer(me->actor, &in.from, &in.prefix, &in.message, in.has_body ? &in.body : NULL, in.frames_lost, in.stranger);
+    actor_receive_peer(me->actor, &in.from, &in.prefix, &in.message, in.has_body ? &in.body : NULL, in.frames_lost, in.stranger, in.pass);
     return true;
 }
 
@@ -175,7 +182,18 @@ static bool receive_message(carrier_t *me) {
 
 /* May it be read from now? */
 static bool is_open(const carrier_t *me, unsigned inlet) {
-    return me->descriptors[inlet] >= 0 && (inlet == SWITCHBOARD || actor_takes_peers(me->actor));
+    return me->descriptors[inlet] >= 0 && (inlet >= SWITCHBOARD || actor_takes_peers(me->actor));
+}
+
+static bool receive_failures(carrier_t *me, unsigned door) {
+    size_t failures = door_failures(&me->doors[door]);
+    actor_count(me->actor, COUNTER_HANDSHAKE_FAILURES, failures);
+    return failures > 0;
+}
+
+static bool receive(carrier_t *me, unsigned inlet, size_t *bytes) {
+    if (inlet >= MONITORS) return receive_failures(me, inlet - MONITORS);
+    return inlet == SWITCHBOARD ? receive_message(me) : receive_door(me, inlet, bytes);
 }
 
 /* What is there now, but of no socket so much that the others would wait for long. */
@@ -185,7 +203,7 @@ static void turn(carrier_t *me) {
         for (size_t n = 0; n < ROUND_MESSAGES && bytes < ROUND_BYTES && me->unread[i] && is_open(me, i) && !actor_has_left(me->actor);
              n++) {
             me->unread[i] = false; /* beforehand: what handles the message may send */
-            if (i == SWITCHBOARD ? receive_message(me) : receive_door(me, i, &bytes)) me->unread[i] = true;
+            if (receive(me, i, &bytes)) me->unread[i] = true;
         }
     }
     if (actor_due(me->actor) <= clock_us(CLOCK_MONOTONIC)) actor_run_timers(me->actor);
@@ -240,7 +258,8 @@ static void open_doors(carrier_t *me) {
             actor_start_failed(me->actor, &why);
             return;
         }
-        if (me->doors[i].kind != DOOR_PUBLISH) inlet_open(me, i, me->doors[i].socket);
+        if (me->doors[i].kind != DOOR_PUBLISH || me->doors[i].visitors) inlet_open(me, i, me->doors[i].socket);
+        if (me->doors[i].monitor) inlet_open(me, MONITORS + i, me->doors[i].monitor);
     }
     actor_start(me->actor);
 }

@@ -1,6 +1,7 @@
 /* The core actors. Adding one is its file and one line here. An actor may ask those above it while it starts. */
 #include "tree.h"
 
+#include "../authenticator.h"
 #include "../catalog.h"
 #include "../gateway.h"
 #include "../job_supervisor.h"
@@ -18,6 +19,7 @@
 
 const child_spec_t tree[] = {
     /* class, restart; in ms: ready within, gone within, silent for no longer than. Who waits for the disk may wait for long. */
+    {&authenticator_class, PERMANENT, 5000, 5000, 30000},
     {&notifier_class, PERMANENT, 5000, 5000, 10000},
     {&catalog_class, PERMANENT, 30000, 5000, 60000},
     {&syncer_class, PERMANENT, 5000, 5000, 60000},

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const endpoint_names[ENDPOINTS_ALL] = {"commands", "ingest", "test-stream", "notifications", "progress"};
+static const char *const endpoint_names[ENDPOINTS_ALL] = {"commands", "ingest", "test-stream", "notifications", "progress", "zap"};
 
 /* ---- lanes ---- */
 
@@ -64,7 +64,7 @@ static void deliver_one(player_t *player, lane_t *lane) {
         actor_receive(player->actor, lane->from, &mail->head, &mail->message, body);
     } else {
         frame_fini(&mail->head);
-        actor_receive_peer(player->actor, &lane->peer, &mail->prefix, &mail->message, body, false, false);
+        actor_receive_peer(player->actor, &lane->peer, &mail->prefix, &mail->message, body, false, false, NULL);
     }
     free(mail);
 }
@@ -303,5 +303,10 @@ static void host_crash(host_t *host, const char *how) {
     ((player_t *)host)->stage->dead = true;
 }
 
-const host_class_t stage_host_class = {host_now,   host_ticks, host_route, host_send, host_dismiss,
-                                       host_spawn, host_reap,  host_hang,  host_crash};
+/* Nobody on the stage comes with a key. */
+static void host_know(host_t *host, int64_t at, const names_t *users) {
+    (void)host, (void)at, (void)users;
+}
+
+const host_class_t stage_host_class = {host_now,   host_ticks, host_route, host_send,  host_dismiss,
+                                       host_spawn, host_reap,  host_hang,  host_crash, host_know};

@@ -58,7 +58,8 @@ def free_ports(count):
 class Engine:
     """`process` is the engine's own, or with `guard` that of the guard, which starts the engine again when that crashes."""
 
-    def __init__(self, *flags, data=None, env=None, guard=False):
+    def __init__(self, *flags, data=None, env=None, guard=False, keys=None):
+        self.keys = keys  # of the tests' own connections, where the engine wants some
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="reprise-test-"))
         self.data = data or self.folder / "data"
         self.flags = flags if guard else ("--no-guard", *flags)
@@ -79,7 +80,7 @@ class Engine:
                                                 stdout=subprocess.PIPE, stderr=errors, text=True, env=self.env)
             line = self.process.stdout.readline()
             if line.startswith("ready "):
-                self.commands = Connection(self.endpoints["commands"])
+                self.commands = Connection(self.endpoints["commands"], self.keys)
                 return
             self.process.stdout.close()
             status = self.process.wait(PATIENCE)
@@ -130,17 +131,17 @@ class Engine:
 
     def replay(self, **what):
         """All events of a replay, each with its elements."""
-        return list(replay(self.endpoints["test_stream"], **what))
+        return list(replay(self.endpoints["test_stream"], self.keys, **what))
 
     def elements(self, **what):
         """All elements of a replay, [tag, event time, bytes], in their order."""
         return [[event["tag"], *element] for event, elements in self.replay(**what) for element in elements or []]
 
     def feed(self, name, tag, batches, **fields):
-        return feed(self.endpoints["ingest"], name, tag, batches, **fields)
+        return feed(self.endpoints["ingest"], name, tag, batches, keys=self.keys, **fields)
 
     def connect(self, door):
-        return Connection(self.endpoints[door])
+        return Connection(self.endpoints[door], self.keys)
 
     def segments(self, recording):
         return sorted((self.data / "recordings" / recording).glob("*.seg"))

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Runs a pipeline whose elements are pushed, feeds it, and prints its test stream as JSON lines.
 
-    client.py [--engine tcp://127.0.0.1:5570] [--push] PIPELINE COUNT
+    client.py [--engine tcp://127.0.0.1:5570] [--key FILE --server-key FILE] [--push] PIPELINE COUNT
 
 The first time it records COUNT elements; after that the recording is valid, and is only replayed. Needs pyzmq and msgpack.
 """
 import argparse
 import json
+import re
 import sys
 import time
 
@@ -26,13 +27,24 @@ class Refused(Exception):
         self.error = error
 
 
+def keys_of(key, server_key):
+    """What an engine with keys wants: our certificate as `reprise keygen` made it (NAME.key), and the engine's (server.pub)."""
+    def read(path, name):
+        with open(path) as file:
+            return re.search(rf'{name} *= *"([^"]*)"', file.read())[1].encode()
+    return {"curve_publickey": read(key, "public-key"), "curve_secretkey": read(key, "secret-key"),
+            "curve_serverkey": read(server_key, "public-key")}
+
+
 class Connection:
     """A DEALER socket to one of the engine's endpoints: sends maps, answers pings, and waits no longer than TIMEOUT_S."""
 
-    def __init__(self, endpoint):
+    def __init__(self, endpoint, keys=None):
         self.endpoint = endpoint
         self.socket = zmq.Context.instance().socket(zmq.DEALER)
         self.socket.setsockopt(zmq.LINGER, 0)
+        for name, key in (keys or {}).items():
+            setattr(self.socket, name, key)
         self.socket.connect(endpoint)
         self.asked = 0
 
@@ -72,10 +84,10 @@ class Connection:
                 return answer
 
 
-def feed(endpoint, pipeline, tag, batches, producer="client"):
+def feed(endpoint, pipeline, tag, batches, producer="client", keys=None):
     """Records `batches`, lists of [event time in µs, bytes]. The engine knows how far a producer has come: after an interruption,
     `next_seq` tells where to go on, and a batch that arrives twice is stored once. Returns why the job took no more, or None."""
-    with Connection(endpoint) as ingest:
+    with Connection(endpoint, keys) as ingest:
         attached = None
         while True:
             if attached is None:
@@ -102,9 +114,9 @@ def feed(endpoint, pipeline, tag, batches, producer="client"):
                 raise Refused(message["error"])
 
 
-def replay(endpoint, **what):
+def replay(endpoint, keys=None, **what):
     """The events of a replay, each with its elements, up to and with `end`. `what` is `pipeline` or `recording`, and more if you like."""
-    with Connection(endpoint) as stream:
+    with Connection(endpoint, keys) as stream:
         stream.ask("replay.open", credit=CREDIT, **what)
         spent = 0
         while True:
@@ -125,12 +137,15 @@ def text_of(value):
 def main():
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--engine", default="tcp://127.0.0.1:5570", help="the commands endpoint")
+    arguments.add_argument("--key", help="our certificate, where the engine has keys")
+    arguments.add_argument("--server-key", help="the engine's")
     arguments.add_argument("--push", action="store_true", help="feed by `push` requests in place of the ingest protocol")
     arguments.add_argument("pipeline")
     arguments.add_argument("count", type=int)
     given = arguments.parse_args()
     definition = {"name": given.pipeline, "transforms": [{"name": "Numbers", "urn": "reprise:source:push:v1"}]}
-    with Connection(given.engine) as commands:
+    keys = keys_of(given.key, given.server_key) if given.key else None
+    with Connection(given.engine, keys) as commands:
         endpoints = commands.ask("engine.info")["endpoints"]
         run = commands.ask("pipeline.run", pipeline=definition)
         print(f"{run['recording']}: {run['reason']}", file=sys.stderr)
@@ -142,10 +157,10 @@ def main():
                 for number, batch in enumerate(batches, 1):
                     commands.ask("push", msgpack.packb(batch), pipeline=given.pipeline, tag="Numbers", done=number == len(batches))
             else:
-                feed(endpoints["ingest"], given.pipeline, "Numbers", batches)
+                feed(endpoints["ingest"], given.pipeline, "Numbers", batches, keys=keys)
         job = commands.ask("job.wait", pipeline=given.pipeline, timeout_ms=TIMEOUT_S * 1000, timeout_s=TIMEOUT_S + 1)
         print(f"{job['state']}: {job['elements']} elements recorded", file=sys.stderr)
-    for event, elements in replay(endpoints["test_stream"], pipeline=given.pipeline):
+    for event, elements in replay(endpoints["test_stream"], keys, pipeline=given.pipeline):
         print(json.dumps(event if elements is None else {**event, "elements": elements}, default=text_of, separators=(",", ":")))
 
 

@@ -1,0 +1,136 @@
+/* CZMQ reads the files. Its own store of certificates looks through the whole folder at each question and cannot say what has gone from it, which
+ * is what has to be known here; so the folder is read as a whole when something in it has changed (docs/decisions/security.md). */
+#include "keyring.h"
+
+#include <czmq.h>
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define SUFFIX ".pub"
+
+int keyring_secret(const char *folder, char ret_secret[KEY_TEXT + 1], fault_t *why) {
+    char path[4400], made[KEY_TEXT + 1];
+    snprintf(path, sizeof path, "%s/server.key", folder);
+    struct stat about;
+    if (stat(path, &about) < 0)
+        return fault_errno(why, "cannot read the engine's key %s (make one with `reprise keygen %s/server`)", path, folder);
+    if (about.st_mode & (S_IRWXG | S_IRWXO))
+        return fault_set(why, "others than its owner can use the engine's key %s: its mode is %03o and must be 600", path,
+                         (unsigned)about.st_mode & 0777U);
+    zcert_t *certificate = zcert_load(path);
+    const char *secret = certificate ? zcert_secret_txt(certificate) : "";
+    bool whole = strlen(secret) == KEY_TEXT && zmq_curve_public(made, secret) == 0 && strcmp(made, zcert_public_txt(certificate)) == 0;
+    if (whole) memcpy(ret_secret, secret, KEY_TEXT + 1);
+    zcert_destroy(&certificate);
+    return whole ? 0 : fault_set(why, "%s is no certificate with a secret key", path);
+}
+
+/* The client's name, from its file's: letters and what else file names have. False: it is none. */
+static bool name_of(const char *file, char *ret_name) {
+    size_t size = strlen(file), suffix = strlen(SUFFIX);
+    if (file[0] == '.' || size <= suffix || strcmp(file + size - suffix, SUFFIX) != 0 || size - suffix > KEY_NAME_MAX) return false;
+    for (size_t i = 0; i < size; i++)
+        if (file[i] <= ' ' || file[i] > '~') return false;
+    snprintf(ret_name, KEY_NAME_MAX + 1, "%.*s", (int)(size - suffix), file);
+    return true;
+}
+
+static int client_load(const char *path, client_key_t *ret_client, fault_t *why) {
+    zcert_t *certificate = zcert_load(path);
+    if (!certificate) return fault_set(why, "%s is no certificate", path);
+    const char *key = zcert_public_txt(certificate), *permission = zcert_meta(certificate, "permission");
+    int result = 0;
+    ret_client->permission = permission ? permission_find(permission) : PERMISSION_READ;
+    if (strlen(key) != KEY_TEXT || !zmq_z85_decode(ret_client->bytes, key))
+        result = fault_set(why, "%s has no public key", path);
+    else if (ret_client->permission == PERMISSION_NONE)
+        result = fault_set(why, "%s: `permission` must be read, write or admin, not `%s`", path, permission);
+    else
+        snprintf(ret_client->key, sizeof ret_client->key, "%s", key);
+    zcert_destroy(&certificate);
+    return result;
+}
+
+static void complain(keyring_t *ring, const fault_t *why) {
+    if (ring->complaints++ == 0) ring->complaint = *why;
+}
+
+static void take_file(keyring_t *ring, const char *folder, const char *file) {
+    char path[4800];
+    fault_t why;
+    client_key_t client = {0};
+    snprintf(path, sizeof path, "%s/%s", folder, file);
+    if (file[0] == '.') return;
+    if (!name_of(file, client.name)) {
+        fault_set(&why, "%s is no client's certificate: those are called NAME" SUFFIX, path);
+        complain(ring, &why);
+        return;
+    }
+    if (client_load(path, &client, &why) < 0) {
+        complain(ring, &why);
+        return;
+    }
+    const client_key_t *same = keyring_find(ring, client.bytes);
+    if (same) {
+        fault_set(&why, "%s has the same key as %s" SUFFIX, path, same->name);
+        complain(ring, &why);
+        return;
+    }
+    ring->clients = realloc(ring->clients, (ring->count + 1) * sizeof *ring->clients);
+    must(ring->clients);
+    ring->clients[ring->count++] = client;
+}
+
+int keyring_load(const char *folder, keyring_t *ret, fault_t *why) {
+    char clients[4400];
+    snprintf(clients, sizeof clients, "%s/clients", folder);
+    *ret = (keyring_t){0};
+    struct dirent **files;
+    int count = scandir(clients, &files, NULL, alphasort);
+    if (count < 0) return fault_errno(why, "cannot read the clients' keys in %s", clients);
+    for (int i = 0; i < count; i++) {
+        take_file(ret, clients, files[i]->d_name);
+        free(files[i]);
+    }
+    free(files);
+    return 0;
+}
+
+void keyring_fini(keyring_t *keyring) {
+    free(keyring->clients);
+    *keyring = (keyring_t){0};
+}
+
+const client_key_t *keyring_find(const keyring_t *keyring, const uint8_t *bytes) {
+    for (size_t i = 0; i < keyring->count; i++)
+        if (memcmp(keyring->clients[i].bytes, bytes, KEY_BYTES) == 0) return &keyring->clients[i];
+    return NULL;
+}
+
+static uint64_t mixed(uint64_t sum, uint64_t number) {
+    return (sum ^ number) * UINT64_C(0x9e3779b97f4a7c15) + (sum >> 29);
+}
+
+static uint64_t stamp_of(const struct stat *about) {
+    uint64_t sum = mixed((uint64_t)about->st_ino, (uint64_t)about->st_size);
+    sum = mixed(sum, (uint64_t)about->st_mtim.tv_sec);
+    sum = mixed(sum, (uint64_t)about->st_mtim.tv_nsec);
+    return mixed(sum, (uint64_t)about->st_ctim.tv_nsec);
+}
+
+uint64_t keyring_stamp(const char *folder) {
+    char clients[4400];
+    snprintf(clients, sizeof clients, "%s/clients", folder);
+    DIR *open = opendir(clients);
+    if (!open) return 0;
+    uint64_t sum = 1;
+    struct stat about;
+    for (const struct dirent *file; (file = readdir(open));)
+        if (fstatat(dirfd(open), file->d_name, &about, 0) == 0) sum += stamp_of(&about); /* in whatever order they come */
+    closedir(open);
+    return sum;
+}

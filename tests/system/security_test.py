@@ -1,0 +1,349 @@
+"""An engine with keys: who has none of them gets nothing from it, on any endpoint, and who has one may do what it says and no more."""
+import pathlib
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+import unittest
+
+import msgpack
+import zmq
+from zmq.utils.monitor import recv_monitor_message
+
+from engine import DOORS, PATIENCE, PUSH, Connection, Engine, EngineTest, Refused, pipeline, source
+
+QUIET_MS = 300  # in which an answer would have come many times over
+SHAKEN = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_AUTH | \
+    zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+PERMISSIONS = ("read", "write", "admin")
+
+
+class Keys:
+    """A folder of keys as `reprise keygen` makes them, and the clients' own ones next to it."""
+
+    def __init__(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="reprise-keys-"))
+        self.engine = self.folder / "engine"
+        self.clients = self.engine / "clients"
+        self.clients.mkdir(parents=True)
+        self.server = self.write(self.engine / "server.key")
+        for permission in PERMISSIONS:
+            self.add(permission, permission)
+
+    def write(self, path, **metadata):
+        """A certificate with its secret at `path`, and the public one; both keys."""
+        public, secret = (key.decode() for key in zmq.curve_keypair())
+        for file, more in ((path, f'    secret-key = "{secret}"\n'), (path.with_suffix(".pub"), "")):
+            file.write_text("metadata\n" + "".join(f'    {name} = "{value}"\n' for name, value in metadata.items())
+                            + f'curve\n    public-key = "{public}"\n' + more)
+            file.chmod(0o600)
+        return public.encode(), secret.encode()
+
+    def add(self, name, permission):
+        """A client's keys, which the engine is given. What a socket has to be told."""
+        self.write(self.folder / f"{name}.key", permission=permission)
+        shutil.copy(self.folder / f"{name}.pub", self.clients / f"{name}.pub")
+        return self.of(name)
+
+    def of(self, name):
+        text = (self.folder / f"{name}.key").read_text().split('"')
+        return self.pair(text[-4].encode(), text[-2].encode())
+
+    def pair(self, public, secret):
+        return {"curve_publickey": public, "curve_secretkey": secret, "curve_serverkey": self.server[0]}
+
+    def remove(self, name):
+        (self.clients / f"{name}.pub").unlink()
+
+
+class SecurityTest(EngineTest):
+    @classmethod
+    def setUpClass(cls):
+        cls.keys = Keys()
+        cls.addClassCleanup(shutil.rmtree, cls.keys.folder, True)
+        cls.engine = Engine("--chaos", "--keys", str(cls.keys.engine), keys=cls.keys.of("admin"))
+        cls.addClassCleanup(cls.engine.remove)
+
+    def connect(self, door, keys, kind=zmq.DEALER, identity=None):
+        """A socket whose connections can be watched."""
+        one = zmq.Context.instance().socket(kind)
+        one.setsockopt(zmq.LINGER, 0)
+        one.setsockopt(zmq.SNDTIMEO, 0)  # who is turned away has nobody to send to
+        for name, key in (keys or {}).items():
+            setattr(one, name, key)
+        if identity:
+            one.setsockopt(zmq.IDENTITY, identity)
+        if kind == zmq.SUB:
+            one.setsockopt(zmq.SUBSCRIBE, b"")
+        monitor = one.get_monitor_socket(SHAKEN)
+        one.connect(self.engine.endpoints[door])
+        self.addCleanup(self.leave, one)
+        return one, monitor
+
+    def leave(self, one):
+        if not one.closed:
+            monitor = one.get_monitor_socket()
+            one.disable_monitor()
+            monitor.close()
+            one.close()
+
+    def by(self, name, door="commands"):
+        one = Connection(self.engine.endpoints[door], self.keys.of(name))
+        one.socket.setsockopt(zmq.SNDTIMEO, PATIENCE * 1000)
+        self.addCleanup(one.socket.close)
+        return one
+
+    def denied(self, connection, op, **fields):
+        with self.assertRaises(Refused) as caught:
+            connection.ask(op, **fields)
+        self.assertEqual(caught.exception.error["code"], "unauthorized", caught.exception)
+        return caught.exception.error["message"]
+
+    def say(self, one, message):
+        """Sends, if there is anybody to send to."""
+        try:
+            one.send(msgpack.packb(message))
+        except zmq.Again:
+            pass
+
+    def news(self):
+        """Makes the engine publish something."""
+        self.engine.ask("pipeline.track", pipeline=pipeline("news"))
+        self.engine.ask("pipeline.forget", pipeline="news")
+
+    def assert_gets_nothing(self, prepare):
+        """Of each endpoint, for a socket that `prepare` makes ready: the handshake fails, and neither a request nor a wait brings anything."""
+        for door in DOORS:
+            kind = zmq.SUB if door == "notifications" else zmq.DEALER
+            before = self.engine.counter("handshake_failures")
+            with self.subTest(door=door):
+                one, monitor = self.connect(door, None, kind) if prepare is None else prepare(door, kind)
+                if kind == zmq.DEALER:
+                    for op in ("engine.info", "replay.open", "source.attach", "engine.stop"):
+                        self.say(one, {"op": op, "pipeline": "secret", "tag": "Read", "credit": 1000})
+                self.assertTrue(monitor.poll(PATIENCE * 1000), "no handshake was tried")
+                self.assertNotEqual(recv_monitor_message(monitor)["event"], zmq.EVENT_HANDSHAKE_SUCCEEDED)
+                self.news()
+                self.assertFalse(one.poll(QUIET_MS), "the engine said something")
+                self.leave(one)
+                self.failed_since(before)
+
+    def failed_since(self, before):
+        deadline = time.monotonic() + PATIENCE
+        while self.engine.counter("handshake_failures") <= before:
+            self.assertLess(time.monotonic(), deadline, "the failure was not counted")
+
+    # ---- who has no key ----
+
+    def test_a_client_without_a_key_gets_nothing(self):
+        self.assert_gets_nothing(None)
+
+    def test_a_client_with_a_key_of_its_own_making_gets_nothing(self):
+        self.assert_gets_nothing(lambda door, kind: self.connect(door, self.keys.pair(*zmq.curve_keypair()), kind))
+
+    def test_the_engines_own_key_is_no_clients(self):
+        self.assert_gets_nothing(lambda door, kind: self.connect(door, self.keys.pair(*self.keys.server), kind))
+
+    def test_a_client_that_takes_another_for_the_engine_gets_nothing(self):
+        wrong = {**self.keys.of("admin"), "curve_serverkey": zmq.curve_keypair()[0]}
+        self.assert_gets_nothing(lambda door, kind: self.connect(door, wrong, kind))
+
+    def test_a_public_key_without_its_secret_is_worth_nothing(self):
+        stolen = {**self.keys.of("admin"), "curve_secretkey": zmq.curve_keypair()[1]}
+        self.assert_gets_nothing(lambda door, kind: self.connect(door, stolen, kind))
+
+    def test_a_password_is_no_key(self):
+        def plain(door, kind):
+            one = zmq.Context.instance().socket(kind)
+            one.setsockopt(zmq.LINGER, 0)
+            one.setsockopt(zmq.SNDTIMEO, 0)
+            one.plain_username, one.plain_password = b"admin", b"admin"
+            if kind == zmq.SUB:
+                one.setsockopt(zmq.SUBSCRIBE, b"")
+            monitor = one.get_monitor_socket(SHAKEN)
+            one.connect(self.engine.endpoints[door])
+            return one, monitor
+        self.assert_gets_nothing(plain)
+
+    def test_what_is_not_zeromq_or_an_old_one_gets_no_more_than_a_greeting(self):
+        info = msgpack.packb({"op": "engine.info"})
+        old = bytes([1, 0]) + bytes([len(info) + 1, 0]) + info  # ZMTP 1: an anonymous peer, and one frame
+        greeting3 = b"\xff" + bytes(8) + b"\x7f\x03\x00NULL" + bytes(16) + b"\x00" + bytes(31)
+        for door in DOORS:
+            for said in (b"GET / HTTP/1.1\r\n\r\n", old, b"\xff" + bytes(8) + b"\x7f\x01\x05" + old, greeting3 + old, bytes(300)):
+                with self.subTest(door=door, said=said[:20]), socket.create_connection(("127.0.0.1", self.port_of(door)), PATIENCE) as raw:
+                    raw.sendall(said)
+                    self.news()
+                    got = b""
+                    try:
+                        while part := raw.recv(4096):  # until the engine hangs up
+                            got += part
+                    except ConnectionResetError:
+                        pass
+                    self.assertLessEqual(len(got), 64)
+                    self.assertEqual(got, (b"\xff" + bytes(7) + b"\x01\x7f\x03")[:len(got)] + got[11:])
+                    self.assertNotIn(b"ok", got)
+
+    def port_of(self, door):
+        return int(self.engine.endpoints[door].rsplit(":", 1)[1])
+
+    # ---- what a key allows ----
+
+    def test_a_key_may_do_what_its_permission_says_and_the_refusal_names_it(self):
+        read, write = self.by("read"), self.by("write")
+        self.assertTrue(read.ask("engine.info")["ok"])
+        self.assertEqual(self.denied(read, "pipeline.track", pipeline=pipeline("theirs")),
+                         "`pipeline.track` needs a key with the permission write, and `read` has read")
+        self.assertTrue(write.ask("pipeline.track", pipeline=pipeline("theirs"))["ok"])
+        self.assertEqual(self.denied(write, "options.set", enable_recording_replay=True),
+                         "`options.set` needs a key with the permission admin, and `write` has write")
+        self.denied(write, "pipeline.forget", pipeline="theirs")
+        self.denied(write, "engine.stop")
+        self.denied(write, "chaos.fail", actor="notifier")
+        self.assertTrue(self.engine.ask("pipeline.forget", pipeline="theirs")["ok"])
+
+    def test_every_op_is_refused_to_keys_that_allow_less(self):
+        protocol = self.engine.ask("engine.protocol")["ops"]
+        asked = 0
+        for op in protocol:
+            if op["from"] != "client" or op["kind"] != "request":
+                continue
+            for name in PERMISSIONS[:PERMISSIONS.index(op["permission"])]:
+                with self.by(name, op["endpoint"]) as connection, self.subTest(op=op["op"], key=name):
+                    self.assertIn(f"`{op['op']}`", self.denied(connection, op["op"]))
+                    asked += 1
+        self.assertGreater(asked, 30)
+
+    def test_reading_with_a_definition_in_place_of_a_name_would_store_it_and_needs_write(self):
+        read = self.by("read")
+        message = self.denied(read, "job.describe", pipeline=pipeline("smuggled"))
+        self.assertEqual(message, "`job.describe` with a definition needs a key with the permission write, and `read` has read")
+        self.denied(read, "source.has", pipeline=pipeline("smuggled"))
+        self.assertNotIn("smuggled", [one["name"] for one in self.engine.ask("pipeline.list")["pipelines"]])
+
+    def test_a_key_that_may_write_records_and_one_that_may_read_replays(self):
+        with self.by("write") as commands:
+            commands.ask("pipeline.run", pipeline=pipeline("shared", source("Read", PUSH)), limits={"count": 100})
+        with self.by("read", "ingest") as ingest:
+            self.denied(ingest, "source.attach", pipeline="shared", tag="Read")
+            ingest.send("source.batch", msgpack.packb([[1, b"forged"]]), source=1, tag="Read", seq=1)
+            self.assertEqual(ingest.receive()[0]["error"]["code"], "unauthorized")
+        with self.by("write", "ingest") as ingest:
+            attached = ingest.ask("source.attach", pipeline="shared", tag="Read")
+            ingest.send("source.batch", msgpack.packb([[n, b"e"] for n in range(100)]), source=attached["source"], tag="Read", seq=1)
+        self.assertEqual(self.engine.wait("shared")["elements"], 100)
+        with self.by("read") as commands:
+            self.assertEqual(len(commands.ask("recording.fetch", pipeline="shared", max=100)["elements"]), 100)
+        with self.by("read", "test_stream") as stream:
+            stream.ask("replay.open", pipeline="shared", credit=1 << 20)
+            self.assertEqual(stream.receive()[0]["replay"], 1)
+
+    # ---- keys that come and go ----
+
+    def subscriber(self, name):
+        one, monitor = self.connect("notifications", self.keys.of(name), zmq.SUB)
+        deadline = time.monotonic() + PATIENCE
+        while not one.poll(20):
+            self.assertLess(time.monotonic(), deadline, "no notification arrives")
+            self.news()
+        while one.poll(20):
+            one.recv_multipart()
+        return one, monitor
+
+    def test_a_key_that_is_added_is_good_at_once_and_one_removed_is_not_even_where_it_is_connected(self):
+        self.recorded("removed", 10)
+        self.keys.add("guest", "write")
+        guest = self.by("guest")
+        self.assertTrue(guest.ask("engine.info")["ok"])
+        stream = self.by("guest", "test_stream")
+        stream.ask("replay.open", pipeline="removed", rate=1, credit=1)
+        news, monitor = self.subscriber("guest")
+        connected = guest.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        streamed = stream.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        self.keys.remove("guest")
+        for watched in (connected, streamed):
+            self.assertTrue(watched.poll(PATIENCE * 1000), "the connection stands")
+        self.assertTrue(monitor.poll(PATIENCE * 1000))
+        while (event := recv_monitor_message(monitor)["event"]) == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+            pass
+        self.assertEqual(event, zmq.EVENT_HANDSHAKE_FAILED_AUTH)
+        for one in (guest.socket, stream.socket, news):
+            while one.poll(0):
+                one.recv_multipart()  # what had come before
+        self.say(guest.socket, {"op": "engine.info"})
+        self.say(stream.socket, {"op": "replay.credit", "replay": 1, "bytes": 1 << 20})
+        self.news()
+        for one in (guest.socket, stream.socket, news):
+            self.assertFalse(one.poll(QUIET_MS))
+        self.assertEqual(self.engine.ask("engine.info")["ok"], True, "others stay")
+        for one in (guest.socket, stream.socket):
+            one.disable_monitor()
+
+    def test_a_key_that_is_given_another_permission_has_it_at_once(self):
+        self.keys.add("moved", "read")
+        one = self.by("moved")
+        self.denied(one, "pipeline.track", pipeline=pipeline("moved"))
+        path = self.keys.clients / "moved.pub"
+        path.write_text(path.read_text().replace('"read"', '"write"'))
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                self.assertTrue(one.ask("pipeline.track", timeout_s=1, pipeline=pipeline("moved"))["ok"])
+                break
+            except (Refused, TimeoutError):
+                self.assertLess(time.monotonic(), deadline)
+
+    def test_files_that_are_no_certificates_are_left_out_and_said(self):
+        said = len(self.engine.said())
+        for name, text in (("empty.pub", ""), ("noise.pub", "\0\1\2 not ZPL = = ="), ("odd.pub", 'metadata\n    permission = "all"\ncurve\n'
+                           '    public-key = "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7"\n')):
+            (self.keys.clients / name).write_text(text)
+        (self.keys.clients / "loop.pub").symlink_to("loop.pub")
+        deadline = time.monotonic() + PATIENCE
+        while "loop.pub" not in self.engine.said()[said:] and "empty.pub" not in self.engine.said()[said:]:
+            self.assertLess(time.monotonic(), deadline)
+            self.assertTrue(self.engine.ask("engine.info")["ok"])
+        for name in ("empty", "noise", "odd", "loop"):
+            self.keys.remove(name)
+        self.assertTrue(self.by("read").ask("engine.info")["ok"])
+
+    # ---- routing ids ----
+
+    def test_who_claims_anothers_routing_id_neither_gets_its_answers_nor_speaks_for_it(self):
+        self.engine.run(pipeline("waited", source("Read", PUSH)))
+        victim, _ = self.connect("commands", self.keys.of("admin"), identity=b"victim")
+        victim.setsockopt(zmq.SNDTIMEO, PATIENCE * 1000)
+        victim.send(msgpack.packb({"op": "job.wait", "pipeline": "waited", "timeout_ms": 20000, "id": "theirs"}))
+        victim.send(msgpack.packb({"op": "engine.info", "id": 1}))
+        self.assertTrue(victim.poll(PATIENCE * 1000))
+        victim.recv()
+        thief, monitor = self.connect("commands", self.keys.of("read"), identity=b"victim")
+        self.assertTrue(monitor.poll(PATIENCE * 1000))
+        self.say(thief, {"op": "engine.info", "id": 2})
+        self.engine.ask("job.cancel", pipeline="waited")
+        self.assertTrue(victim.poll(PATIENCE * 1000))
+        self.assertEqual(msgpack.unpackb(victim.recv())["id"], "theirs")
+        self.assertFalse(thief.poll(QUIET_MS))
+
+    def test_who_takes_a_routing_id_over_once_it_is_free_gets_nothing_of_what_went_before(self):
+        self.engine.run(pipeline("left", source("Read", PUSH)))
+        victim, _ = self.connect("commands", self.keys.of("admin"), identity=b"heir")
+        victim.setsockopt(zmq.SNDTIMEO, PATIENCE * 1000)
+        victim.send(msgpack.packb({"op": "job.wait", "pipeline": "left", "timeout_ms": 20000, "id": "theirs"}))
+        victim.send(msgpack.packb({"op": "engine.info", "id": 1}))
+        self.assertTrue(victim.poll(PATIENCE * 1000))
+        victim.recv()
+        self.leave(victim)
+        thief, _ = self.connect("commands", self.keys.of("read"), identity=b"heir")
+        deadline = time.monotonic() + PATIENCE
+        while not thief.poll(20):  # until the engine has seen that the other one left
+            self.assertLess(time.monotonic(), deadline)
+            self.say(thief, {"op": "engine.info", "id": 3})
+        self.engine.ask("job.cancel", pipeline="left")
+        while thief.poll(QUIET_MS):
+            self.assertEqual(msgpack.unpackb(thief.recv())["id"], 3)
+
+
+if __name__ == "__main__":
+    unittest.main()
