@@ -120,6 +120,13 @@ fail:
     return -1;
 }
 
+/* Each stream goes by its first tag where one is needed. */
+static int manifest_check(const char *path, const msg_manifest_t *manifest, fault_t *why) {
+    for (size_t i = 0; i < manifest->recording.streams.count; i++)
+        if (manifest->recording.streams.items[i].tags.count == 0) return fault_set(why, "%s: its stream %zu has no tag", path, i);
+    return 0;
+}
+
 static int manifest_decode(const char *path, bytes_t file, msg_manifest_t **ret_manifest, fault_t *why) {
     bytes_t map = {file.data, file.size - TRAILER_SIZE}, format;
     const uint8_t *trailer = file.data + map.size;
@@ -143,11 +150,11 @@ static int manifest_decode(const char *path, bytes_t file, msg_manifest_t **ret_
 
     int failed = record_decode(RECORD_CLASS(manifest), "manifest", map, zone, &manifest, &no);
 
-    if (failed < 0) {
+    if (failed < 0)
         fault_set(why, "%s: %s", path, no.message);
-    } else {
-        *ret_manifest = manifest_copy(&manifest);
-    }
+    else
+        failed = manifest_check(path, &manifest, why);
+    if (failed == 0) *ret_manifest = manifest_copy(&manifest);
     msgpack_zone_free(zone);
     return failed;
 }

@@ -91,15 +91,31 @@ static json_t *json_of_text(bytes_t bytes) {
 
 static json_t *json_of(const msgpack_object *object);
 
+/* A list or a map as a key is told by its bytes: as JSON in JSON, its quotes would double with each level. */
+static char *text_of_key(const msgpack_object *object) {
+    msgpack_sbuffer packed;
+    msgpack_packer pk;
+    if (object->type != MSGPACK_OBJECT_ARRAY && object->type != MSGPACK_OBJECT_MAP) {
+        json_t *key = json_of(object);
+        char *text = json_is_string(key) ? strdup(json_string_value(key)) : json_dumps(key, JSON_ENCODE_ANY | JSON_COMPACT);
+        json_decref(key);
+        return text;
+    }
+    msgpack_sbuffer_init(&packed);
+    msgpack_packer_init(&pk, &packed, msgpack_sbuffer_write);
+    msgpack_pack_object(&pk, *object);
+    char *text = base64_encode((bytes_t){(const uint8_t *)packed.data, packed.size});
+    msgpack_sbuffer_destroy(&packed);
+    return text;
+}
+
 static json_t *json_of_map(const msgpack_object_map *map) {
     json_t *json = json_object();
     for (uint32_t i = 0; i < map->size; i++) {
-        json_t *key = json_of(&map->ptr[i].key);
-        char *text = json_is_string(key) ? strdup(json_string_value(key)) : json_dumps(key, JSON_ENCODE_ANY | JSON_COMPACT);
+        char *text = text_of_key(&map->ptr[i].key);
         must(text);
         json_object_set_new(json, text, json_of(&map->ptr[i].val));
         free(text);
-        json_decref(key);
     }
     return json;
 }

@@ -61,13 +61,17 @@ void channel_close(channel_t *channel) {
 
 /* ---- the connection ---- */
 
-void channel_watch(channel_t *channel, void *context) {
+int channel_watch(channel_t *channel, void *context, fault_t *why) {
     static atomic_uint watched;
     char name[64];
     snprintf(name, sizeof name, "inproc://reprise-watch-%u", atomic_fetch_add(&watched, 1U));
-    must(zmq_socket_monitor(channel->socket, name, ZMQ_EVENT_DISCONNECTED) == 0);
-    channel->monitor = zmq_socket(context, ZMQ_PAIR);
-    must(channel->monitor && zmq_connect(channel->monitor, name) == 0);
+    if (zmq_socket_monitor(channel->socket, name, ZMQ_EVENT_DISCONNECTED) == 0) {
+        channel->monitor = zmq_socket(context, ZMQ_PAIR);
+    }
+    if (!channel->monitor || zmq_connect(channel->monitor, name) == -1) {
+        return fault_set(why, "cannot watch the connection to `%s`: %s", channel->endpoint, zmq_strerror(errno));
+    }
+    return 0;
 }
 
 bool channel_was_lost(channel_t *channel) {

@@ -32,8 +32,8 @@ int64_t channel_clock(void); /* ms of a clock that never jumps */
 int channel_open(channel_t *channel, void *context, const char *endpoint, unsigned scope, int interrupts, fault_t *why);
 void channel_close(channel_t *channel); /* accepts one that is zero or closed; what was sent still goes out for 200 ms */
 
-/* From here on channel_receive tells once, by RECEIVED_LOST, that the connection was lost. */
-void channel_watch(channel_t *channel, void *context);
+/* From here on channel_receive tells once, by RECEIVED_LOST, that the connection was lost. -1 where there are too many sockets. */
+int channel_watch(channel_t *channel, void *context, fault_t *why);
 /* Was it, since the last time? For those that poll `monitor` themselves. */
 bool channel_was_lost(channel_t *channel);
 

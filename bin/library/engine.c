@@ -13,6 +13,8 @@
 #include "../../messages/head.h"
 #include "../../messages/wire.h"
 
+enum { SOCKETS_MAX = 16384 }; /* each feed and each replay needs three */
+
 const char *reprise_version(void) {
     return REPRISE_VERSION;
 }
@@ -38,12 +40,17 @@ reprise_t *reprise_connect(const char *engine, reprise_error_t *error) {
     must(msgpack_zone_init(&self->zone, MSGPACK_ZONE_CHUNK_SIZE));
     self->context = zmq_ctx_new();
     must(self->context);
+    must(zmq_ctx_set(self->context, ZMQ_MAX_SOCKETS, SOCKETS_MAX) == 0);
     if (channel_open(&self->commands, self->context, self->endpoint, SCOPE_COMMANDS, -1, &why) == -1) {
         problem_set(error, PROBLEM_USAGE, "%s", why.text);
         reprise_disconnect(&self);
         return NULL;
     }
-    channel_watch(&self->commands, self->context);
+    if (channel_watch(&self->commands, self->context, &why) == -1) {
+        problem_set(error, PROBLEM_UNREACHABLE, "%s", why.text);
+        reprise_disconnect(&self);
+        return NULL;
+    }
     return self;
 }
 
@@ -211,7 +218,10 @@ int engine_open(reprise_t *engine, unsigned scope, int64_t timeout_ms, channel_t
     if (channel_open(channel, engine->context, endpoint, scope, engine->interrupts, &why) == -1) {
         return problem_set(error, PROBLEM_USAGE, "%s", why.text);
     }
-    channel_watch(channel, engine->context);
+    if (channel_watch(channel, engine->context, &why) == -1) {
+        channel_close(channel);
+        return problem_set(error, PROBLEM_UNREACHABLE, "%s", why.text);
+    }
     atomic_fetch_add(&engine->opened, 1U);
     if (channel_ready(channel, engine->endpoint, deadline, error) == -1) {
         engine_close(engine, channel);

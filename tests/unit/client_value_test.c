@@ -110,6 +110,22 @@ static void what_json_lacks_is_still_told(void **state) {
     assert_unpacked("\xc7\x01\x05\x41", 4, "{\"base64\":\"QQ==\"}");
 }
 
+/* {{{… 1: 1 …}: 1}: 1}, thirty levels. */
+static void maps_as_keys_of_maps_take_no_more_room_than_they_need(void **state) {
+    (void)state;
+    enum { LEVELS = 30 };
+    uint8_t bytes[2 * LEVELS + 1];
+    memset(bytes, 0x81, LEVELS);
+    memset(bytes + LEVELS, 1, LEVELS + 1);
+    json_t *json = value_to_json((bytes_t){bytes, sizeof bytes});
+    assert_non_null(json);
+    char *text = json_dumps(json, JSON_COMPACT);
+    assert_true(strlen(text) < 200);
+    free(text);
+    json_decref(json);
+    assert_unpacked("\x81\x91\x07\x01", 4, "{\"kQc=\":1}");
+}
+
 static void what_is_not_one_whole_value_is_no_json(void **state) {
     (void)state;
     assert_null(value_to_json((bytes_t){(const uint8_t *)"\x92\x01", 2}));
@@ -233,6 +249,7 @@ int main(void) {
         cmocka_unit_test(base64_that_is_wrong_is_refused),
         cmocka_unit_test(msgpack_becomes_json),
         cmocka_unit_test(what_json_lacks_is_still_told),
+        cmocka_unit_test(maps_as_keys_of_maps_take_no_more_room_than_they_need),
         cmocka_unit_test(what_is_not_one_whole_value_is_no_json),
         cmocka_unit_test(base64_goes_both_ways_at_every_length),
         cmocka_unit_test(text_that_is_not_base64_is_refused),

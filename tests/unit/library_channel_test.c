@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "bin/library/channel.h"
+#include "bin/library/problem.h"
 
 static void assert_reachable(const char *endpoint, const char *engine, const char *expected) {
     char reachable[128];
@@ -62,11 +63,32 @@ static void a_letter_that_is_moved_keeps_its_bytes(void **state) {
     letter_fini(&to);
 }
 
+static void a_connection_that_cannot_be_watched_says_so(void **state) {
+    (void)state;
+    channel_t channel;
+    fault_t why;
+    void *context = zmq_ctx_new();
+    assert_int_equal(zmq_ctx_set(context, ZMQ_MAX_SOCKETS, 2), 0);
+    assert_int_equal(channel_open(&channel, context, "tcp://127.0.0.1:1", SCOPE_COMMANDS, -1, &why), 0);
+    assert_int_equal(channel_watch(&channel, context, &why), -1);
+    assert_string_equal(why.text, "cannot watch the connection to `tcp://127.0.0.1:1`: Too many open files");
+    channel_close(&channel);
+    zmq_ctx_term(context);
+}
+
+static void a_refusal_without_words_still_says_something(void **state) {
+    (void)state;
+    reprise_error_t error;
+    assert_int_equal(problem_refused(&error, &(refusal_t){.code = ERROR_CONFLICT}), -1);
+    assert_string_equal(error.code, "conflict");
+    assert_string_equal(error.message, "the engine does not say why");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(an_endpoint_without_a_host_is_on_the_engines),
-        cmocka_unit_test(an_answer_is_known_by_its_number),
-        cmocka_unit_test(a_letter_that_is_moved_keeps_its_bytes),
+        cmocka_unit_test(an_endpoint_without_a_host_is_on_the_engines), cmocka_unit_test(an_answer_is_known_by_its_number),
+        cmocka_unit_test(a_letter_that_is_moved_keeps_its_bytes),       cmocka_unit_test(a_connection_that_cannot_be_watched_says_so),
+        cmocka_unit_test(a_refusal_without_words_still_says_something),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

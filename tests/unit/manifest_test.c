@@ -57,6 +57,22 @@ static void a_manifest_cut_off_at_any_byte_or_longer_is_damaged(void **state) {
     store_remove(&store);
 }
 
+static void a_manifest_with_a_stream_without_a_tag_is_refused(void **state) {
+    store_t store;
+    msg_manifest_t *read = NULL;
+    fault_t why;
+
+    (void)state;
+    store_make(&store, 2);
+    assert_int_equal(mkdir(store.folder, 0755), 0);
+    store.streams[1].tags.count = 0;
+    ok(manifest_write(store.folder, &store.manifest, &why), why);
+    assert_int_equal(manifest_read(store.folder, &read, &why), -1);
+    assert_non_null(strstr(why.text, MANIFEST_FILE ": its stream 1 has no tag"));
+    assert_null(read);
+    store_remove(&store);
+}
+
 static void a_manifest_that_cannot_be_written_leaves_the_old_one(void **state) {
     store_t store;
     msg_manifest_t *read;
@@ -83,6 +99,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_manifest_comes_back_with_all_that_it_says),
         cmocka_unit_test(a_manifest_cut_off_at_any_byte_or_longer_is_damaged),
+        cmocka_unit_test(a_manifest_with_a_stream_without_a_tag_is_refused),
         cmocka_unit_test(a_manifest_that_cannot_be_written_leaves_the_old_one),
     };
 
