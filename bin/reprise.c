@@ -21,6 +21,7 @@ const command_t *const commands[] = {
     &command_forget,
     &command_options,
     &command_stop,
+    &command_keygen,
     NULL,
 };
 

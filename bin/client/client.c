@@ -55,12 +55,15 @@ bool client_refused(const client_t *client, error_code_t code) {
 /* ---- connections ---- */
 
 static status_t channel_opened(client_t *client, const char *endpoint, unsigned scope, channel_t *channel) {
+    fault_t why;
     if (!client->context) {
+        if (credentials_read(client->key, client->server_key, &client->credentials, &why) == -1) {
+            return client_fail(client, STATUS_USAGE, "%s", why.text);
+        }
         client->context = zmq_ctx_new();
         must(client->context);
     }
-    fault_t why;
-    if (channel_open(channel, client->context, endpoint, scope, client->interrupts, &why) == -1) {
+    if (channel_open_with(channel, client->context, endpoint, scope, client->interrupts, &client->credentials, &why) == -1) {
         return client_fail(client, STATUS_USAGE, "%s", why.text);
     }
     received_t reached = channel_reach(channel, channel_clock() + client->reach_ms);
@@ -77,7 +80,11 @@ static status_t commands_open(client_t *client) {
     }
     status_t status = channel_opened(client, client->engine, SCOPE_COMMANDS, &client->commands);
     if (status == STATUS_UNREACHABLE) {
-        client_fail(client, status, "no engine answers at %s — start one with `reprised`", client->engine);
+        client_fail(client, status,
+                    client->credentials.given
+                        ? "no engine answers at %s — or it does not know this key, or has another than --server-key says"
+                        : "no engine answers at %s — start one with `reprised`; one with keys answers only who has a --key",
+                    client->engine);
     }
     return status;
 }
@@ -115,7 +122,7 @@ status_t client_library(client_t *client, reprise_t **ret_engine) {
     if (status != STATUS_OK) {
         return status;
     }
-    *ret_engine = reprise_connect(client->engine, &error);
+    *ret_engine = reprise_connect_with(client->engine, client->key, client->server_key, &error);
     if (!*ret_engine) {
         return client_problem(client, &error);
     }

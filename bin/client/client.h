@@ -17,13 +17,15 @@ typedef enum status {
 } status_t;
 
 typedef struct client {
-    const char *engine; /* the endpoint for commands; borrowed */
-    bool engine_given;  /* by --engine, so that hints must repeat it */
-    bool json;          /* one JSON document on standard output, and nothing else */
-    bool printed;       /* that document is out */
-    int64_t timeout_ms; /* of one request */
-    int64_t reach_ms;   /* to wait for a connection */
+    const char *engine;           /* the endpoint for commands; borrowed */
+    bool engine_given;            /* by --engine, so that hints must repeat it */
+    const char *key, *server_key; /* files; NULL: as the environment says */
+    bool json;                    /* one JSON document on standard output, and nothing else */
+    bool printed;                 /* that document is out */
+    int64_t timeout_ms;           /* of one request */
+    int64_t reach_ms;             /* to wait for a connection */
     void *context;
+    credentials_t credentials;
     channel_t commands;
     uint64_t asked; /* requests so far: the next one's id */
     int interrupts; /* a signalfd, -1 before client_catch_interrupts */

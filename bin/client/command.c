@@ -14,11 +14,13 @@ static const flag_t common_flags[] = {
     {"engine", "ENDPOINT", "The engine's endpoint for commands. Default: $REPRISE_ENGINE, or tcp://127.0.0.1:5570."},
     {"json", NULL, "Print one JSON document instead of text."},
     {"timeout", "TIME", "Wait this long for an answer, `10s` by default; with it, as long for the engine to be there."},
+    {"key", "FILE", "Your key, where the engine has keys. Default: $REPRISE_KEY."},
+    {"server-key", "KEY", "The engine's public key, or its file. Default: $REPRISE_SERVER_KEY."},
     {"help", NULL, "Print this help."},
     {0},
 };
 
-enum { FLAGS_MAX = 24, FLAG_HELP = 3, FLAG_COLUMN = 24 };
+enum { FLAGS_MAX = 24, FLAG_HELP = 5, FLAG_COLUMN = 24 };
 
 /* ---- help ---- */
 
@@ -89,6 +91,8 @@ static status_t common_take(client_t *client, const flag_t *flag, const char *va
         client->engine_given = true;
         return STATUS_OK;
     case 1: client->json = true; return STATUS_OK;
+    case 3: client->key = value; return STATUS_OK;
+    case 4: client->server_key = value; return STATUS_OK;
     default:
         if (units_parse_duration(value, &client->timeout_ms, &why) == -1) {
             return client_fail(client, STATUS_USAGE, "--timeout: %s", why.text);

@@ -10,5 +10,6 @@ extern const command_t command_jobs, command_cancel, command_forget, command_des
 extern const command_t command_recordings, command_verify, command_fetch, command_keep, command_delete;
 extern const command_t command_push, command_replay;
 extern const command_t command_export, command_import;
+extern const command_t command_keygen;
 
 #endif

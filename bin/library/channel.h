@@ -6,6 +6,7 @@
 
 #include "../../messages/codec.h"
 #include "../../messages/fault.h"
+#include "credentials.h"
 
 typedef struct channel {
     void *socket;   /* a DEALER */
@@ -30,6 +31,9 @@ int64_t channel_clock(void); /* ms of a clock that never jumps */
 
 /* Connects in the background; -1 where the endpoint is no endpoint. */
 int channel_open(channel_t *channel, void *context, const char *endpoint, unsigned scope, int interrupts, fault_t *why);
+/* The same to an engine with keys. */
+int channel_open_with(channel_t *channel, void *context, const char *endpoint, unsigned scope, int interrupts,
+                      const credentials_t *credentials, fault_t *why);
 void channel_close(channel_t *channel); /* accepts one that is zero or closed; what was sent still goes out for 200 ms */
 
 /* From here on channel_receive tells once, by RECEIVED_LOST, that the connection was lost. -1 where there are too many sockets. */

@@ -30,6 +30,10 @@ void reprise_keep_buffers(void) {
 /* ---- life ---- */
 
 reprise_t *reprise_connect(const char *engine, reprise_error_t *error) {
+    return reprise_connect_with(engine, NULL, NULL, error);
+}
+
+reprise_t *reprise_connect_with(const char *engine, const char *key, const char *server_key, reprise_error_t *error) {
     const char *given = engine ? engine : getenv("REPRISE_ENGINE");
     reprise_t *self = calloc(1, sizeof *self);
     fault_t why;
@@ -41,7 +45,8 @@ reprise_t *reprise_connect(const char *engine, reprise_error_t *error) {
     self->context = zmq_ctx_new();
     must(self->context);
     must(zmq_ctx_set(self->context, ZMQ_MAX_SOCKETS, SOCKETS_MAX) == 0);
-    if (channel_open(&self->commands, self->context, self->endpoint, SCOPE_COMMANDS, -1, &why) == -1) {
+    if (credentials_read(key, server_key, &self->credentials, &why) == -1 ||
+        channel_open_with(&self->commands, self->context, self->endpoint, SCOPE_COMMANDS, -1, &self->credentials, &why) == -1) {
         problem_set(error, PROBLEM_USAGE, "%s", why.text);
         reprise_disconnect(&self);
         return NULL;
@@ -215,7 +220,7 @@ int engine_open(reprise_t *engine, unsigned scope, int64_t timeout_ms, channel_t
     }
     const msg_endpoints_t *endpoints = &((const msg_engine_t *)answer)->endpoints;
     channel_reachable(scope == SCOPE_INGEST ? endpoints->ingest : endpoints->test_stream, engine->endpoint, endpoint, sizeof endpoint);
-    if (channel_open(channel, engine->context, endpoint, scope, engine->interrupts, &why) == -1) {
+    if (channel_open_with(channel, engine->context, endpoint, scope, engine->interrupts, &engine->credentials, &why) == -1) {
         return problem_set(error, PROBLEM_USAGE, "%s", why.text);
     }
     if (channel_watch(channel, engine->context, &why) == -1) {

@@ -9,6 +9,7 @@
 
 struct reprise {
     char endpoint[512];
+    credentials_t credentials;
     void *context;
     channel_t commands;
     int interrupts;     /* -1: none */

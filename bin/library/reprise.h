@@ -51,6 +51,10 @@ typedef struct reprise reprise_t;
 /* `engine`: an endpoint, or NULL for $REPRISE_ENGINE or the default. Connects in the background: the first request tells whether somebody
  * is there. Fails where it is no endpoint. */
 REPRISE_API reprise_t *reprise_connect(const char *engine, reprise_error_t *error);
+/* The same to an engine with keys. `key`: the file of the client's own key, as `reprise keygen` makes it (NAME.key); NULL: $REPRISE_KEY.
+ * `server_key`: the engine's public key, or its file (server.pub); NULL: $REPRISE_SERVER_KEY. Where neither is set it is reprise_connect,
+ * which looks at the environment too. A key that the engine does not know is `unreachable`: it does not answer strangers. */
+REPRISE_API reprise_t *reprise_connect_with(const char *engine, const char *key, const char *server_key, reprise_error_t *error);
 /* Sets the pointer to NULL; accepts NULL. Close feeds and replays first. */
 REPRISE_API void reprise_disconnect(reprise_t **engine);
 

@@ -1,8 +1,11 @@
 """An engine with keys: who has none of them gets nothing from it, on any endpoint, and who has one may do what it says and no more."""
+import json
+import os
 import pathlib
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import unittest
@@ -11,7 +14,7 @@ import msgpack
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
-from engine import DOORS, PATIENCE, PUSH, Connection, Engine, EngineTest, Refused, pipeline, source
+from engine import BUILD, DOORS, GENERATOR, PATIENCE, PUSH, ROOT, Connection, Engine, EngineTest, Refused, pipeline, source
 
 QUIET_MS = 300  # in which an answer would have come many times over
 SHAKEN = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_AUTH | \
@@ -170,11 +173,15 @@ class SecurityTest(EngineTest):
         info = msgpack.packb({"op": "engine.info"})
         old = bytes([1, 0]) + bytes([len(info) + 1, 0]) + info  # ZMTP 1: an anonymous peer, and one frame
         greeting3 = b"\xff" + bytes(8) + b"\x7f\x03\x00NULL" + bytes(16) + b"\x00" + bytes(31)
+        sent = []
         for door in DOORS:
             for said in (b"GET / HTTP/1.1\r\n\r\n", old, b"\xff" + bytes(8) + b"\x7f\x01\x05" + old, greeting3 + old, bytes(300)):
-                with self.subTest(door=door, said=said[:20]), socket.create_connection(("127.0.0.1", self.port_of(door)), PATIENCE) as raw:
-                    raw.sendall(said)
-                    self.news()
+                sent.append((door, said, socket.create_connection(("127.0.0.1", self.port_of(door)), PATIENCE)))
+                sent[-1][2].sendall(said)
+        self.news()
+        for door, said, raw in sent:
+            with raw:
+                with self.subTest(door=door, said=said[:20]):
                     got = b""
                     try:
                         while part := raw.recv(4096):  # until the engine hangs up
@@ -343,6 +350,163 @@ class SecurityTest(EngineTest):
         self.engine.ask("job.cancel", pipeline="left")
         while thief.poll(QUIET_MS):
             self.assertEqual(msgpack.unpackb(thief.recv())["id"], 3)
+
+    # ---- clients ----
+
+    def run_cli(self, *words, env=None):
+        return subprocess.run([BUILD / "reprise", "--engine", self.engine.endpoints["commands"], *map(str, words)], capture_output=True,
+                              text=True, timeout=PATIENCE, env={**os.environ, **(env or {})})
+
+    def environment(self, name):
+        return {"REPRISE_KEY": str(self.keys.folder / f"{name}.key"), "REPRISE_SERVER_KEY": str(self.keys.engine / "server.pub")}
+
+    def test_the_command_line_takes_keys_by_flags_and_from_the_environment(self):
+        server = self.keys.server[0].decode()
+        given = self.run_cli("--key", self.keys.folder / "read.key", "--server-key", server, "status", "--json")
+        self.assertEqual(given.returncode, 0, given.stderr)
+        self.assertEqual(self.run_cli("jobs", env=self.environment("read")).returncode, 0)
+        refused = self.run_cli("stop", env=self.environment("write"))
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("needs a key with the permission admin, and `write` has write", refused.stderr)
+        without = self.run_cli("--timeout", "1s", "status")
+        self.assertEqual(without.returncode, 3)
+        self.assertIn("--key", without.stderr)
+        self.keys.write(self.keys.folder / "stranger.key")
+        stranger = self.run_cli("--timeout", "1s", "status", env=self.environment("stranger"))
+        self.assertEqual(stranger.returncode, 3)
+        self.assertIn("does not know this key", stranger.stderr)
+        half = self.run_cli("--key", self.keys.folder / "read.key", "status", env={"REPRISE_SERVER_KEY": ""})
+        self.assertEqual(half.returncode, 2)
+        self.assertIn("--server-key", half.stderr)
+
+    def test_replays_and_pushes_of_the_command_line_go_through_the_library_with_the_same_key(self):
+        self.recorded("by hand", 20)
+        shown = self.run_cli("replay", "by hand", env=self.environment("read"))
+        self.assertEqual(shown.returncode, 0, shown.stderr)
+        self.assertEqual(len([line for line in shown.stdout.splitlines() if "Read" in line]) >= 20, True, shown.stdout)
+
+    def library(self):
+        program = self.keys.folder / "library"
+        subprocess.run(["cc", ROOT / "docs" / "clients" / "c" / "library.c", "-o", program, f"-I{ROOT}/bin/library", f"-L{BUILD}", "-lreprise",
+                        f"-Wl,-rpath,{BUILD}"], check=True, timeout=PATIENCE)
+        return program
+
+    def test_the_example_clients_take_keys(self):
+        clients = ROOT / "docs" / "clients"
+        for language, command in {"python": [sys.executable, clients / "python" / "client.py"],
+                                  "node": ["node", clients / "node" / "client.mjs"],
+                                  "c": [BUILD / "tests" / "client-c"], "library": [self.library()]}.items():
+            with self.subTest(language=language):
+                ran = subprocess.run([*command, "--engine", self.engine.endpoints["commands"], f"keyed {language}", "300"],
+                                     capture_output=True, text=True, timeout=PATIENCE,
+                                     env={**os.environ, **self.environment("write")})
+                self.assertEqual(ran.returncode, 0, ran.stderr)
+                self.assertIn("DONE: 300 elements recorded", ran.stderr)
+
+
+class NamesTest(EngineTest):
+    """Names that clients give are never names of files."""
+    NAMES = ("../../x", "..", ".", "/etc/x", "/", "x/../../y", "~", "$HOME", "-rf", "CON", "a\\b", "%2e%2e%2f", "x" * 255, "é" * 127, "x\n", "x\0y",
+             "x" * 70000, "")
+
+    def files(self):
+        """Everything near the engine, but its recordings by the ids that it gave them."""
+        known = {recording["recording"] for recording in self.engine.ask("recording.list")["recordings"]}
+        found = [str(path.relative_to(self.engine.folder)) for path in self.engine.folder.rglob("*")]
+        return sorted(name for name in found if not any(f"recordings/{one}" in name for one in known))
+
+    def test_no_name_leads_out_of_its_place(self):
+        self.recorded("honest", 10)
+        before = self.files()
+        outside = {name: os.path.lexists(name) for name in ("/etc/x", str(self.engine.folder.parent / "x"), "/x")}
+        for name in self.NAMES:
+            for op in ("pipeline.track", "pipeline.run"):
+                self.tried(op, pipeline=pipeline(name, source(name, GENERATOR, {"rate": 0, "size": 1}, tag=name)), **(
+                    {"limits": {"count": 1}} if op == "pipeline.run" else {}))
+            self.tried("job.wait", pipeline=name, timeout_ms=5000)
+            for op in ("recording.describe", "recording.verify", "recording.delete", "recording.keep", "recording.fetch"):
+                self.tried(op, recording=name, **({"kept": True} if op == "recording.keep" else {}))
+            self.tried("recording.export", recording=name, format="json")
+            self.tried("recording.export", pipeline="honest", format="json", tag=name)
+            self.tried("recording.import", **{"import": name, "data": b"x"})
+            self.tried("recording.import", pipeline=name, format="beam", tag=name, data=b"x", done=True)
+            self.tried("pipeline.forget", pipeline=name)
+        self.assertEqual(self.engine.wait("honest")["elements"], 10)
+        self.assertEqual(self.files(), before)
+        for name, there in outside.items():
+            self.assertEqual(os.path.lexists(name), there, name)
+
+    def tried(self, op, **fields):
+        """It may be done or refused, but not fail."""
+        try:
+            self.engine.ask(op, **fields)
+        except Refused as refusal:
+            self.assertNotIn(refusal.error["code"], ("internal", "unavailable"), f"{op} {fields}: {refusal}")
+
+
+class KeygenTest(unittest.TestCase):
+    """Keys are made by the command line, and taken by the engine."""
+
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="reprise-keygen-"))
+        self.addCleanup(shutil.rmtree, self.folder, True)
+
+    def keygen(self, *words):
+        return subprocess.run([BUILD / "reprise", "keygen", *map(str, words)], capture_output=True, text=True, timeout=PATIENCE)
+
+    def test_a_key_is_nobody_elses_to_read_and_is_not_overwritten_unless_that_is_said(self):
+        made = self.keygen(self.folder / "alice", "--permission", "write")
+        self.assertEqual(made.returncode, 0, made.stderr)
+        secret, public = self.folder / "alice.key", self.folder / "alice.pub"
+        self.assertEqual([file.stat().st_mode & 0o777 for file in (secret, public)], [0o600, 0o600])
+        self.assertIn(made.stdout.strip(), public.read_text())
+        self.assertIn(made.stdout.strip(), secret.read_text())
+        self.assertIn("secret-key", secret.read_text())
+        self.assertNotIn("secret-key", public.read_text())
+        self.assertIn('permission = "write"', public.read_text())
+        before = secret.read_text()
+        for missing in ((), ("alice.pub",), ("alice.key",)):
+            for name in missing:
+                (self.folder / name).rename(self.folder / "aside")
+            again = self.keygen(self.folder / "alice")
+            self.assertEqual(again.returncode, 1, again.stdout)
+            self.assertIn("--force", again.stderr)
+            for name in missing:
+                (self.folder / "aside").rename(self.folder / name)
+        self.assertEqual(secret.read_text(), before)
+        forced = self.keygen(self.folder / "alice", "--force", "--json")
+        self.assertEqual(json.loads(forced.stdout)["key"], str(secret))
+        self.assertNotEqual(secret.read_text(), before)
+        self.assertEqual(self.keygen(self.folder / "bob", "--permission", "all").returncode, 2)
+        self.assertEqual(self.keygen(self.folder / "none" / "bob").returncode, 1)
+
+    def test_an_engine_and_a_client_with_keys_that_were_made_understand_each_other(self):
+        self.assertEqual(self.keygen(self.folder / "server").returncode, 0)
+        (self.folder / "clients").mkdir()
+        self.assertEqual(self.keygen(self.folder / "alice", "--permission", "admin").returncode, 0)
+        shutil.copy(self.folder / "alice.pub", self.folder / "clients")
+        text = {name: (self.folder / name).read_text().split('"') for name in ("alice.key", "server.pub")}
+        keys = {"curve_publickey": text["alice.key"][3].encode(), "curve_secretkey": text["alice.key"][5].encode(),
+                "curve_serverkey": text["server.pub"][3].encode()}
+        engine = Engine("--keys", str(self.folder), keys=keys)
+        self.addCleanup(engine.remove)
+        self.assertTrue(engine.ask("options.set", enable_recording_replay=True)["ok"])
+        self.assertEqual(engine.stop(), 0)
+
+    def test_an_engine_does_not_start_with_keys_that_are_none_or_open_to_others(self):
+        def start():
+            return subprocess.run([BUILD / "reprised", "--data", self.folder / "data", "--keys", self.folder], capture_output=True, text=True,
+                                  timeout=PATIENCE)
+        missing = start()
+        self.assertEqual(missing.returncode, 2)
+        self.assertIn("reprise keygen", missing.stderr)
+        self.keygen(self.folder / "server")
+        (self.folder / "server.key").chmod(0o640)
+        self.assertEqual(start().returncode, 2)
+        self.assertIn("must be 600", start().stderr)
+        (self.folder / "server.key").chmod(0o600)
+        (self.folder / "server.key").write_text("nonsense")
+        self.assertEqual(start().returncode, 2)
 
 
 if __name__ == "__main__":

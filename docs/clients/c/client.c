@@ -3,6 +3,7 @@
  *     client [--engine tcp://127.0.0.1:5570] PIPELINE COUNT
  *
  * The first time it records COUNT elements; after that the recording is valid, and is only replayed.
+ * Where the engine has keys, REPRISE_KEY names the file of ours (NAME.key) and REPRISE_SERVER_KEY the engine's (server.pub).
  * Build it with: cc client.c -o client $(pkg-config --cflags --libs libzmq msgpack) */
 #define _POSIX_C_SOURCE 200809L
 #include <inttypes.h>
@@ -33,11 +34,28 @@ static void fail(const char *what, const char *why) {
     exit(1);
 }
 
+/* Tells a socket the key that stands as `name` in a file. */
+static void use_key(void *socket, int option, const char *file, const char *name) {
+    char line[512], found[64], key[64] = "";
+    FILE *open = fopen(file, "r");
+    if (!open) fail(file, "cannot be read");
+    while (fgets(line, sizeof line, open) && !(sscanf(line, " %63[a-z-] = \"%63[^\"]", found, key) == 2 && strcmp(found, name) == 0))
+        key[0] = 0;
+    fclose(open);
+    if (zmq_setsockopt(socket, option, key, strlen(key) + 1) < 0) fail(file, "has no such key");
+}
+
 static void *connect_to(void *context, const char *endpoint) {
     void *socket = zmq_socket(context, ZMQ_DEALER);
     int timeout = TIMEOUT_MS + 1000, linger = 0;
     zmq_setsockopt(socket, ZMQ_RCVTIMEO, &timeout, sizeof timeout);
     zmq_setsockopt(socket, ZMQ_LINGER, &linger, sizeof linger);
+    const char *own = getenv("REPRISE_KEY"), *server = getenv("REPRISE_SERVER_KEY");
+    if (own && server) {
+        use_key(socket, ZMQ_CURVE_SERVERKEY, server, "public-key");
+        use_key(socket, ZMQ_CURVE_PUBLICKEY, own, "public-key");
+        use_key(socket, ZMQ_CURVE_SECRETKEY, own, "secret-key");
+    }
     if (zmq_connect(socket, endpoint) < 0) fail(endpoint, zmq_strerror(zmq_errno()));
     return socket;
 }

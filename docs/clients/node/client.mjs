@@ -4,7 +4,9 @@
 //     node client.mjs [--engine tcp://127.0.0.1:5570] PIPELINE COUNT
 //
 // The first time it records COUNT elements; after that the recording is valid, and is only replayed.
+// Where the engine has keys, REPRISE_KEY names the file of ours (NAME.key) and REPRISE_SERVER_KEY the engine's (server.pub).
 // Numbers of 64 bits are read as doubles: times in µs stay exact until the year 2255, and the end of time prints as it is.
+import {readFileSync} from 'node:fs'
 import {parseArgs} from 'node:util'
 import {Dealer} from 'zeromq'
 import {decode, encode} from '@msgpack/msgpack'
@@ -22,13 +24,21 @@ class Refused extends Error {
 
 const sizeOf = frames => frames.reduce((size, frame) => size + frame.length, 0)
 
+// What a socket to an engine with keys is told.
+function keys() {
+  const {REPRISE_KEY: own, REPRISE_SERVER_KEY: server} = process.env
+  if (!own) return {}
+  const read = (file, name) => readFileSync(file, 'utf8').match(new RegExp(`${name} *= *"([^"]*)"`))[1]
+  return {curvePublicKey: read(own, 'public-key'), curveSecretKey: read(own, 'secret-key'), curveServerKey: read(server, 'public-key')}
+}
+
 // A DEALER socket to one of the engine's endpoints: sends maps, answers pings, and waits no longer than TIMEOUT_MS.
 class Connection {
   asked = 0
 
   constructor(endpoint) {
     this.endpoint = endpoint
-    this.socket = new Dealer({linger: 0, receiveTimeout: TIMEOUT_MS + 1000})
+    this.socket = new Dealer({linger: 0, receiveTimeout: TIMEOUT_MS + 1000, ...keys()})
     this.socket.connect(endpoint)
   }
 

@@ -7,6 +7,7 @@ The first time it records COUNT elements; after that the recording is valid, and
 """
 import argparse
 import json
+import os
 import re
 import sys
 import time
@@ -137,8 +138,8 @@ def text_of(value):
 def main():
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--engine", default="tcp://127.0.0.1:5570", help="the commands endpoint")
-    arguments.add_argument("--key", help="our certificate, where the engine has keys")
-    arguments.add_argument("--server-key", help="the engine's")
+    arguments.add_argument("--key", default=os.environ.get("REPRISE_KEY"), help="our key, where the engine has keys")
+    arguments.add_argument("--server-key", default=os.environ.get("REPRISE_SERVER_KEY"), help="the file of the engine's")
     arguments.add_argument("--push", action="store_true", help="feed by `push` requests in place of the ingest protocol")
     arguments.add_argument("pipeline")
     arguments.add_argument("count", type=int)
