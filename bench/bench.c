@@ -23,6 +23,7 @@ static const measurement_t measurements[] = {
     {"recovery", "From kill -9 to ready, beside reading the last segment.", bench_recovery},
     {"memory", "What much at once takes of it, beside what it may take.", bench_memory},
     {"scale", "Processor time an element, from few and small to many and large.", bench_scale},
+    {"restart", "From a failure to the next answer, beside a raw start.", bench_restart},
     {NULL, NULL, NULL},
 };
 
@@ -139,7 +140,7 @@ int main(int count, char **arguments) {
     if (count - optind == 1)
         for (const measurement_t *m = measurements; m->name; m++)
             if (strcmp(m->name, arguments[optind]) == 0) return measure(&bench, m);
-    fprintf(stderr, "reprise-bench: name one measurement: record, replay, commands, tail, limits, recovery, memory or scale "
+    fprintf(stderr, "reprise-bench: name one measurement: record, replay, commands, tail, limits, recovery, memory, scale or restart "
                     "(`reprise-bench --help`)\n");
     return 2;
 }

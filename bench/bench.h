@@ -9,6 +9,9 @@
 
 enum { ROUNDS_MAX = 99, ENGINE_PORTS = 4, TAG_MAX = 24, SOURCES_MAX = 256 };
 
+/* How its own engine is started: without a guard; with one, and to be made to fail; with one. */
+typedef enum engine_mode { ENGINE_ALONE, ENGINE_CHAOS, ENGINE_GUARDED } engine_mode_t;
+
 typedef struct bench {
     const char *engine;     /* NULL: one of its own */
     const char *durability; /* of its own engine */
@@ -19,7 +22,8 @@ typedef struct bench {
     double seconds; /* of one measurement in one round */
     bool json;
     process_t process; /* its own engine */
-    char data[64];     /* and that one's data folder; empty: none */
+    engine_mode_t mode;
+    char data[64]; /* and that one's data folder; empty: none */
     int ports[ENGINE_PORTS];
     char endpoint[128];
     json_t *figures;
@@ -38,6 +42,8 @@ int64_t engine_room(const bench_t *bench);
 /* Its own engine, by SIGKILL; and started again on the same folder and ports. */
 void engine_kill(bench_t *bench);
 int engine_again(bench_t *bench, fault_t *why);
+/* Ends its own engine in order, and starts it in another mode. */
+int engine_exchange(bench_t *bench, engine_mode_t mode, fault_t *why);
 /* Of the engine's process, where that is on this machine: its id, its anonymous memory, its time on the processor so far (0: not known). */
 int engine_process(bench_t *bench, pid_t *ret_id, fault_t *why);
 int engine_memory(pid_t id, double *ret_mib, fault_t *why);
@@ -74,6 +80,6 @@ double samples_part(double *samples, size_t count, double part);
 
 /* ---- the measurements ---- */
 typedef int measure_fn(bench_t *bench, fault_t *why);
-measure_fn bench_record, bench_replay, bench_commands, bench_tail, bench_limits, bench_recovery, bench_memory, bench_scale;
+measure_fn bench_record, bench_replay, bench_commands, bench_tail, bench_limits, bench_recovery, bench_memory, bench_scale, bench_restart;
 
 #endif

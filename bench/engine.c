@@ -36,14 +36,17 @@ static int ports_find(int ret_ports[ENGINE_PORTS], fault_t *why) {
     return found == ENGINE_PORTS ? 0 : fault_set(why, "there are no %d free ports from %d to %d", ENGINE_PORTS, FIRST, LAST);
 }
 
+/* Alone, so that its process is the one that is started and killed. */
+static const char *const modes[] = {[ENGINE_ALONE] = "--no-guard", [ENGINE_CHAOS] = "--chaos", [ENGINE_GUARDED] = "--crashes=10"};
+
 static int own_launch(bench_t *bench, fault_t *why) {
     char program[4096 + 16], endpoints[ENGINE_PORTS][64];
     process_folder(program, sizeof program - 16);
     strcat(program, "/reprised");
     for (int i = 0; i < ENGINE_PORTS; i++) snprintf(endpoints[i], sizeof endpoints[i], "tcp://127.0.0.1:%d", bench->ports[i]);
-    const char *arguments[] = {program,      "--data",       bench->data,       "--commands", endpoints[0],
-                               "--ingest",   endpoints[1],   "--test-stream",   endpoints[2], "--notifications",
-                               endpoints[3], "--durability", bench->durability, "--no-guard", NULL};
+    const char *arguments[] = {program,      "--data",       bench->data,       "--commands",       endpoints[0],
+                               "--ingest",   endpoints[1],   "--test-stream",   endpoints[2],       "--notifications",
+                               endpoints[3], "--durability", bench->durability, modes[bench->mode], NULL};
     return process_start(&bench->process, arguments, why);
 }
 
@@ -103,6 +106,16 @@ void engine_kill(bench_t *bench) {
 }
 
 int engine_again(bench_t *bench, fault_t *why) {
+    return own_launch(bench, why);
+}
+
+int engine_exchange(bench_t *bench, engine_mode_t mode, fault_t *why) {
+    must(bench->data[0]);
+    client_fini(&bench->client);
+    process_stop(&bench->process);
+    client_init(&bench->client);
+    bench->client.engine = bench->engine;
+    bench->mode = mode;
     return own_launch(bench, why);
 }
 

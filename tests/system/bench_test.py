@@ -27,6 +27,9 @@ FIGURES = {
     "memory": ["memory.tracked", "memory.recording", "memory.replaying", "memory.busy"],
     "scale": [f"scale.size.{what}.{size}" for what in ("record", "replay", "seek") for size in ("1MB", "10MB")]
              + [f"scale.replays.{count}" for count in (1, 10, 100, 1000)] + [f"scale.sources.{count}" for count in (1, 10, 100)],
+    "restart": [f"restart.actor.{actor}" for actor in ("gateway", "catalog", "recorder", "job_supervisor", "pipeline_tracker",
+                                                       "test_stream_server", "verifier", "librarian", "notifier", "syncer", "limiter",
+                                                       "signature_checker")] + ["restart.process"],
 }
 FLAGS = {"recovery": ["--bytes", "10MB"], "scale": ["--bytes", "10MB"]}
 SERVERS = ("nats-server", "redis-server", "gnuplot")
@@ -66,7 +69,7 @@ class BenchTest(unittest.TestCase):
             self.assertLessEqual(next(figure for figure in figures if figure["name"] == name)["ratio_most"], 1, name)
 
     def test_what_kills_its_engine_or_reads_its_time_will_have_one_of_its_own(self):
-        for measurement in ("recovery", "scale"):
+        for measurement in ("recovery", "scale", "restart"):
             result = bench(measurement, "--engine", "ipc:///nonexistent/commands")
             self.assertEqual((result.returncode, result.stdout), (1, ""), measurement)
             self.assertIn("--engine", result.stderr)
@@ -123,7 +126,7 @@ class TargetsTest(unittest.TestCase):
             document, after = json.loads(result.stdout), copy.read_text()
         known = {row["target"]: row for row in document["targets"] if row["met"] is not None}
         self.assertEqual(set(known), {"P5", "P8"} if known.get("P8") else {"P5"})
-        self.assertEqual({row["target"] for row in document["targets"]}, {f"P{number}" for number in range(1, 10)})
+        self.assertEqual({row["target"] for row in document["targets"]}, {f"P{number}" for number in range(1, 11)})
         self.assertIn(result.returncode, (0, 1))
         self.assertEqual(sum(figure["name"].startswith("tail.") for figure in document["figures"]), 2)
         self.assertIn(known["P5"]["measured"], after)

@@ -337,6 +337,19 @@ class Systemd(GuardTest):
         self.heard("WATCHDOG=1")
         self.assertEqual(self.engine.stop(), 0)
 
+    @unittest.skipUnless(shutil.which("systemd-analyze"), "systemd is not there")
+    def test_the_unit_is_one_that_systemd_takes_and_gives_the_engine_little(self):
+        with tempfile.TemporaryDirectory(prefix="reprise-test-") as folder:
+            unit = f"{folder}/reprised.service"
+            text = (BUILD / "reprised.service").read_text()
+            with open(unit, "w", encoding="utf-8") as file:
+                file.write(re.sub(r"^ExecStart=\S+/reprised ", f"ExecStart={BUILD}/reprised ", text, flags=re.M))
+            verified = subprocess.run(["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True, timeout=PATIENCE)
+            self.assertEqual((verified.returncode, verified.stderr), (0, ""))
+            judged = subprocess.run(["systemd-analyze", "security", "--offline=true", "--threshold=20", unit], capture_output=True, text=True,
+                                    timeout=PATIENCE)
+            self.assertEqual(judged.returncode, 0, judged.stdout)
+
     def test_it_is_told_of_a_crash_and_that_the_next_engine_serves(self):
         self.listen()
         self.heard("READY=1")
