@@ -6,6 +6,7 @@ What is said comes from `engine.protocol` and from a seed, which a failure print
     REPRISE_SEED=7 REPRISE_SECONDS=600 tests/system/run build/release protocol_fuzz_test
 """
 import collections
+import copy
 import os
 import random
 import socket
@@ -55,12 +56,15 @@ class Speaker:
     def name(self):
         return self.chance.choice(self.known or NAMES) if self.chance.random() < 0.3 else self.chance.choice(NAMES)
 
+    def odd(self):
+        return copy.deepcopy(self.chance.choice(ODD))  # what is changed later is this one's alone
+
     def value(self, field):
         kind, chance = field["type"], self.chance
         if field["name"] in ("timeout_ms", "duration_ms"):
             return chance.randrange(1, 200)  # nobody waits long for an answer
         if field.get("of") == "transform":
-            return chance.choice(TRANSFORMS)
+            return copy.deepcopy(chance.choice(TRANSFORMS))
         if kind.startswith("LIST"):
             return [self.value({**field, "type": "MAP"}) for _ in range(chance.randrange(3))]
         if kind == "MAP" or (kind == "NAME or MAP" and chance.random() < 0.5):
@@ -71,7 +75,7 @@ class Speaker:
             return self.chance.choice(STRANGE) if field["name"] == "pipeline" and chance.random() < 0.8 else self.name()
         made = {"TEXT": lambda: chance.choice(["", "text", "/ts", self.name()]), "FLAG": lambda: chance.random() < 0.5,
                 "REAL": lambda: chance.choice([0, 1, 0.5, 1e9]), "BYTES": lambda: chance.randbytes(chance.randrange(200)),
-                "ANY": lambda: chance.choice(ODD + NUMBERS[:5])}
+                "ANY": self.odd}
         return made.get(kind, lambda: abs(chance.choice(NUMBERS)) % (1 << 63) if chance.random() < 0.3 else chance.randrange(20))()
 
     def fields(self, fields):
@@ -94,9 +98,9 @@ class Speaker:
         if how == 0 and key != "op":
             del message[key]
         elif how == 1 and key not in ("timeout_ms", "op"):
-            message[key] = self.chance.choice(ODD)
+            message[key] = self.odd()
         elif how == 2:
-            message[self.chance.choice(["", "x", "op2", "source", "credit"])] = self.chance.choice(ODD)
+            message[self.chance.choice(["", "x", "op2", "source", "credit"])] = self.odd()
         elif how == 3 and isinstance(message[key], dict) and message[key]:
             self.change_fields(message[key])
 
@@ -163,7 +167,8 @@ class Stranger:
     def hear(self, timeout_ms):
         """Takes what there is. An answer is one to something that was asked here, and the only one to that."""
         while self.socket.poll(timeout_ms):
-            message = msgpack.unpackb(self.socket.recv_multipart()[0], strict_map_key=False)
+            # an id comes back as it was, whatever it was
+            message = msgpack.unpackb(self.socket.recv_multipart()[0], strict_map_key=False, unicode_errors="surrogateescape")
             if message.get("op") == "ping":
                 self.socket.send(msgpack.packb({"op": "pong"}))
             if "ok" not in message:
