@@ -101,12 +101,16 @@ static int start_counting(supervisor_t *s, ticket_t ticket, bool states) {
         return 0;
     }
     counting_t *counting = &s->countings[index];
-    *counting = (counting_t){.ticket = ticket, .used = true, .states = states, .waiting = s->count + 1};
+    *counting = (counting_t){.ticket = ticket, .used = true, .states = states, .waiting = 1};
     counting->timer = actor_after(s->me, COUNT_TIMEOUT_US, on_counting_timeout, index);
     static const msg_actor_count_t ask;
     actor_ask(s->me, supervisor_class.name, MSG_ACTOR_COUNT, &ask, on_counted, (uint64_t)index << 32);
-    for (size_t i = 0; i < s->count; i++)
-        actor_ask(s->me, s->children[i]->address, MSG_ACTOR_COUNT, &ask, on_counted, (uint64_t)index << 32 | s->children[i]->id);
+    for (size_t i = 0; i < s->count; i++) {
+        const child_t *child = s->children[i];
+        if (child->threadless) continue;
+        counting->waiting++;
+        actor_ask(s->me, child->address, MSG_ACTOR_COUNT, &ask, on_counted, (uint64_t)index << 32 | child->id);
+    }
     return 0;
 }
 

@@ -216,6 +216,21 @@ static void what_was_left_does_not_hold_up_the_end(void **test) {
     stage_destroy(&stage);
 }
 
+static void a_source_that_waits_for_another_thread_does_not_hold_up_the_end(void **test) {
+    (void)test;
+    stage_t *stage = stage_serving();
+    start_source(stage);
+    let_hang(stage, "s", 0);
+    stage_advance(stage, 6000000);
+    let_hang(stage, "s", 0);
+    stage_advance(stage, 6000000);
+    assert_string_equal(state_of(stage, "s")->state, "failed"); /* for the second time, and so not for long */
+    stage_tell(stage, "main", "supervisor", MSG_ACTOR_STOP, &(msg_actor_stop_t){0});
+    stage_run(stage);
+    assert_non_null(stage_take(stage, "main", MSG_ACTOR_STOPPED));
+    stage_destroy(&stage);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_core_actor_that_hangs_ends_the_process),
@@ -230,6 +245,7 @@ int main(void) {
         cmocka_unit_test(a_source_that_is_not_ready_in_time_is_refused),
         cmocka_unit_test(a_source_that_does_not_stop_in_time_is_left),
         cmocka_unit_test(what_was_left_does_not_hold_up_the_end),
+        cmocka_unit_test(a_source_that_waits_for_another_thread_does_not_hold_up_the_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -45,6 +45,32 @@ static void a_start_that_takes_too_long_ends_the_engine(void **test) {
     stage_destroy(&stage);
 }
 
+/* The stage starts no second one of a name, as a process that may have no more threads. */
+static void a_thread_that_cannot_be_had_ends_the_engine_in_order(void **test) {
+    (void)test;
+    const struct {
+        const char *name, *why, *course;
+    } cases[] = {{"one", "cannot start one: there is one", ""},
+                 {"three", "three: cannot start three: there is one", "+one +two -two -one "}};
+    for (size_t i = 0; i < 2; i++) {
+        said[0] = '\0';
+        stage_t *stage = stage_create(1, NULL);
+        stage_add(stage, &echo_class, cases[i].name, (bytes_t){0});
+        stage_add(stage, &supervisor_class, "supervisor", (bytes_t){0});
+        stage_run(stage);
+        if (i == 1) open_gate(stage);
+        const msg_actor_failed_t *failed = given_up(stage);
+        assert_non_null(failed);
+        assert_string_equal(failed->why, cases[i].why);
+        assert_true(failed->starting);
+        stage_tell(stage, "main", "supervisor", MSG_ACTOR_STOP, &(msg_actor_stop_t){0});
+        stage_run(stage);
+        assert_non_null(stage_take(stage, "main", MSG_ACTOR_STOPPED));
+        assert_string_equal(said, cases[i].course);
+        stage_destroy(&stage);
+    }
+}
+
 static void one_that_is_not_ready_again_in_time_ends_the_engine(void **test) {
     (void)test;
     stage_t *stage = stage_serving();
@@ -393,6 +419,7 @@ int main(void) {
         cmocka_unit_test(they_start_in_order_each_once_the_one_before_is_ready),
         cmocka_unit_test(a_start_that_fails_ends_the_engine),
         cmocka_unit_test(a_start_that_takes_too_long_ends_the_engine),
+        cmocka_unit_test(a_thread_that_cannot_be_had_ends_the_engine_in_order),
         cmocka_unit_test(one_that_is_not_ready_again_in_time_ends_the_engine),
         cmocka_unit_test(all_serve_only_when_the_last_has_started_though_another_comes_back_meanwhile),
         cmocka_unit_test(one_that_loads_again_is_waited_for_before_all_serve),
