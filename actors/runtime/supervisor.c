@@ -63,8 +63,8 @@ static void go_on_starting(supervisor_t *s, const child_t *child) {
     fault_t why;
     if (s->serving || s->giving_up) return;
     if (s->started < tree_count) {
-        const char *last = tree[s->started - 1].class->name;
-        if (strcmp(child->name, last) == 0 && start_next(s, &why) < 0) restart_give_up(s, last, why.text);
+        bool last = strcmp(child->name, tree[s->started - 1].class->name) == 0;
+        if (last && start_next(s, &why) < 0) restart_give_up(s, tree[s->started].class->name, why.text);
     } else if (all_run(s)) {
         s->serving = true;
         static const msg_actor_ready_t ready;

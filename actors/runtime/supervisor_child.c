@@ -53,6 +53,7 @@ int child_spawn(supervisor_t *s, child_t *child, fault_t *why) {
     address_choose(s, child);
     if (actor_spawn(s->me, child->class, child->name, child->address, frame_bytes(&child->args), why) < 0) return -1;
     child->threadless = child->pinged = false;
+    child->silent_ms = 0;
     child->fresh = true;
     return 0;
 }

@@ -104,6 +104,9 @@ static void a_source_that_hangs_is_replaced(void **test) {
     assert_string_equal(hung(stage), "");
     stage_advance(stage, 60000000); /* and the new one is not silent */
     assert_string_equal(said, "+s ");
+    let_hang(stage, "s", 0); /* nor is what the old one did held against it */
+    stage_advance(stage, 5900000);
+    assert_string_equal(said, "+s ");
     stage_destroy(&stage);
 }
 

@@ -89,6 +89,13 @@ static void a_thread_that_cannot_start_is_replaced_by_another(void **test) {
     assert_string_equal(state_of(stage, "s")->state, "running");
     assert_int_equal(state_of(stage, "s")->restarts, 3);
     assert_int_equal(total(stage, "threads_left"), 1);
+    int ended = 0;
+    for (int i = 1; i < 30; i++) {
+        char address[16];
+        snprintf(address, sizeof address, "s~%d", i);
+        ended += stage_has_left(stage, address);
+    }
+    assert_int_equal(ended, 2);
     stage_destroy(&stage);
 }
 
