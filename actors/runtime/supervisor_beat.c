@@ -8,6 +8,7 @@
 #include "supervisor_state.h"
 
 enum { BEAT_MS = 1000 };
+#define BEAT_US (BEAT_MS * INT64_C(1000))
 
 static int on_pong(void *state, const answer_t *answer, uint64_t id, fault_t *why) {
     (void)why;
@@ -45,10 +46,10 @@ static int on_beat(void *state, uint64_t context, fault_t *why) {
     (void)why;
     supervisor_t *s = state;
     for (size_t i = s->count; i-- > 0;) beat(s, s->children[i]); /* backwards: one that is given up may be gone at once */
-    s->beat_timer = actor_after(s->me, BEAT_MS * 1000, on_beat, context);
+    s->beat_timer = actor_after(s->me, BEAT_US, on_beat, context);
     return 0;
 }
 
 void beat_begin(supervisor_t *s) {
-    s->beat_timer = actor_after(s->me, BEAT_MS * 1000, on_beat, 0);
+    s->beat_timer = actor_after(s->me, BEAT_US, on_beat, 0);
 }

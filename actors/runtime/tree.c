@@ -19,18 +19,12 @@
 
 const child_spec_t tree[] = {
     /* class, restart; in ms: ready within, gone within, silent for no longer than. Who waits for the disk may wait for long. */
-    {&authenticator_class, PERMANENT, 5000, 5000, 30000},
-    {&notifier_class, PERMANENT, 5000, 5000, 10000},
-    {&catalog_class, PERMANENT, 30000, 5000, 60000},
-    {&syncer_class, PERMANENT, 5000, 5000, 60000},
-    {&recorder_class, PERMANENT, 60000, 5000, 60000},
-    {&limiter_class, PERMANENT, 5000, 5000, 30000},
-    {&signature_checker_class, PERMANENT, 5000, 5000, 10000},
-    {&job_supervisor_class, PERMANENT, 5000, 5000, 10000},
-    {&pipeline_tracker_class, PERMANENT, 5000, 5000, 10000},
-    {&test_stream_server_class, PERMANENT, 5000, 5000, 30000},
-    {&verifier_class, PERMANENT, 5000, 5000, 60000},
-    {&librarian_class, PERMANENT, 5000, 5000, 60000},
+    {&authenticator_class, PERMANENT, 5000, 5000, 30000},     {&notifier_class, PERMANENT, 5000, 5000, 10000},
+    {&catalog_class, PERMANENT, 30000, 5000, 60000},          {&syncer_class, PERMANENT, 5000, 5000, 60000},
+    {&recorder_class, PERMANENT, 60000, 5000, 60000},         {&limiter_class, PERMANENT, 5000, 5000, 30000},
+    {&signature_checker_class, PERMANENT, 5000, 5000, 10000}, {&job_supervisor_class, PERMANENT, 5000, 5000, 10000},
+    {&pipeline_tracker_class, PERMANENT, 5000, 5000, 10000},  {&test_stream_server_class, PERMANENT, 5000, 5000, 30000},
+    {&verifier_class, PERMANENT, 5000, 5000, 60000},          {&librarian_class, PERMANENT, 5000, 5000, 60000},
     {&gateway_class, PERMANENT, 5000, 5000, 10000},
 };
 const size_t tree_count = sizeof tree / sizeof tree[0];
