@@ -493,6 +493,19 @@ class KeygenTest(unittest.TestCase):
         self.assertTrue(engine.ask("options.set", enable_recording_replay=True)["ok"])
         self.assertEqual(engine.stop(), 0)
 
+    def test_an_endpoint_that_others_can_reach_needs_keys_unless_that_is_waived(self):
+        def check(*flags):
+            return subprocess.run([BUILD / "reprised", "--check-config", "--commands", "tcp://0.0.0.0:5570", *flags], capture_output=True,
+                                  text=True, timeout=PATIENCE)
+        refused = check()
+        self.assertEqual(refused.returncode, 2)
+        self.assertIn("give --keys, or say --insecure", refused.stderr)
+        self.assertEqual(check("--insecure").returncode, 0)
+        guarded = check("--keys", str(self.folder))
+        self.assertEqual(guarded.returncode, 0, guarded.stderr)
+        self.assertIn(f'keys = "{self.folder}"', guarded.stdout)
+        self.assertNotIn("insecure", guarded.stdout)
+
     def test_an_engine_does_not_start_with_keys_that_are_none_or_open_to_others(self):
         def start():
             return subprocess.run([BUILD / "reprised", "--data", self.folder / "data", "--keys", self.folder], capture_output=True, text=True,
