@@ -175,7 +175,7 @@ static void journal_seal(journal_t *journal, staged_t *staged, uint64_t number) 
     size_t parts = staged_body(staged, body);
 
     staged->record.number = number;
-    staged->record.meta.data = (const uint8_t *)journal->metas.data + staged->meta_at;
+    if (staged->record.meta.size > 0) staged->record.meta.data = (const uint8_t *)journal->metas.data + staged->meta_at;
     staged->record.size = record_seal(&staged->record, body, parts, staged->head, staged->body_head);
 }
 
