@@ -55,7 +55,8 @@ typedef struct job {
     bool finishing;                  /* the recorder was asked to end it: `target` is what it becomes */
     job_state_t target;
     timer_id_t timer;         /* start time-out, or a retry */
-    timer_id_t sources_timer; /* sources that could not be started are asked for again */
+    timer_id_t sources_timer; /* sources that could not be started are asked for again; and before, the recording */
+    int create_tries;
     waiter_t *waiters;
     struct job *next; /* the newer one */
 } job_t;

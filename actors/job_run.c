@@ -14,6 +14,10 @@
 #define RETRY_US INT64_C(50000)
 #define SOURCES_RETRY_US INT64_C(500000)
 
+enum {
+    CREATE_TRIES = 3
+}; /* a recorder that fails on one question may answer the next; but one that it fails on each time is not asked for ever */
+
 enum { JOBS_REMEMBERED = 20 }; /* of one pipeline, beside those whose recordings are there */
 
 /* ---- what is told ---- */
@@ -381,11 +385,32 @@ static int on_retry_sources(void *state, uint64_t serial, fault_t *why) {
     return 0;
 }
 
+static int on_created(void *state, const answer_t *answer, uint64_t serial, fault_t *why);
+
+static void ask_create(job_supervisor_t *s, job_t *job) {
+    job->create_tries++;
+    actor_ask(s->me, "recorder", MSG_RECORDING_CREATE, job->plan, on_created, job->serial);
+}
+
+static int on_retry_create(void *state, uint64_t serial, fault_t *why) {
+    (void)why;
+    job_supervisor_t *s = state;
+    job_t *job = jobs_of_serial(&s->jobs, serial);
+    if (!job) return 0;
+    job->sources_timer = 0;
+    if (job->plan && !job->finishing) ask_create(s, job);
+    return 0;
+}
+
 static int on_created(void *state, const answer_t *answer, uint64_t serial, fault_t *why) {
     (void)why;
     job_supervisor_t *s = state;
     job_t *job = jobs_of_serial(&s->jobs, serial);
     if (!job) return 0;
+    if (answer->refusal && answer->refusal->code == ERROR_UNAVAILABLE && job->create_tries < CREATE_TRIES && !job->finishing) {
+        job->sources_timer = actor_after(s->me, RETRY_US, on_retry_create, serial);
+        return 0;
+    }
     if (answer->refusal) {
         job->has_recording = false;
         job_finish(s, job, JOB_FAILED, "error", answer->refusal->message);
@@ -428,7 +453,7 @@ void job_begin(job_supervisor_t *s, job_t *job, const msg_job_ensure_t *ensure, 
     free(streams);
     job->timer = actor_after(s->me, START_TIMEOUT_US, on_start_timeout, job->serial);
     job_notify(s, "job.state", "job", job->job, job_state_name(job->state), NULL);
-    actor_ask(s->me, "recorder", MSG_RECORDING_CREATE, job->plan, on_created, job->serial);
+    ask_create(s, job);
 }
 
 void job_resume(job_supervisor_t *s, job_t *job, const msg_recording_job_t *recording) {

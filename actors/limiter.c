@@ -13,6 +13,7 @@
 #include "store/folder.h"
 
 #define DISK_PERIOD_US INT64_C(1000000)
+#define RETRY_US INT64_C(100000)
 
 enum { ROOM_TRIES = 3 }; /* a recorder that fails on one question may answer the next */
 
@@ -32,7 +33,8 @@ typedef struct limited {
     int64_t start;    /* µs since the epoch; 0: not yet */
     ticket_t starter; /* waits until the recorder has the budget */
     timer_id_t deadline;
-    bool reached; /* its end was asked for */
+    timer_id_t again; /* the recorder did not get its budget */
+    bool reached;     /* its end was asked for */
 } limited_t;
 
 typedef struct limiter {
@@ -90,6 +92,7 @@ static limited_t *job_of_id(limiter_t *l, uint64_t id) {
 
 static void remove_job(limiter_t *l, limited_t *job) {
     actor_cancel(l->me, &job->deadline);
+    actor_cancel(l->me, &job->again);
     actor_refuse(l->me, job->starter, ERROR_INVALID_STATE, NULL, "the job has ended");
     for (size_t i = 0; i < l->count; i++)
         if (l->jobs[i] == job) l->jobs[i] = l->jobs[l->count - 1];
@@ -161,6 +164,16 @@ static void send_budget(limiter_t *l, limited_t *job) {
     actor_ask(l->me, "recorder", MSG_BUDGET_SET, &budget, on_budget_set, job->id);
 }
 
+static int on_budget_again(void *state, uint64_t id, fault_t *why) {
+    (void)why;
+    limiter_t *l = state;
+    limited_t *job = job_of_id(l, id);
+    if (!job) return 0;
+    job->again = 0;
+    send_budget(l, job);
+    return 0;
+}
+
 static int on_budget_set(void *state, const answer_t *answer, uint64_t id, fault_t *why) {
     (void)why;
     limiter_t *l = state;
@@ -173,7 +186,9 @@ static int on_budget_set(void *state, const answer_t *answer, uint64_t id, fault
         actor_refuse_as(l->me, job->starter, answer->refusal);
         job->starter = 0;
         remove_job(l, job);
-    } /* else the recorder failed: it says RECORDER_RECOVERED when it is back, and gets its budgets again */
+    } else if (!job->again) { /* it failed and will say RECORDER_RECOVERED when it is back; or it did not get this, and says nothing */
+        job->again = actor_after(l->me, RETRY_US, on_budget_again, id);
+    }
     return 0;
 }
 

@@ -35,7 +35,6 @@ static const bool doubles[MESSAGE_COUNT] = {
     [MSG_BUDGET_SET] = true,
     [MSG_BUDGET_SPENT] = true,
     [MSG_LIMITS_RESOLVE] = true,
-    [MSG_LIMITS_START] = true,
     [MSG_LIMITS_STOP] = true,
     [MSG_LIMIT_REACHED] = true,
     [MSG_SOURCE_JOINED] = true,

@@ -120,12 +120,28 @@ static void a_recording_that_is_there_though_its_creation_was_refused_is_the_job
     (void)test;
     stage_t *stage = foreman();
     begin(stage, PUSH, NULL);
-    const msg_recording_create_t *made =
-        desk_refuse(stage, "recorder", MSG_RECORDING_CREATE, ERROR_UNAVAILABLE, "recorder failed on this request");
+    const msg_recording_create_t *made = NULL;
+    for (int i = 0; i < 3; i++) {
+        made = desk_refuse(stage, "recorder", MSG_RECORDING_CREATE, ERROR_UNAVAILABLE, "recorder failed on this request");
+        stage_advance(stage, 100000);
+    }
     finish(stage, 0);
     assert_true(decision(stage, "runner")->has_recording);
     ask_ensure(stage, "runner", &(wanted_t){.pipeline = "p", .urns = {PUSH}});
     drop(stage, made->recording);
+    stage_destroy(&stage);
+}
+
+static void a_recorder_that_did_not_get_the_order_to_create_is_asked_again(void **test) {
+    (void)test;
+    stage_t *stage = foreman();
+    begin(stage, PUSH, NULL);
+    desk_refuse(stage, "recorder", MSG_RECORDING_CREATE, ERROR_UNAVAILABLE, "recorder has too many messages waiting");
+    stage_advance(stage, 100000);
+    desk_answer(stage, "recorder", MSG_RECORDING_CREATE, NULL);
+    start_clock(stage);
+    assert_true(decision(stage, "runner")->started);
+    assert_string_equal(job_now(stage, "p")->state, "RUNNING");
     stage_destroy(&stage);
 }
 
@@ -422,6 +438,7 @@ int main(void) {
         cmocka_unit_test(a_source_that_nobody_can_run_fails_the_job_by_name),
         cmocka_unit_test(a_recording_that_cannot_be_created_fails_the_job),
         cmocka_unit_test(a_recording_that_is_there_though_its_creation_was_refused_is_the_jobs),
+        cmocka_unit_test(a_recorder_that_did_not_get_the_order_to_create_is_asked_again),
         cmocka_unit_test(a_pipelines_jobs_without_recordings_are_remembered_up_to_a_number),
         cmocka_unit_test(a_source_that_cannot_start_fails_the_job),
         cmocka_unit_test(a_source_that_is_unavailable_is_asked_for_until_it_starts),

@@ -288,6 +288,21 @@ static void a_recorder_that_fails_gets_its_budgets_again_and_the_start_is_answer
     stage_destroy(&stage);
 }
 
+static void a_budget_that_the_recorder_did_not_get_is_sent_again_though_it_never_failed(void **test) {
+    (void)test;
+    stage_t *stage = with_limiter();
+    start(stage, "starter", "j1", limits_of(60000, LIMIT_NONE, 10));
+    desk_refuse(stage, "recorder", MSG_BUDGET_SET, ERROR_UNAVAILABLE, "recorder has too many messages waiting");
+    assert_true(desk_waits(stage, "starter"));
+    stage_advance(stage, SECOND);
+    const msg_budget_set_t *budget = desk_answer(stage, "recorder", MSG_BUDGET_SET, NULL);
+    assert_int_equal(budget->elements, 10);
+    desk_yes(stage, "starter");
+    stage_advance(stage, SECOND);
+    desk_is_quiet(stage, "recorder", MSG_BUDGET_SET);
+    stage_destroy(&stage);
+}
+
 static void a_size_for_all_that_changes_reaches_the_jobs_that_run(void **test) {
     (void)test;
     stage_t *stage = with_limiter();
@@ -449,6 +464,7 @@ int main(void) {
         cmocka_unit_test(the_start_is_the_first_though_it_is_asked_for_again),
         cmocka_unit_test(a_budget_that_is_refused_refuses_the_start),
         cmocka_unit_test(a_recorder_that_fails_gets_its_budgets_again_and_the_start_is_answered),
+        cmocka_unit_test(a_budget_that_the_recorder_did_not_get_is_sent_again_though_it_never_failed),
         cmocka_unit_test(a_size_for_all_that_changes_reaches_the_jobs_that_run),
         cmocka_unit_test(a_job_ends_when_its_time_is_over_and_not_before),
         cmocka_unit_test(what_the_recorder_has_spent_is_told_once),
