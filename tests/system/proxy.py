@@ -1,0 +1,71 @@
+"""A wire that can be cut without anybody being told: a TCP proxy in a thread of its own. Once it is silent it passes nothing on and closes
+nothing, as if the machine behind it had lost its power. It may come back."""
+import selectors
+import socket
+import threading
+
+
+class Proxy:
+    def __init__(self, port):
+        self.target = ("127.0.0.1", port)
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.endpoint = f"tcp://127.0.0.1:{self.listener.getsockname()[1]}"
+        self.selector = selectors.DefaultSelector()
+        self.selector.register(self.listener, selectors.EVENT_READ)
+        self.ear, self.mouth = socket.socketpair()
+        self.selector.register(self.ear, selectors.EVENT_READ)
+        self.others = {}  # the other end of each socket
+        self.resume()
+
+    def resume(self):
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        while True:
+            for key, _ in self.selector.select():
+                if key.fileobj is self.ear:
+                    self.ear.recv(1)
+                    return
+                if key.fileobj is self.listener:
+                    self.accept()
+                else:
+                    self.pass_on(key.fileobj)
+
+    def accept(self):
+        near, _ = self.listener.accept()
+        far = socket.create_connection(self.target)
+        for one, other in ((near, far), (far, near)):
+            self.others[one] = other
+            self.selector.register(one, selectors.EVENT_READ)
+
+    def pass_on(self, one):
+        other = self.others.get(one)
+        if other is None:
+            return
+        try:
+            data = one.recv(1 << 16)
+            if data:
+                other.sendall(data)
+                return
+        except OSError:
+            pass
+        for end in (one, other):
+            self.selector.unregister(end)
+            del self.others[end]
+            end.close()
+
+    def stop(self):
+        if self.thread.is_alive():
+            self.mouth.send(b"x")
+            self.thread.join()
+
+    def silence(self):
+        """From now on nothing passes, and all connections stay open."""
+        self.stop()
+
+    def close(self):
+        self.stop()
+        for end in (*self.others, self.listener, self.ear, self.mouth):
+            end.close()
+        self.selector.close()
