@@ -243,7 +243,7 @@ class Load:
         self.engine, self.name = engine, name
         self.heard = queue.Queue()
         sources = [source("One", PUSH, "one"), source("Many", PUSH, "many"), source("Numbers", GENERATOR, {"rate": 1000000 // STEP_US})]
-        run = engine.run(pipeline(name, *sources), limits={"duration_ms": None, "bytes": None})
+        run = patiently(engine, "pipeline.run", pipeline=pipeline(name, *sources), limits={"duration_ms": None, "bytes": None})
         self.job, self.recording = run["job"], run["recording"]
         kinds = [("One", "single", 1, 8), ("Many", "batched", 10, 3), ("One", "slow", 3, 1)]
         self.feeders = [Feeder(self, *kind) for kind in kinds[:feeders]]

@@ -274,18 +274,31 @@ class Silence:
         self.commands.send("job.wait", pipeline="load", timeout_ms=1000)
 
     def come_back(self):
-        """It is told that nobody knows it any more."""
+        """It is told that nobody knows it any more; by now it may have been cut off, and what it says first is lost with the connection."""
         for wire in self.wires.values():
             wire.resume()
-        self.ingest.send("source.batch", msgpack.packb([[1, b"too late"]]), source=self.source, tag="One", seq=1)
-        self.stream.send("replay.resume", replay=self.replay)
-        for connection in (self.ingest, self.stream):
-            message = {}
-            while "error" not in message:
-                message, _, _ = connection.receive(PATIENCE)
-            error = message["error"]
-            demand(error["code"] == "not_found" and error.get("retry"), f"one that was silent is told: {message}")
-        demand(self.commands.ask("engine.info")["ok"], "a question after the silence")
+        body = msgpack.packb([[1, b"too late"]])
+        self.is_not_known(self.ingest, lambda: self.ingest.send("source.batch", body, source=self.source, tag="One", seq=1))
+        self.is_not_known(self.stream, lambda: self.stream.send("replay.resume", replay=self.replay))
+        self.answer(self.commands, lambda: self.commands.send("engine.info"), "ok")
+
+    def is_not_known(self, connection, say):
+        error = self.answer(connection, say, "error")["error"]
+        demand(error["code"] == "not_found" and error.get("retry"), f"one that was silent is told: {error}")
+
+    def answer(self, connection, say, wanted):
+        """Says it until that is heard, each time through another connection if need be."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            demand(time.monotonic() < deadline, f"{connection.endpoint}: no {wanted} after the silence")
+            say()
+            try:
+                message = {}
+                while wanted not in message:
+                    message, _, _ = connection.receive(1)
+                return message
+            except TimeoutError:
+                pass
 
     def close(self):
         for connection in (self.ingest, self.stream, self.commands, self.news):
@@ -308,7 +321,7 @@ class Silences(Campaign):
         super().round(number, end)
 
     def harm(self):
-        if len(self.silences) < 20:
+        if len(self.silences) < min(5, self.seconds):  # coming back takes each of them a while
             self.silences.append(Silence(self.engine, self.load.recording, f"silent-{len(self.silences)}"))
             self.figures["faults"] += len(DOORS)
 
@@ -318,6 +331,7 @@ class Silences(Campaign):
             self.load.await_acks(10)
         for silence in self.silences:
             silence.come_back()
+        for silence in self.silences:
             silence.close()
 
 
