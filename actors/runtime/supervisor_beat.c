@@ -14,9 +14,9 @@ static int on_pong(void *state, const answer_t *answer, uint64_t id, fault_t *wh
     (void)why;
     supervisor_t *s = state;
     child_t *child = child_of_id(s, id);
-    if (!child || answer->refusal) return 0;
-    child->pinged = false;
-    child->silent_ms = 0;
+    if (!child) return 0;
+    child->pinged = false; /* one that did not get it is asked again */
+    child->silent_ms = answer->refusal ? child->silent_ms + BEAT_MS : 0;
     return 0;
 }
 
@@ -31,13 +31,12 @@ static void beat(supervisor_t *s, child_t *child) {
         child->silent_ms = 0;
         return;
     }
-    if (!child->pinged) {
+    if (child->pinged) child->silent_ms += BEAT_MS;
+    if (child->silent_ms < child->spec->hang_ms) {
+        if (!child->pinged) actor_ask(s->me, child->address, MSG_ACTOR_PING, &ping, on_pong, child->id);
         child->pinged = true;
-        actor_ask(s->me, child->address, MSG_ACTOR_PING, &ping, on_pong, child->id);
         return;
     }
-    child->silent_ms += BEAT_MS;
-    if (child->silent_ms < child->spec->hang_ms) return;
     snprintf(why, sizeof why, "it has not answered for %lld ms", (long long)child->silent_ms);
     restart_hung(s, child, why);
 }

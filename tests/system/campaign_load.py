@@ -116,12 +116,13 @@ class Asker(Worker):
 
     def request(self):
         name = self.load.name
-        return self.chance.choice([("engine.info", {}), ("engine.actors", {}), ("engine.stats", {}), ("options.get", {}),
+        runs = [("pipeline.run", {"pipeline": name})] if self.load.runs else []
+        return self.chance.choice([*runs, ("engine.info", {}), ("engine.actors", {}), ("engine.stats", {}), ("options.get", {}),
                                    ("job.describe", {"pipeline": name}), ("job.list", {}), ("pipeline.describe", {"pipeline": name}),
                                    ("job.wait", {"pipeline": name, "timeout_ms": 20}), ("recording.list", {}),
                                    ("recording.describe", {"pipeline": name}), ("source.has", {"pipeline": name}),
                                    ("recording.fetch", {"pipeline": name, "max": 10}), ("job.needed", {"pipeline": name}),
-                                   ("pipeline.run", {"pipeline": name}), ("test_stream.status", {"pipeline": name}),
+                                   ("test_stream.status", {"pipeline": name}),
                                    ("pipeline.list", {}), ("job.describe", {"pipeline": "nobody"})])
 
     def turn(self):
@@ -239,8 +240,8 @@ class Reader(Worker):
 class Load:
     """All of them on one pipeline, and the tally."""
 
-    def __init__(self, engine, name, seed, feeders=3, askers=2, readers=1):
-        self.engine, self.name = engine, name
+    def __init__(self, engine, name, seed, feeders=3, askers=2, readers=1, runs=True):
+        self.engine, self.name, self.runs = engine, name, runs
         self.heard = queue.Queue()
         sources = [source("One", PUSH, "one"), source("Many", PUSH, "many"), source("Numbers", GENERATOR, {"rate": 1000000 // STEP_US})]
         run = patiently(engine, "pipeline.run", pipeline=pipeline(name, *sources), limits={"duration_ms": None, "bytes": None})

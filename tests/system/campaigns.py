@@ -26,6 +26,7 @@ class Campaign:
     """What all have in common: an engine, rounds, and the tally."""
     flags = ("--chaos",)
     feeders = 3
+    runs = True  # clients ask for runs meanwhile
     durabilities = ((), ("--durability", "sync"), ("--durability", "async"))
 
     def __init__(self, seed, seconds):
@@ -62,7 +63,7 @@ class Campaign:
         self.engine.ask("pipeline.forget", pipeline="warm")
 
     def round(self, number, end):
-        self.load = Load(self.engine, "load", self.seed * 1000 + number, self.feeders)
+        self.load = Load(self.engine, "load", self.seed * 1000 + number, self.feeders, runs=self.runs)
         while time.monotonic() < end:
             self.load.await_acks(self.chance.randrange(1, 40))
             self.harm()
@@ -142,6 +143,7 @@ class Messages(Campaign):
 
 class Processes(Campaign):
     """kill -9 of the engine under load, and crashes of every kind."""
+    runs = False  # one that waits for the next process to come might come after the job has ended, and begin another
 
     def harm(self):
         if self.chance.random() < 0.7:
