@@ -1,10 +1,13 @@
 /* Acknowledgements and what they wait for. Without `sync` they follow the append, many batches in one; with it they wait for an fdatasync
  * that began after the append, one for all that wait. The syncer is asked and answers later, so the disk never stands in the way of
  * appending. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "recorder_state.h"
+#include "store/manifest.h"
+#include "store/segment.h"
 
 enum {
     INTERVAL_US = 100 * 1000,        /* `interval`: on the disk at most this long after an append */
@@ -133,7 +136,11 @@ static void round_done(recorder_t *self, recording_t *recording) {
         memmove(reel->finished_paths, reel->finished_paths + recording->syncing_finished, reel->finished_count * sizeof(char *));
     while ((attachment = LIST_FIRST(&recording->round))) ack_send(self, attachment, attachment->round_seq);
     if (recording->open && !reel_is_sealed(reel)) joins_let_in(self, recording);
-    if (recording->synced < recording->bytes && (recording->finish || recording->closing))
+    fault_t ignored; /* it is read where it is */
+    if (recording->manifest_is == MANIFEST_SYNCING && manifest_settle(recording->folder, &ignored) == 0)
+        recording->manifest_is = MANIFEST_SETTLED;
+    bool more = recording->synced < recording->bytes || recording->manifest_is == MANIFEST_ANNOUNCED;
+    if (more && (recording->finish || recording->closing))
         sync_begin(self, recording);
     else if (recording->finish || recording->closing)
         finish_synced(self, recording, NULL);
@@ -188,6 +195,11 @@ void sync_begin(recorder_t *self, recording_t *recording) {
     }
     for (size_t i = 0; i < reel->finished_count; i++) sync_ask(self, recording, reel->finished_paths[i]);
     sync_ask(self, recording, reel->segment_path);
+    if (recording->manifest_is == MANIFEST_SETTLED) return;
+    char path[SEGMENT_PATH_SIZE];
+    must(snprintf(path, sizeof path, "%s/" MANIFEST_NEXT, recording->folder) < (int)sizeof path);
+    recording->manifest_is = MANIFEST_SYNCING;
+    sync_ask(self, recording, path);
 }
 
 void sync_schedule(recorder_t *self, recording_t *recording) {

@@ -1,9 +1,11 @@
 /* How a recording is written out, told of, and ended. The end comes in the order in which a crash does least harm: the closing record
- * first, with `sync` the disk next, then the manifest, and only then is anybody told. */
+ * first, with `sync` the disk next, then the manifest, and only then is anybody told. Without `sync` nobody waits for the disk: the manifest
+ * is announced, and follows with the last of the elements. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "recorder_state.h"
+#include "store/manifest.h"
 
 enum { SAVE_AGAIN_US = 1000 * 1000 };
 
@@ -158,7 +160,10 @@ static void finish_save(recorder_t *self, recording_t *recording, finish_t *fini
     fault_t problem;
     msg_manifest_t manifest = finish_manifest(recording, finish, zone, digest);
     msg_manifest_t *copy = record_copy(RECORD_CLASS(manifest), &manifest);
-    if (recording_save(recording, copy, &problem) < 0) {
+    bool announce = actor_config(self->me)->durability != DURABILITY_SYNC && !recording->reel->broken;
+    if (announce && manifest_announce(recording->folder, copy, &problem) == 0) {
+        recording->manifest_is = MANIFEST_ANNOUNCED;
+    } else if (recording_save(recording, copy, &problem) < 0) {
         finish_fail(finish, problem.text);
         record_free(RECORD_CLASS(manifest), (void **)&copy);
         manifest = finish_manifest(recording, finish, zone, digest);
@@ -192,7 +197,7 @@ static void finish_complete(recorder_t *self, recording_t *recording) {
     finish_free(&finish);
     recording->closing = true;
     if (recording->syncing > 0) return;
-    if (actor_config(self->me)->durability == DURABILITY_INTERVAL && !recording->reel->broken)
+    if (recording->manifest_is == MANIFEST_ANNOUNCED && actor_config(self->me)->durability == DURABILITY_INTERVAL)
         sync_begin(self, recording);
     else
         recording_close(self, recording);

@@ -214,7 +214,9 @@ msg_recording_place_t recording_place(const recording_t *recording, msgpack_zone
 
 int recording_save(recording_t *recording, const msg_manifest_t *manifest, fault_t *why) {
     if (!recording->manifest) return journal_save(recording->reel->journal, manifest, why);
-    if (manifest_write(recording->folder, manifest, why) < 0) return -1;
+    bool settled = recording->manifest_is == MANIFEST_SETTLED;
+    if ((settled ? manifest_write : manifest_announce)(recording->folder, manifest, why) < 0) return -1;
+    if (!settled) recording->manifest_is = MANIFEST_ANNOUNCED;
     msg_manifest_t *copy = record_copy(RECORD_CLASS(manifest), manifest);
     record_free(RECORD_CLASS(manifest), (void **)&recording->manifest);
     recording->manifest = copy;
@@ -225,6 +227,7 @@ void recording_close(recorder_t *self, recording_t *recording) {
     must(recording->reel && LIST_EMPTY(&recording->attachments));
     if (!recording->manifest) recording->manifest = record_copy(RECORD_CLASS(manifest), recording_manifest(recording));
     actor_cancel(self->me, &recording->sync_timer);
+    recording->manifest_is = MANIFEST_SETTLED; /* or not: it is read where it is, and takes its place before the next one */
     LIST_REMOVE(recording, writing);
     recording_untouch(recording);
     reel_close(&recording->reel);
@@ -343,7 +346,7 @@ static int shelf_load_one(recorder_t *self, const char *id, fault_t *why) {
     msg_manifest_t *manifest = NULL;
     fault_t problem;
     int result = 0;
-    if (folder_manifest(actor_config(self->me)->data, id, &manifest, &problem) < 0) {
+    if (manifest_recover(recording->folder, &problem) < 0 || folder_manifest(actor_config(self->me)->data, id, &manifest, &problem) < 0) {
         shelf_keep_unreadable(self, recording, id, &problem);
         return 0;
     }

@@ -25,6 +25,9 @@ typedef struct finish {
     size_t tickets_count;
 } finish_t;
 
+/* How far the manifest of a recording that is over is on its way to the disk. */
+typedef enum manifest_way { MANIFEST_SETTLED, MANIFEST_ANNOUNCED, MANIFEST_SYNCING } manifest_way_t;
+
 typedef struct recording {
     LIST_ENTRY(recording) writing; /* among those that have a reel */
     LIST_ENTRY(recording) touched; /* among those that something was done to */
@@ -52,6 +55,7 @@ typedef struct recording {
     timer_id_t sync_timer;
     finish_t *finish; /* NULL: not asked for, or over */
     bool closing;     /* over; the reel goes with the last sync */
+    manifest_way_t manifest_is;
 } recording_t;
 
 /* A peer that feeds something. */

@@ -1,5 +1,8 @@
 /* The manifest on disk: small, whole, and replaced atomically, so that a reader sees the old one or the new one.
  *
+ * To bring it to the disk can take longer than all else that the end of a recording takes, even the renaming: a file system that knows of
+ * programs which forget fsync writes the new file out when it replaces an old one. So there is a second name, where it waits for the disk.
+ *
  * It carries a checksum of its own because it is the truth about a recording: a flipped bit in a state or a signature must not make an
  * invalid recording look valid. The checksum is a second msgpack value, so that the file stays plain msgpack. */
 #include "manifest.h"
@@ -38,7 +41,7 @@ int manifest_sync_folder(const char *folder, fault_t *why) {
     return failed;
 }
 
-static int manifest_write_file(const char *path, bytes_t bytes, fault_t *why) {
+static int manifest_write_file(const char *path, bytes_t bytes, bool durable, fault_t *why) {
     int descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 
     if (descriptor < 0) return fault_errno(why, "cannot create %s", path);
@@ -50,7 +53,7 @@ static int manifest_write_file(const char *path, bytes_t bytes, fault_t *why) {
         bytes.data += written;
         bytes.size -= (size_t)written;
     }
-    if (fsync(descriptor) < 0) goto fail;
+    if (durable && fsync(descriptor) < 0) goto fail;
     close(descriptor);
     return 0;
 fail:
@@ -59,12 +62,13 @@ fail:
     return -1;
 }
 
-int manifest_write(const char *folder, const msg_manifest_t *manifest, fault_t *why) {
+/* Under another name first, then as `name`. */
+static int manifest_replace(const char *folder, const char *name, const msg_manifest_t *manifest, bool durable, fault_t *why) {
     char path[PATH_SIZE], fresh[PATH_SIZE];
     msgpack_sbuffer out;
     int failed = -1;
 
-    must(snprintf(path, sizeof path, "%s/" MANIFEST_FILE, folder) < PATH_SIZE);
+    must(snprintf(path, sizeof path, "%s/%s", folder, name) < PATH_SIZE);
     must(snprintf(fresh, sizeof fresh, "%s/." MANIFEST_FILE ".new", folder) < PATH_SIZE);
     msgpack_sbuffer_init(&out);
     record_encode(RECORD_CLASS(manifest), manifest, &out);
@@ -73,18 +77,30 @@ int manifest_write(const char *folder, const msg_manifest_t *manifest, fault_t *
     uint8_t trailer[TRAILER_SIZE] = {0xce, (uint8_t)(sum >> 24), (uint8_t)(sum >> 16), (uint8_t)(sum >> 8), (uint8_t)sum};
 
     must(msgpack_sbuffer_write(&out, (const char *)trailer, sizeof trailer) == 0);
-    if (manifest_write_file(fresh, (bytes_t){(const uint8_t *)out.data, out.size}, why) < 0) {
+    if (manifest_write_file(fresh, (bytes_t){(const uint8_t *)out.data, out.size}, durable, why) < 0)
         unlink(fresh);
-        goto done;
-    }
-    if (rename(fresh, path) < 0) {
-        fault_errno(why, "cannot rename %s to %s", fresh, path);
-        goto done;
-    }
-    failed = manifest_sync_folder(folder, why);
-done:
+    else
+        failed = rename(fresh, path) < 0 ? fault_errno(why, "cannot rename %s to %s", fresh, path) : 0;
     msgpack_sbuffer_destroy(&out);
     return failed;
+}
+
+int manifest_write(const char *folder, const msg_manifest_t *manifest, fault_t *why) {
+    if (manifest_settle(folder, why) < 0 || manifest_replace(folder, MANIFEST_FILE, manifest, true, why) < 0) return -1;
+    return manifest_sync_folder(folder, why);
+}
+
+int manifest_announce(const char *folder, const msg_manifest_t *manifest, fault_t *why) {
+    return manifest_replace(folder, MANIFEST_NEXT, manifest, false, why);
+}
+
+int manifest_settle(const char *folder, fault_t *why) {
+    char path[PATH_SIZE], next[PATH_SIZE];
+
+    must(snprintf(path, sizeof path, "%s/" MANIFEST_FILE, folder) < PATH_SIZE);
+    must(snprintf(next, sizeof next, "%s/" MANIFEST_NEXT, folder) < PATH_SIZE);
+    if (rename(next, path) == 0 || errno == ENOENT) return 0;
+    return fault_errno(why, "cannot rename %s to %s", next, path);
 }
 
 static int manifest_read_file(const char *path, uint8_t **ret_data, size_t *ret_size, fault_t *why) {
@@ -159,12 +175,12 @@ static int manifest_decode(const char *path, bytes_t file, msg_manifest_t **ret_
     return failed;
 }
 
-int manifest_read(const char *folder, msg_manifest_t **ret_manifest, fault_t *why) {
+static int manifest_read_as(const char *folder, const char *name, msg_manifest_t **ret_manifest, fault_t *why) {
     char path[PATH_SIZE];
     uint8_t *data = NULL;
     size_t size = 0;
 
-    must(snprintf(path, sizeof path, "%s/" MANIFEST_FILE, folder) < PATH_SIZE);
+    must(snprintf(path, sizeof path, "%s/%s", folder, name) < PATH_SIZE);
     if (manifest_read_file(path, &data, &size, why) < 0) return -1;
 
     int failed = size > TRAILER_SIZE ? manifest_decode(path, (bytes_t){data, size}, ret_manifest, why)
@@ -172,4 +188,24 @@ int manifest_read(const char *folder, msg_manifest_t **ret_manifest, fault_t *wh
 
     free(data);
     return failed;
+}
+
+int manifest_read(const char *folder, msg_manifest_t **ret_manifest, fault_t *why) {
+    fault_t ignored;
+
+    if (manifest_read_as(folder, MANIFEST_NEXT, ret_manifest, &ignored) == 0) return 0;
+    return manifest_read_as(folder, MANIFEST_FILE, ret_manifest, why);
+}
+
+int manifest_recover(const char *folder, fault_t *why) {
+    char next[PATH_SIZE];
+    msg_manifest_t *announced = NULL;
+    fault_t ignored;
+
+    must(snprintf(next, sizeof next, "%s/" MANIFEST_NEXT, folder) < PATH_SIZE);
+    if (access(next, F_OK) < 0) return 0;
+    if (manifest_read_as(folder, MANIFEST_NEXT, &announced, &ignored) < 0)
+        return unlink(next) < 0 ? fault_errno(why, "cannot delete %s", next) : 0;
+    manifest_free(&announced);
+    return manifest_settle(folder, why);
 }

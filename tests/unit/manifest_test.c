@@ -95,12 +95,79 @@ static void a_manifest_that_cannot_be_written_leaves_the_old_one(void **state) {
     store_remove(&store);
 }
 
+static void state_is(const char *folder, const char *state) {
+    msg_manifest_t *read;
+    fault_t why;
+
+    ok(manifest_read(folder, &read, &why), why);
+    assert_string_equal(read->recording.state, state);
+    manifest_free(&read);
+}
+
+static void one_that_is_announced_counts_at_once_and_takes_its_place_later(void **state) {
+    store_t store;
+    char next[600];
+    fault_t why;
+
+    (void)state;
+    store_make(&store, 1);
+    assert_int_equal(mkdir(store.folder, 0755), 0);
+    ok(manifest_write(store.folder, &store.manifest, &why), why);
+    store.manifest.recording.state = "DONE";
+    ok(manifest_announce(store.folder, &store.manifest, &why), why);
+    state_is(store.folder, "DONE");
+    snprintf(next, sizeof next, "%s/" MANIFEST_NEXT, store.folder);
+    assert_int_equal(access(next, F_OK), 0);
+    ok(manifest_settle(store.folder, &why), why);
+    ok(manifest_settle(store.folder, &why), why);
+    assert_int_equal(access(next, F_OK), -1);
+    state_is(store.folder, "DONE");
+
+    /* one that is written later is the newer one */
+    store.manifest.recording.state = "FAILED";
+    ok(manifest_announce(store.folder, &store.manifest, &why), why);
+    store.manifest.recording.state = "CANCELLED";
+    ok(manifest_write(store.folder, &store.manifest, &why), why);
+    state_is(store.folder, "CANCELLED");
+    store_remove(&store);
+}
+
+/* The machine can die before its bytes are on the disk, of which then any number is there. */
+static void one_that_was_announced_and_cut_off_anywhere_leaves_the_old_one(void **state) {
+    store_t store;
+    char next[600];
+    size_t size;
+    fault_t why;
+
+    (void)state;
+    store_make(&store, 1);
+    assert_int_equal(mkdir(store.folder, 0755), 0);
+    ok(manifest_write(store.folder, &store.manifest, &why), why);
+    store.manifest.recording.state = "DONE";
+    ok(manifest_announce(store.folder, &store.manifest, &why), why);
+    snprintf(next, sizeof next, "%s/" MANIFEST_NEXT, store.folder);
+
+    uint8_t *bytes = file_read(next, &size);
+
+    for (size_t cut = 0; cut <= size; cut++) {
+        file_write(next, bytes, cut);
+        state_is(store.folder, cut < size ? "RUNNING" : "DONE");
+        ok(manifest_recover(store.folder, &why), why);
+        assert_int_equal(access(next, F_OK), -1);
+        state_is(store.folder, cut < size ? "RUNNING" : "DONE");
+    }
+    free(bytes);
+    store_remove(&store);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_manifest_comes_back_with_all_that_it_says),
         cmocka_unit_test(a_manifest_cut_off_at_any_byte_or_longer_is_damaged),
         cmocka_unit_test(a_manifest_with_a_stream_without_a_tag_is_refused),
         cmocka_unit_test(a_manifest_that_cannot_be_written_leaves_the_old_one),
+        cmocka_unit_test(one_that_is_announced_counts_at_once_and_takes_its_place_later),
+        cmocka_unit_test(one_that_was_announced_and_cut_off_anywhere_leaves_the_old_one),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

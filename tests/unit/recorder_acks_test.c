@@ -1,4 +1,5 @@
 /* When a batch is acknowledged, and when the disk is asked, by durability. */
+#include "actors/store/manifest.h"
 #include "studio.h"
 
 enum { MILLISECOND = 1000 };
@@ -56,7 +57,11 @@ static void interval_asks_once_more_at_the_end(void **state) {
     open_attached(&studio, DURABILITY_INTERVAL);
     source_batch(&studio, "s", "a", 1, 3);
     assert_string_equal(studio_finish(&studio, "r1", "CANCELLED", "user")->state, "CANCELLED");
-    assert_int_equal(studio_sync(&studio), 1);
+    char next[600];
+    snprintf(next, sizeof next, "%s/recordings/r1/" MANIFEST_NEXT, studio.data);
+    assert_int_equal(access(next, F_OK), 0);
+    assert_int_equal(studio_sync(&studio), 2); /* the elements, and the manifest, which takes its place then */
+    assert_int_equal(access(next, F_OK), -1);
     assert_true(studio_describe(&studio, "r1")->has_digest);
     studio_close(&studio);
 }
