@@ -64,9 +64,9 @@ DEATHS = {
 
 # What goes wrong when a job is cancelled: (flags, rules, what its error names).
 ENDING = {
-    "the manifest cannot be renamed": (SMALL, [("rename", "*/manifest.msgpack", 1, 1, "EIO")], r"manifest\.msgpack: Input/output"),
+    "the manifest cannot be renamed": (SYNC, [("rename", "*/manifest.msgpack", 1, 1, "EIO")], r"manifest\.msgpack: Input/output"),
     "a full disk": (SMALL, [("write", "*/.manifest.msgpack.new", 1, 3, "ENOSPC")], r"manifest\.msgpack\.new: No space left"),
-    "the manifest does not reach the disk": (SMALL, [("fsync", "*/.manifest.msgpack.new", 1, 2, "EIO")], r"manifest\.msgpack\.new: Input"),
+    "the manifest does not reach the disk": (SYNC, [("fsync", "*/.manifest.msgpack.new", 1, 2, "EIO")], r"manifest\.msgpack\.new: Input"),
     "the closing record": (SMALL, [("write", "*.seg", 1, 1, "EIO")], r"cannot append to .*\.seg: Input/output"),
     "the last fdatasync": (SYNC, [("fdatasync", "*.seg", 1, 1, "EIO")], r"cannot sync .*\.seg: Input/output"),
 }
@@ -101,7 +101,9 @@ class Faults(unittest.TestCase):
         deadline = time.monotonic() + PATIENCE
         while True:
             records = msgpack.Unpacker(max_buffer_size=0)
-            records.feed((self.engine.data / "recordings" / recording / "manifest.msgpack").read_bytes())
+            folder = self.engine.data / "recordings" / recording
+            announced = folder / ".manifest.msgpack.next"
+            records.feed((announced if announced.exists() else folder / "manifest.msgpack").read_bytes())
             found = next(records)["recording"]["state"]
             if found == state:
                 return

@@ -5,12 +5,13 @@ tests (recovery_cuts_test, verify_test, replay_damage_test).
 import os
 import random
 import shutil
+import time
 import unittest
 
 import msgpack
 
 from disk import Disk
-from engine import PUSH, Engine, Producer, Refused, pipeline, source
+from engine import PATIENCE, PUSH, Engine, Producer, Refused, pipeline, source
 
 SEED = int(os.environ.get("REPRISE_SEED") or random.randrange(1 << 32))
 CUTS = 12
@@ -102,7 +103,12 @@ class Harm(unittest.TestCase):
         for producer in producers:
             producer.done()
         self.assertEqual(self.engine.wait("harmed")["state"], "DONE")
-        return recording, folder, self.engine.replay(recording=recording)
+        replayed = self.engine.replay(recording=recording)
+        deadline = time.monotonic() + PATIENCE
+        while (folder / ".manifest.msgpack.next").exists():  # until it is on the disk
+            self.assertLess(time.monotonic(), deadline, "the manifest does not take its place")
+            self.engine.ask("engine.info")
+        return recording, folder, replayed
 
     @staticmethod
     def flip(path, bit):
