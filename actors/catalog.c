@@ -9,8 +9,8 @@
 
 #include "store/database.h"
 
-static const char *const option_users[] = {"recorder",           "limiter",   "signature_checker", "job_supervisor",
-                                           "test_stream_server", "librarian", "pipeline_tracker",  "gateway"};
+static const char *const option_users[] = {"recorder",  "limiter",          "signature_checker", "job_supervisor", "test_stream_server",
+                                           "librarian", "pipeline_tracker", "gateway",           "notifier"};
 enum { OPTION_USERS = sizeof option_users / sizeof option_users[0] };
 
 typedef struct catalog {
@@ -70,7 +70,10 @@ static void *catalog_create(actor_t *me, bytes_t args, fault_t *why) {
     options_default(&defaults);
     set_options(c, &defaults);
     c->database = database_open(actor_config(me)->data, why);
-    if (c->database && database_read(c->database, "options", load_options, c, why) >= 0) return c;
+    if (c->database && database_read(c->database, "options", load_options, c, why) >= 0) {
+        actor_tell(me, "notifier", MSG_OPTIONS_CHANGED, c->options); /* it started first, and could not ask */
+        return c;
+    }
     void *state = c;
     catalog_destroy(&state);
     return NULL;

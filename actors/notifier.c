@@ -58,11 +58,19 @@ static int on_notify(void *state, const envelope_t *in, fault_t *why) {
     return 0;
 }
 
+static int on_options_changed(void *state, const envelope_t *in, fault_t *why) {
+    (void)why;
+    notifier_t *n = state;
+    msg_options_t options = options_changed(in->message);
+    actor_bound(n->me, &options);
+    return 0;
+}
+
 const actor_class_t notifier_class = {
     .name = "notifier",
     .doc = "Publishes what happened to whoever subscribes.",
     .create = notifier_create,
     .destroy = notifier_destroy,
-    .takes = {[MSG_NOTIFY] = on_notify},
+    .takes = {[MSG_NOTIFY] = on_notify, [MSG_OPTIONS_CHANGED] = on_options_changed},
     .doors = {{DOOR_PUBLISH, ENDPOINT_NOTIFICATIONS, 0}},
 };

@@ -68,6 +68,7 @@ actor_t *actor_new(const actor_class_t *class, const char *name, bytes_t args, h
 
 void actor_bound(actor_t *me, const msg_options_t *options) {
     quotas_take(&me->quotas, options);
+    me->host->class->bound(me->host, me->quotas.connections_max);
 }
 
 void actor_free(actor_t **actor) {

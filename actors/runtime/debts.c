@@ -34,6 +34,7 @@ void quotas_take(quotas_t *quotas, const msg_options_t *options) {
 #define TAKE(name)                                                                                                                         \
     if (options->has_##name) quotas->name = options->name;
     TAKE(message_size_max)
+    TAKE(connections_max)
     TAKE(requests_max)
     TAKE(client_requests_max)
     TAKE(unread_max)

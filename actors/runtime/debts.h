@@ -12,7 +12,7 @@ enum { DEBT_BUCKETS = 256 };
 
 /* The options that bound what peers may cost. */
 typedef struct quotas {
-    int64_t message_size_max;
+    int64_t message_size_max, connections_max;
     int64_t requests_max, client_requests_max;
     int64_t unread_max, client_unread_max;
 } quotas_t;

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 
 enum {
     LINGER_MS = 1000,
@@ -68,12 +67,16 @@ static void demand_keys(door_t *door, const config_t *config, const door_spec_t 
     door->visitors = visitors_create();
 }
 
+enum {
+    FAILURES = ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH,
+    NEWS = FAILURES | ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED,
+};
+
 /* Nothing is ever sent to it: if it is full, libzmq would wait, so it is never full. */
 static void open_monitor(door_t *door, void *context, const door_spec_t *spec) {
-    enum { FAILURES = ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH };
     char name[64];
     snprintf(name, sizeof name, "inproc://%s-handshakes", endpoint_names[spec->endpoint]);
-    if (zmq_socket_monitor(door->socket, name, FAILURES) < 0) return;
+    if (zmq_socket_monitor(door->socket, name, NEWS) < 0) return;
     door->monitor = zmq_socket(context, ZMQ_PAIR);
     if (!door->monitor) return;
     set_int(door->monitor, ZMQ_LINGER, 0);
@@ -81,19 +84,32 @@ static void open_monitor(door_t *door, void *context, const door_spec_t *spec) {
     must(zmq_connect(door->monitor, name) == 0);
 }
 
-size_t door_failures(door_t *door) {
-    size_t count = 0;
-    bool more = true;
+/* An event's first frame: its number in 2 bytes, and its value, here a descriptor, in 4. */
+static void hear(door_t *door, const zmq_msg_t *event, door_news_t *ret_news) {
+    uint16_t number;
+    int32_t descriptor;
+    const uint8_t *data = zmq_msg_data((zmq_msg_t *)(uintptr_t)event);
+    memcpy(&number, data, sizeof number);
+    memcpy(&descriptor, data + sizeof number, sizeof descriptor);
+    if (number & FAILURES) ret_news->failures++;
+    if (number == ZMQ_EVENT_ACCEPTED && !crowd_join(&door->crowd, descriptor, door->crowd_max)) ret_news->refused++;
+    if (number == ZMQ_EVENT_DISCONNECTED) crowd_leave(&door->crowd, descriptor);
+}
+
+bool door_news(door_t *door, door_news_t *ret_news) {
+    *ret_news = (door_news_t){0};
+    bool any = false;
     zmq_msg_t event;
     zmq_msg_init(&event);
-    while (more && zmq_msg_recv(&event, door->monitor, ZMQ_DONTWAIT) >= 0) {
+    while (zmq_msg_recv(&event, door->monitor, ZMQ_DONTWAIT) >= 0) {
+        any = true;
+        hear(door, &event, ret_news);
         zmq_msg_close(&event);
         zmq_msg_init(&event);
         if (zmq_msg_recv(&event, door->monitor, 0) < 0) break; /* the endpoint */
-        count++;
     }
     zmq_msg_close(&event);
-    return count;
+    return any;
 }
 
 /* Connects to another actor's door in this process, as a client of its protocol. Credit bounds what is under way here, not a count of messages. */
@@ -152,6 +168,7 @@ void door_close(door_t *door) {
     if (door->socket) zmq_close(door->socket);
     door->socket = door->monitor = NULL;
     visitors_destroy(&door->visitors);
+    crowd_fini(&door->crowd);
 }
 
 /* Is this from a raw TCP client that a NULL-mechanism socket lets in? libzmq takes an HTTP request for a peer of its first versions, which
@@ -270,21 +287,15 @@ bool door_receive(door_t *door, unsigned number, door_message_t *ret) {
     return true;
 }
 
-/* No two sockets have the same inode at one time, and none has that of one before it for very long. */
-static uint64_t inode_of(int descriptor) {
-    struct stat status;
-    return fstat(descriptor, &status) == 0 && S_ISSOCK(status.st_mode) ? status.st_ino : 0;
-}
-
 void door_trace(const frame_t *message, peer_t *peer) {
     int descriptor = zmq_msg_get(&message->msg, ZMQ_SRCFD);
-    uint64_t connection = descriptor > 0 ? inode_of(descriptor) : 0;
+    uint64_t connection = descriptor > 0 ? crowd_inode(descriptor) : 0;
     peer->descriptor = connection ? descriptor : 0;
     peer->connection = connection;
 }
 
 void door_dismiss(const peer_t *peer) {
-    if (peer->descriptor > 0 && inode_of(peer->descriptor) == peer->connection) shutdown(peer->descriptor, SHUT_RDWR);
+    if (peer->descriptor > 0 && crowd_inode(peer->descriptor) == peer->connection) shutdown(peer->descriptor, SHUT_RDWR);
 }
 
 static int send_bytes(void *socket, const void *data, size_t size) {

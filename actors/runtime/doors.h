@@ -2,12 +2,15 @@
 #ifndef REPRISE_DOORS_H
 #define REPRISE_DOORS_H
 
+#include "crowd.h"
 #include "visitors.h"
 
 typedef struct door {
     void *socket;  /* NULL: not open */
-    void *monitor; /* hears of handshakes that fail; NULL: nobody knocks from outside */
+    void *monitor; /* hears of connections, and of handshakes that fail; NULL: nobody knocks from outside */
     door_kind_t kind;
+    crowd_t crowd;        /* the connections */
+    size_t crowd_max;     /* and how many there may be */
     visitors_t *visitors; /* NULL: nobody needs a key */
 } door_t;
 
@@ -29,8 +32,12 @@ bool door_receive(door_t *door, unsigned number, door_message_t *ret_message); /
 void door_trace(const frame_t *message, peer_t *peer);
 /* Closes that connection, if it is still the one: the I/O thread finds its end and does the rest. */
 void door_dismiss(const peer_t *peer);
-/* How many handshakes have failed since it was last asked. */
-size_t door_failures(door_t *door);
+/* What happened at the door since it was last asked; false: nothing. */
+typedef struct door_news {
+    size_t failures; /* handshakes */
+    size_t refused;  /* connections beyond the bound */
+} door_news_t;
+bool door_news(door_t *door, door_news_t *ret_news);
 sent_t door_send(door_t *door, const peer_t *to, const prefix_t *prefix, frame_t *message, frame_t *body);
 
 #endif

@@ -40,6 +40,8 @@ typedef struct host_class {
     void (*crash)(host_t *host, const char *how);
     /* The keys of clients are these now; `users` as their user ids say it. */
     void (*know)(host_t *host, int64_t at, const names_t *users);
+    /* Each door may have so many connections from outside; those that stand stay. */
+    void (*bound)(host_t *host, int64_t connections);
 } host_class_t;
 
 struct host {

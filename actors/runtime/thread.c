@@ -125,14 +125,19 @@ static void host_crash(host_t *host, const char *how) {
     chaos_crash(how);
 }
 
+static void host_bound(host_t *host, int64_t connections) {
+    carrier_t *me = (carrier_t *)host;
+    for (size_t i = 0; i < DOORS_MAX; i++) me->doors[i].crowd_max = (size_t)connections;
+}
+
 static void host_know(host_t *host, int64_t at, const names_t *users) {
     carrier_t *me = (carrier_t *)host;
     for (size_t i = 0; i < DOORS_MAX; i++)
         if (me->doors[i].visitors) visitors_know(me->doors[i].visitors, at, users);
 }
 
-static const host_class_t host_class = {host_now,   host_ticks, host_route, host_send,  host_dismiss,
-                                        host_spawn, host_reap,  host_hang,  host_crash, host_know};
+static const host_class_t host_class = {host_now,  host_ticks, host_route, host_send, host_dismiss, host_spawn,
+                                        host_reap, host_hang,  host_crash, host_know, host_bound};
 
 static bool receive_door(carrier_t *me, unsigned number, size_t *bytes) {
     door_message_t in;
@@ -185,14 +190,16 @@ static bool is_open(const carrier_t *me, unsigned inlet) {
     return me->descriptors[inlet] >= 0 && (inlet >= SWITCHBOARD || actor_takes_peers(me->actor));
 }
 
-static bool receive_failures(carrier_t *me, unsigned door) {
-    size_t failures = door_failures(&me->doors[door]);
-    actor_count(me->actor, COUNTER_HANDSHAKE_FAILURES, failures);
-    return failures > 0;
+static bool receive_news(carrier_t *me, unsigned door) {
+    door_news_t news;
+    if (!door_news(&me->doors[door], &news)) return false;
+    actor_count(me->actor, COUNTER_HANDSHAKE_FAILURES, news.failures);
+    actor_count(me->actor, COUNTER_CONNECTIONS_REFUSED, news.refused);
+    return true;
 }
 
 static bool receive(carrier_t *me, unsigned inlet, size_t *bytes) {
-    if (inlet >= MONITORS) return receive_failures(me, inlet - MONITORS);
+    if (inlet >= MONITORS) return receive_news(me, inlet - MONITORS);
     return inlet == SWITCHBOARD ? receive_message(me) : receive_door(me, inlet, bytes);
 }
 

@@ -308,5 +308,9 @@ static void host_know(host_t *host, int64_t at, const names_t *users) {
     (void)host, (void)at, (void)users;
 }
 
-const host_class_t stage_host_class = {host_now,   host_ticks, host_route, host_send,  host_dismiss,
-                                       host_spawn, host_reap,  host_hang,  host_crash, host_know};
+static void host_bound(host_t *host, int64_t connections) {
+    (void)host, (void)connections;
+}
+
+const host_class_t stage_host_class = {host_now,  host_ticks, host_route, host_send, host_dismiss, host_spawn,
+                                       host_reap, host_hang,  host_crash, host_know, host_bound};

@@ -1,6 +1,7 @@
 """Quotas: each option that bounds what clients may cost holds at its number and not before, and the error names it and its value."""
 import socket
 import struct
+import time
 import unittest
 
 import msgpack
@@ -133,6 +134,32 @@ class Quotas(EngineTest):
             other.ask("replay.close", replay=last)
             other.ask("replay.open", recording=recording, credit=1)
         self.engine.ask("pipeline.forget", pipeline="replayed")
+
+    def test_an_endpoint_has_no_more_connections_than_are_allowed_and_room_is_given_to_others(self):
+        self.set(connections_max=5)
+        for door, others in (("ingest", 0), ("test_stream", 0), ("commands", 1)):  # this test's own
+            with self.subTest(door=door):
+                waiting = [self.dealer(door) for _ in range(8)]
+                for dealer in waiting:
+                    dealer.send(msgpack.packb({"op": "nothing"}))
+                let_in = []
+                deadline = time.monotonic() + PATIENCE
+                while len(let_in) < 5 - others:
+                    self.assertLess(time.monotonic(), deadline, f"{len(let_in)} were let in")
+                    let_in += [dealer for dealer in waiting if dealer not in let_in and dealer.poll(10)][:5 - others - len(let_in)]
+                refused = self.engine.counter("connections_refused")
+                while self.engine.counter("connections_refused") < refused + 5:  # they try again and again
+                    self.assertLess(time.monotonic(), deadline)
+                waiting = [dealer for dealer in waiting if dealer not in let_in]
+                self.assertGreaterEqual(len(waiting), 3)
+                for dealer in let_in:
+                    dealer.close()
+                for dealer in waiting:  # what one said before it was shut down is lost, so it asks again
+                    while not dealer.poll(500):
+                        self.assertLess(time.monotonic(), deadline)
+                        dealer.send(msgpack.packb({"op": "nothing"}))
+                    self.assertEqual(self.answer(dealer)["error"]["code"], "unknown_op")
+                    dealer.close()
 
     def test_no_more_requests_of_a_client_wait_than_are_allowed_and_each_is_answered(self):
         self.set(client_requests_max=20, requests_max=30)
