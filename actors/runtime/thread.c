@@ -115,7 +115,8 @@ static void host_reap(host_t *host, const char *address) {
 /* For good: until the process ends. No signal reaches this thread. */
 static void host_hang(host_t *host, int64_t ms) {
     (void)host;
-    while (ms == 0) pause();
+    if (ms == 0)
+        for (;;) pause();
     struct timespec left = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
     while (nanosleep(&left, &left) < 0 && errno == EINTR) continue;
 }

@@ -21,12 +21,12 @@ typedef struct reading {
 
 static char folder[] = "/tmp/reprise-settings-XXXXXX";
 
-/* Up to six arguments, the first that is NULL ends them. */
+/* The first that is NULL ends them. */
 static reading_t *reading(const char *const *arguments) {
     static reading_t r;
-    char *argv[8] = {(char *)(uintptr_t) "reprised"};
+    char *argv[32] = {(char *)(uintptr_t) "reprised"};
     int argc = 1;
-    for (; arguments[argc - 1]; argc++) argv[argc] = (char *)(uintptr_t)arguments[argc - 1];
+    for (; arguments[argc - 1] && argc < 31; argc++) argv[argc] = (char *)(uintptr_t)arguments[argc - 1];
     memset(&r, 0, sizeof r);
     r.result = settings_read(argc, argv, &r.config, &r.action, &r.why);
     return &r;
