@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
+
+#include "crowd.h"
 
 enum { BUCKETS_LEAST = 64 };
 
@@ -15,7 +16,7 @@ typedef struct visitor {
     struct visitor *next; /* in its bucket */
     uint32_t serial;      /* of the connection; never 0 */
     int descriptor;
-    ino_t inode; /* 0: it was gone already when its message was read */
+    uint64_t inode; /* 0: it was gone already when its message was read */
     user_t user;
     pass_t pass;
     bool barred;
@@ -88,13 +89,8 @@ static bool is_known(const visitors_t *v, const user_t *user) {
 
 /* ---- connections ---- */
 
-static ino_t inode_of(int descriptor) {
-    struct stat about;
-    return fstat(descriptor, &about) == 0 && S_ISSOCK(about.st_mode) ? about.st_ino : 0;
-}
-
 static bool is_there(const visitor_t *one) {
-    return one->inode && inode_of(one->descriptor) == one->inode;
+    return one->inode && crowd_inode(one->descriptor) == one->inode;
 }
 
 static size_t bucket_of(const visitors_t *v, const uint8_t *id, size_t size) {
@@ -156,7 +152,7 @@ static void judge(visitors_t *v, visitor_t *one) {
 }
 
 /* Another connection than the one that last spoke under this routing id, or the first. */
-static bool renew(visitors_t *v, visitor_t *one, int descriptor, ino_t inode, const char *user) {
+static bool renew(visitors_t *v, visitor_t *one, int descriptor, uint64_t inode, const char *user) {
     one->serial = ++v->last ? v->last : ++v->last;
     one->descriptor = descriptor;
     one->inode = inode;
@@ -180,7 +176,7 @@ admission_t visitors_admit(visitors_t *v, frame_t *frame, peer_t *peer, const pa
         return ADMITTED;
     }
     if (descriptor < 0 || !user) return BARRED;
-    ino_t inode = inode_of(descriptor);
+    uint64_t inode = crowd_inode(descriptor);
     visitor_t *one = find(v, peer->id, peer->size);
     if (!one) one = add(v, peer->id, peer->size);
     bool same = one->serial && one->descriptor == descriptor && (one->inode == inode || inode == 0);
@@ -193,7 +189,7 @@ admission_t visitors_admit(visitors_t *v, frame_t *frame, peer_t *peer, const pa
 
 void visitors_note(visitors_t *v, frame_t *frame) {
     const pass_t *pass;
-    ino_t inode = inode_of(zmq_msg_get(&frame->msg, ZMQ_SRCFD));
+    uint64_t inode = crowd_inode(zmq_msg_get(&frame->msg, ZMQ_SRCFD));
     peer_t peer = {.size = sizeof inode};
     memcpy(peer.id, &inode, sizeof inode);
     if (inode) visitors_admit(v, frame, &peer, &pass);
