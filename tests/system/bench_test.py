@@ -26,7 +26,7 @@ FIGURES = {
     "recovery": [f"recovery.{heat}{step}" for heat in ("", "cold.") for step in ("ready", "answer", "job")] + ["recovery.memory"],
     "memory": ["memory.tracked", "memory.recording", "memory.replaying", "memory.busy"],
     "scale": [f"scale.size.{what}.{size}" for what in ("record", "replay", "seek") for size in ("1MB", "10MB")]
-             + [f"scale.replays.{count}" for count in (1, 10, 100, 1000)] + [f"scale.sources.{count}" for count in (1, 10, 100)],
+             + [f"scale.replays.{count}" for count in (1, 10, 100, 1000)] + [f"scale.sources.{count}" for count in (1, 10, 100, "raw.1", "raw.10", "raw.100")],
     "restart": [f"restart.actor.{actor}" for actor in ("gateway", "catalog", "recorder", "job_supervisor", "pipeline_tracker",
                                                        "test_stream_server", "verifier", "librarian", "notifier", "syncer", "limiter",
                                                        "signature_checker")] + ["restart.process"],

@@ -77,7 +77,10 @@ class Protocol(EngineTest):
     def test_engine_actors(self):
         answer = self.ask("engine.actors", {"actors": list})
         for actor in answer["actors"]:
-            self.check(actor, {"name": str, "state": str, "restarts": int, "uptime_ms": int, "mailbox": int, "last_error?": str})
+            self.check(actor, {"name": str, "state": str, "restarts": int, "uptime_ms": int, "mailbox": int, "last_error?": str, "silent_ms?": int,
+                               "failures": list})
+            for failure in actor["failures"]:
+                self.check(failure, {"at": int, "why": str})
         self.assertLessEqual({"gateway", "catalog", "pipeline_tracker", "signature_checker", "job_supervisor", "limiter", "recorder",
                               "test_stream_server", "notifier", "syncer"}, {actor["name"] for actor in answer["actors"]})
 

@@ -165,12 +165,11 @@ class Quotas(EngineTest):
         self.set(client_requests_max=20, requests_max=30)
         self.pushable("waiting")
         dealers = [self.dealer("commands") for _ in range(2)]
-        for dealer in dealers:
+        errors = []
+        for dealer, refusals in ((dealers[0], 6), (dealers[1], 16)):
             for number in range(25):
                 dealer.send(msgpack.packb({"op": "job.wait", "id": number, "pipeline": "waiting", "timeout_ms": PATIENCE * 1000}))
             dealer.send(msgpack.packb({"op": "nothing", "id": 25}))  # no request, so it does not count
-        errors = []
-        for dealer, refusals in ((dealers[0], 6), (dealers[1], 16)):
             answers = [self.answer(dealer) for _ in range(refusals)]
             self.assertEqual([answer["id"] for answer in answers], list(range(26 - refusals, 26)))
             errors.append(answers[0]["error"])
