@@ -206,7 +206,7 @@ static void finish(engine_t *engine) {
 /* Messages of 256 KiB come and go by the thousand. By itself the C library would have the system map, clear and unmap each of them, which takes
  * a fifth of all that recording costs. */
 static void keep_buffers(void) {
-    enum { MAPPED_BYTES = 4 * 1024 * 1024, KEPT_BYTES = 8 * 1024 * 1024 }; /* the system's to give; kept at the end of a heap */
+    enum { MAPPED_BYTES = 512 * 1024, KEPT_BYTES = 1024 * 1024 }; /* the system's to give; kept at the end of a heap */
     mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES);
     mallopt(M_TRIM_THRESHOLD, KEPT_BYTES);
 }
