@@ -385,7 +385,7 @@ class SecurityTest(EngineTest):
         self.assertEqual(shown.returncode, 0, shown.stderr)
         self.assertEqual(len([line for line in shown.stdout.splitlines() if "Read" in line]) >= 20, True, shown.stdout)
 
-    def library(self):
+    def linked(self):
         program = self.keys.folder / "library"
         subprocess.run(["cc", ROOT / "docs" / "clients" / "c" / "library.c", "-o", program, f"-I{ROOT}/bin/library", f"-L{BUILD}", "-lreprise",
                         f"-Wl,-rpath,{BUILD}"], check=True, timeout=PATIENCE)
@@ -395,7 +395,7 @@ class SecurityTest(EngineTest):
         clients = ROOT / "docs" / "clients"
         for language, command in {"python": [sys.executable, clients / "python" / "client.py"],
                                   "node": ["node", clients / "node" / "client.mjs"],
-                                  "c": [BUILD / "tests" / "client-c"], "library": [self.library()]}.items():
+                                  "c": [BUILD / "tests" / "client-c"], "library": [self.linked()]}.items():
             with self.subTest(language=language):
                 ran = subprocess.run([*command, "--engine", self.engine.endpoints["commands"], f"keyed {language}", "300"],
                                      capture_output=True, text=True, timeout=PATIENCE,
