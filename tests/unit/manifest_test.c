@@ -29,6 +29,15 @@ static void a_manifest_comes_back_with_all_that_it_says(void **state) {
     store_remove(&store); /* fails where a half made file is left */
 }
 
+/* With a manifest of a job that runs in its folder. */
+static void store_written(store_t *store) {
+    fault_t why;
+
+    store_make(store, 1);
+    assert_int_equal(mkdir(store->folder, 0755), 0);
+    ok(manifest_write(store->folder, &store->manifest, &why), why);
+}
+
 static void a_manifest_cut_off_at_any_byte_or_longer_is_damaged(void **state) {
     store_t store;
     msg_manifest_t *read = NULL;
@@ -37,9 +46,7 @@ static void a_manifest_cut_off_at_any_byte_or_longer_is_damaged(void **state) {
     fault_t why;
 
     (void)state;
-    store_make(&store, 1);
-    assert_int_equal(mkdir(store.folder, 0755), 0);
-    ok(manifest_write(store.folder, &store.manifest, &why), why);
+    store_written(&store);
     snprintf(path, sizeof path, "%s/" MANIFEST_FILE, store.folder);
 
     uint8_t *bytes = file_read(path, &size);
@@ -80,9 +87,7 @@ static void a_manifest_that_cannot_be_written_leaves_the_old_one(void **state) {
     fault_t why;
 
     (void)state;
-    store_make(&store, 1);
-    assert_int_equal(mkdir(store.folder, 0755), 0);
-    ok(manifest_write(store.folder, &store.manifest, &why), why);
+    store_written(&store);
     snprintf(path, sizeof path, "%s/." MANIFEST_FILE ".new", store.folder);
     assert_int_equal(mkdir(path, 0755), 0); /* stands in the way of the new one */
     store.manifest.recording.state = "DONE";
@@ -110,9 +115,7 @@ static void one_that_is_announced_counts_at_once_and_takes_its_place_later(void 
     fault_t why;
 
     (void)state;
-    store_make(&store, 1);
-    assert_int_equal(mkdir(store.folder, 0755), 0);
-    ok(manifest_write(store.folder, &store.manifest, &why), why);
+    store_written(&store);
     store.manifest.recording.state = "DONE";
     ok(manifest_announce(store.folder, &store.manifest, &why), why);
     state_is(store.folder, "DONE");
@@ -140,9 +143,7 @@ static void one_that_was_announced_and_cut_off_anywhere_leaves_the_old_one(void 
     fault_t why;
 
     (void)state;
-    store_make(&store, 1);
-    assert_int_equal(mkdir(store.folder, 0755), 0);
-    ok(manifest_write(store.folder, &store.manifest, &why), why);
+    store_written(&store);
     store.manifest.recording.state = "DONE";
     ok(manifest_announce(store.folder, &store.manifest, &why), why);
     snprintf(next, sizeof next, "%s/" MANIFEST_NEXT, store.folder);
