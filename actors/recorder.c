@@ -101,6 +101,7 @@ static int recorder_settle(void *state, fault_t *why) {
         if (!recording->closing && !recording->finish) recording_flush(self, recording);
     }
     if (!LIST_EMPTY(&self->dues)) acks_send(self);
+    self->ticks_bytes = 0;
     return 0;
 }
 

@@ -12,6 +12,7 @@ enum {
     ACK_BYTES = RECORDER_CREDIT / 4, /* acknowledged at the latest, so that a sender never stands still */
     CURSOR_MAX = 64 * 1024,
     GAP_MAX = 1000,                /* bytes of its text */
+    CLOCK_BYTES = 4096,            /* arrive within some microseconds: to ask the clock for each small batch costs a twentieth of it */
     CURSORS_MAX = 8 * 1024 * 1024, /* of a recording's producers, with their names: they stand in the header of each segment */
 };
 
@@ -277,6 +278,15 @@ static bool batch_is_good(recorder_t *self, const envelope_t *in, attachment_t *
     return false;
 }
 
+static int64_t batch_ticks(recorder_t *self, size_t bytes) {
+    if (self->ticks_bytes <= 0) {
+        self->ticks = actor_ticks(self->me);
+        self->ticks_bytes = CLOCK_BYTES;
+    }
+    self->ticks_bytes -= (int64_t)bytes;
+    return self->ticks;
+}
+
 int ingest_batch(void *state, const envelope_t *in, fault_t *why) {
     recorder_t *self = state;
     const msg_source_batch_t *m = in->message;
@@ -288,7 +298,7 @@ int ingest_batch(void *state, const envelope_t *in, fault_t *why) {
         return 0;
     }
     recording_t *recording = attachment->recording;
-    int64_t ticks = actor_ticks(self->me);
+    int64_t ticks = batch_ticks(self, in->raw.size + (in->body ? frame_bytes(in->body).size : 0));
     attachment->connection->heard = ticks;
     if (reel_is_sealed(recording->reel) || attachment->done || attachment->leaving) return 0; /* a stop or an answer follows */
     reel_batch_t batch = {.seq = (uint64_t)m->seq,
