@@ -167,3 +167,41 @@ int proto_walk(const ProtobufCMessageDescriptor *message, bytes_t in, const prot
     if (in.size == 0) return 0; /* nothing may be nowhere */
     return walk_message(&walk, message, in.data + in.size, NULL);
 }
+
+/* ---- field by field ---- */
+
+int proto_next(bytes_t *in, proto_field_t *ret_field) {
+    refusal_t no;
+    walk_t walk = {.begin = in->data, .at = in->data, .field = NULL, .no = &no};
+    const uint8_t *end = in->data + in->size;
+    unsigned number = 0, type = 0;
+    proto_field_t field = {0};
+    if (in->size == 0) return 0;
+    if (read_key(&walk, end, NULL, &number, &type) < 0) return -1;
+    bool varint = type == WIRE_VARINT;
+    if ((varint ? read_varint(&walk, end, 10, NULL, &field.varint) : read_value(&walk, end, type, NULL, &field.value)) < 0) return -1;
+    field.number = number;
+    field.type = (uint8_t)type;
+    field.whole = (bytes_t){in->data, (size_t)(walk.at - in->data)};
+    *in = (bytes_t){walk.at, (size_t)(end - walk.at)};
+    *ret_field = field;
+    return 1;
+}
+
+static void put_varint(msgpack_sbuffer *out, uint64_t value) {
+    char bytes[10];
+    size_t size = 0;
+    for (; value >= 0x80; value >>= 7) bytes[size++] = (char)(value | 0x80);
+    bytes[size++] = (char)value;
+    must(msgpack_sbuffer_write(out, bytes, size) == 0);
+}
+
+void proto_put(msgpack_sbuffer *out, uint32_t number, bytes_t value) {
+    put_varint(out, (uint64_t)number << 3 | WIRE_LENGTH);
+    put_varint(out, value.size);
+    if (value.size > 0) must(msgpack_sbuffer_write(out, (const char *)value.data, value.size) == 0);
+}
+
+void proto_put_text(msgpack_sbuffer *out, uint32_t number, const char *text) {
+    proto_put(out, number, (bytes_t){(const uint8_t *)text, strlen(text)});
+}

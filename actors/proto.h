@@ -22,4 +22,20 @@ typedef struct proto_bound {
  * PROTO_VALUES_MAX values. `field` is the refusal's; messages must not contain themselves. */
 int proto_walk(const ProtobufCMessageDescriptor *message, bytes_t in, const proto_bound_t *bounds, const char *field, refusal_t *no);
 
+/* A field on the wire. */
+typedef struct proto_field {
+    uint32_t number;
+    uint8_t type;  /* the wire type: 0 a varint, 1 eight bytes, 2 a length and its bytes, 5 four bytes */
+    bytes_t whole; /* with its key */
+    bytes_t value; /* the bytes after key and length; none of a varint */
+    uint64_t varint;
+} proto_field_t;
+
+/* Takes the next field off the front of `in`, whatever it means. 1: there was one; 0: there are no more; -1: the bytes are damaged. */
+int proto_next(bytes_t *in, proto_field_t *ret_field);
+
+/* Appends a field that has a length. */
+void proto_put(msgpack_sbuffer *out, uint32_t number, bytes_t value);
+void proto_put_text(msgpack_sbuffer *out, uint32_t number, const char *text);
+
 #endif

@@ -37,14 +37,18 @@ def transform(key, urn=None, payload=b"", outputs=(), inputs=(), subtransforms=(
     return entry(1, key, value + text(5, key if name is None else name))
 
 
-def pcollection(key, bounded=UNBOUNDED):
-    return entry(2, key, text(1, key) + (number(3, bounded) if bounded else b""))
+def pcollection(key, bounded=UNBOUNDED, coder=""):
+    return entry(2, key, text(1, key) + (text(2, coder) if coder else b"") + (number(3, bounded) if bounded else b""))
 
 
-def read(key, topic, name=None):
+def coder(key, urn):
+    return entry(4, key, text(1, text(1, urn)))
+
+
+def read(key, topic, name=None, coder=""):
     """A Pub/Sub read with an output of its own, as two entries of the components."""
     payload = text(1, f"projects/p/topics/{topic}")
-    return [transform(key, PUBSUB, payload, outputs=[f"{key}.out"], name=name), pcollection(f"{key}.out")]
+    return [transform(key, PUBSUB, payload, outputs=[f"{key}.out"], name=name), pcollection(f"{key}.out", coder=coder)]
 
 
 def signature(topic):

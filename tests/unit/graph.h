@@ -16,6 +16,7 @@ typedef Org__Apache__Beam__Model__Pipeline__V1__Pipeline graph_pipeline_t;
 typedef Org__Apache__Beam__Model__Pipeline__V1__Components graph_components_t;
 typedef Org__Apache__Beam__Model__Pipeline__V1__Components__TransformsEntry graph_transform_entry_t;
 typedef Org__Apache__Beam__Model__Pipeline__V1__Components__PcollectionsEntry graph_pcollection_entry_t;
+typedef Org__Apache__Beam__Model__Pipeline__V1__Components__CodersEntry graph_coder_t;
 typedef Org__Apache__Beam__Model__Pipeline__V1__PTransform graph_transform_t;
 typedef Org__Apache__Beam__Model__Pipeline__V1__PTransform__InputsEntry graph_input_t;
 typedef Org__Apache__Beam__Model__Pipeline__V1__PTransform__OutputsEntry graph_output_t;
@@ -33,6 +34,7 @@ static struct graph {
     graph_transform_t transforms[GRAPH_MAX];
     graph_spec_t specs[GRAPH_MAX];
     graph_pcollection_t pcollections[GRAPH_MAX];
+    graph_coder_t coders[GRAPH_MAX], *coder_list[GRAPH_MAX];
     graph_input_t inputs[GRAPH_MAX], *input_list[GRAPH_MAX];
     graph_output_t outputs[GRAPH_MAX], *output_list[GRAPH_MAX];
     char *roots[GRAPH_MAX], *subtransforms[GRAPH_MAX][GRAPH_MAX];
@@ -46,6 +48,7 @@ static inline void graph_begin(void) {
     graph.pipeline.components = &graph.components;
     graph.components.transforms = graph.transform_list;
     graph.components.pcollections = graph.pcollection_list;
+    graph.components.coders = graph.coder_list;
 }
 
 static inline char *graph_text(const char *text, size_t size) {
@@ -82,6 +85,22 @@ static inline void graph_pcollection(const char *ids, int bounded) {
         graph.pcollection_entries[index].value = &graph.pcollections[index];
         graph.pcollection_list[index] = &graph.pcollection_entries[index];
     }
+}
+
+static inline void graph_coder(const char *ids) {
+    for (char *id; (id = graph_next(&ids));) {
+        size_t index = graph.components.n_coders++;
+        graph.coders[index] = (graph_coder_t)ORG__APACHE__BEAM__MODEL__PIPELINE__V1__COMPONENTS__CODERS_ENTRY__INIT;
+        graph.coders[index].key = id;
+        graph.coder_list[index] = &graph.coders[index];
+    }
+}
+
+/* Gives these PCollections a coder. */
+static inline void graph_code(const char *ids, const char *coder) {
+    for (char *id; (id = graph_next(&ids));)
+        for (size_t i = 0; i < graph.components.n_pcollections; i++)
+            if (strcmp(graph.pcollection_entries[i].key, id) == 0) graph.pcollections[i].coder_id = graph_text(coder, strlen(coder));
 }
 
 /* One that is left as it is made here is named by its id. `urn` NULL: it has no spec. */
