@@ -245,6 +245,18 @@ static void a_composite_of_which_nothing_is_left_goes_too(void **test) {
                         "reprise_test_stream: TESTSTREAM > a-out=a-out b-out=b-out; pcs: a-out b-out m");
 }
 
+static void what_a_composite_that_goes_only_passed_on_stays(void **test) {
+    (void)test;
+    begin();
+    composite("root", "", "pre one b");
+    plain("pre", "", "x");
+    composite("one", "a-out x", "a");
+    source("a");
+    source("b");
+    graph_root("root");
+    assert_non_null(strstr(describe(rewritten(graph_pack())), "; pcs: x a-out b-out"));
+}
+
 static void the_composite_that_it_stands_in_stays_though_nothing_else_is_left(void **test) {
     (void)test;
     begin();
@@ -501,6 +513,7 @@ int main(void) {
         cmocka_unit_test(several_roots_become_one_test_stream_with_an_output_each),
         cmocka_unit_test(it_stands_in_the_lowest_composite_that_has_them_all),
         cmocka_unit_test(a_composite_of_which_nothing_is_left_goes_too),
+        cmocka_unit_test(what_a_composite_that_goes_only_passed_on_stays),
         cmocka_unit_test(the_composite_that_it_stands_in_stays_though_nothing_else_is_left),
         cmocka_unit_test(a_composite_that_reads_it_already_gets_no_second_input),
         cmocka_unit_test(an_id_or_a_name_that_is_taken_is_not_taken_again),
