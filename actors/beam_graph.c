@@ -74,7 +74,7 @@ static void graph_init(graph_t *g) {
         g->pcollections.items[i] = (entry_t){.key = parts->pcollections[i]->key, .value = parts->pcollections[i]->value, .index = i};
     map_sort(&g->transforms);
     map_sort(&g->pcollections);
-    g->sources = calloc(g->transforms.count + 1, sizeof *g->sources);
+    g->sources = calloc(g->transforms.count + 1, sizeof(entry_t *));
     must(g->sources);
 }
 
