@@ -8,7 +8,10 @@
 #include "../../messages/fault.h"
 #include "../../messages/handover.h"
 
-enum { REFUSALS_SHARE = 16 }; /* of the bytes that answers may have, as much more for refusals */
+enum {
+    REFUSALS_SHARE = 16,     /* of the bytes that answers may have, as much more for refusals, and for what administrators are told */
+    ADMIN_REQUESTS_MAX = 16, /* beyond the quota, for those of administrators: they must be able to end what used it up */
+};
 
 struct debt_sum {
     atomic_size_t bytes;
@@ -115,13 +118,14 @@ void debts_fini(debts_t *debts) {
 
 /* ---- requests ---- */
 
-int debts_open(debts_t *debts, const peer_t *from, const quotas_t *quotas, refusal_t *no) {
+int debts_open(debts_t *debts, const peer_t *from, permission_t permission, const quotas_t *quotas, refusal_t *no) {
     int result = 0;
+    int64_t reserve = permission == PERMISSION_ADMIN ? ADMIN_REQUESTS_MAX : 0;
     debt_t *debt = debt_get(debts, from);
-    if ((int64_t)debt->requests >= quotas->client_requests_max)
+    if ((int64_t)debt->requests >= quotas->client_requests_max + reserve)
         result = refuse(no, ERROR_LIMIT, NULL, "%zu requests of this client wait for their answers, and `client_requests_max` is %lld",
                         debt->requests, (long long)quotas->client_requests_max);
-    else if ((int64_t)debts->requests >= quotas->requests_max)
+    else if ((int64_t)debts->requests >= quotas->requests_max + reserve)
         result = refuse(no, ERROR_LIMIT, NULL, "%zu requests of all clients wait for their answers, and `requests_max` is %lld",
                         debts->requests, (long long)quotas->requests_max);
     if (result < 0) {

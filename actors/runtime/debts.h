@@ -27,13 +27,14 @@ typedef struct debts {
     size_t requests;               /* of all peers */
 } debts_t;
 
-/* Counts a request of the peer until it is closed. -1 where there are too many (LIMIT): it is not counted. */
-int debts_open(debts_t *debts, const peer_t *from, const quotas_t *quotas, refusal_t *no);
+/* Counts a request of the peer until it is closed. -1 where there are too many (LIMIT): it is not counted. What only administrators may ask
+ * finds some room where the others find none. */
+int debts_open(debts_t *debts, const peer_t *from, permission_t permission, const quotas_t *quotas, refusal_t *no);
 void debts_close(debts_t *debts, const peer_t *from);
 
 /* May an answer of so many bytes be sent? -1: so much waits to be read that it may not (LIMIT). */
 int debts_allow(debts_t *debts, const peer_t *to, size_t size, const quotas_t *quotas, refusal_t *no);
-/* May a refusal? Nearly always: it is short, and there is some room for them beyond what answers have. */
+/* May a refusal, or the answer to an administrator? Nearly always: it is short, and there is some room for them beyond what answers have. */
 bool debts_bear(debts_t *debts, const peer_t *to, size_t size, const quotas_t *quotas);
 /* Counts the frame, which is sent to the peer, from now until nobody holds it any more. */
 void debts_add(debts_t *debts, const peer_t *to, frame_t *frame);

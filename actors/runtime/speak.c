@@ -87,10 +87,13 @@ static void add_echo(frame_t *message, bytes_t echo) {
     msgpack_sbuffer_destroy(&out);
 }
 
-/* An answer to a peer, or the refusal to give one to who does not read those before it. */
-static head_kind_t answer_admit(actor_t *me, const peer_t *to, head_kind_t kind, frame_t *message) {
+/* An answer to a peer, or the refusal to give one to who does not read those before it. Administrators learn what became of what they asked
+ * as long as refusals find room. */
+static head_kind_t answer_admit(actor_t *me, const peer_t *to, message_id_t asked, head_kind_t kind, frame_t *message) {
     refusal_t no;
-    if (kind == HEAD_REFUSAL || debts_allow(&me->debts, to, frame_bytes(message).size, &me->quotas, &no) == 0) return kind;
+    size_t size = frame_bytes(message).size;
+    if (kind == HEAD_REFUSAL || debts_allow(&me->debts, to, size, &me->quotas, &no) == 0) return kind;
+    if (message_class(asked)->permission == PERMISSION_ADMIN && debts_bear(&me->debts, to, size, &me->quotas)) return kind;
     me->out.size = 0;
     refusal_encode(&no, (bytes_t){0}, &me->out);
     frame_fini(message);
@@ -115,7 +118,7 @@ void actor_resolve(actor_t *me, ticket_entry_t *entry, head_kind_t kind, frame_t
         route(me, parcel->from, (head_t){kind, parcel->head.id, parcel->head.number}, message, NULL);
     } else {
         if (actor_counts_requests(me, &parcel->peer)) debts_close(&me->debts, &parcel->peer);
-        kind = answer_admit(me, &parcel->peer, kind, message);
+        kind = answer_admit(me, &parcel->peer, parcel->head.id, kind, message);
         bytes_t echo;
         if (wire_map_get(frame_bytes(&parcel->message), "id", &echo)) add_echo(message, echo);
         answer_send(me, &parcel->peer, &parcel->prefix, kind, message);

@@ -237,32 +237,21 @@ class Reader(Worker):
         self.connection.socket.close()
 
 
-class Load:
-    """All of them on one pipeline, and the tally."""
+class Crowd:
+    """Workers at one pipeline, and what they tell."""
 
-    def __init__(self, engine, name, seed, feeders=3, askers=2, readers=1, runs=True):
+    def __init__(self, engine, name, runs):
         self.engine, self.name, self.runs = engine, name, runs
         self.heard = queue.Queue()
-        sources = [source("One", PUSH, "one"), source("Many", PUSH, "many"), source("Numbers", GENERATOR, {"rate": 1000000 // STEP_US})]
-        run = patiently(engine, "pipeline.run", pipeline=pipeline(name, *sources), limits={"duration_ms": None, "bytes": None})
-        self.job, self.recording = run["job"], run["recording"]
-        kinds = [("One", "single", 1, 8), ("Many", "batched", 10, 3), ("One", "slow", 3, 1)]
-        self.feeders = [Feeder(self, *kind) for kind in kinds[:feeders]]
-        self.askers = [Asker(self, seed * 100 + number) for number in range(askers)]
-        self.readers = [Reader(self) for _ in range(readers)]
-        self.workers = self.feeders + self.askers + self.readers
-        for worker in self.workers:
+        self.workers = []
+
+    def start(self, workers):
+        self.workers = workers
+        for worker in workers:
             worker.start()
 
     def check_workers(self):
         for worker in self.workers:
-            if worker.problem:
-                raise worker.problem
-
-    def await_acks(self, count):
-        """Waits until the feeders were told so many times that something is safe."""
-        for _ in range(count):
-            worker = self.heard.get(timeout=PATIENCE)
             if worker.problem:
                 raise worker.problem
 
@@ -277,6 +266,41 @@ class Load:
             worker.join(2 * PATIENCE)
             self.check_workers()
             demand(not worker.is_alive(), f"{type(worker).__name__} does not come to an end")
+
+
+class Questions(Crowd):
+    """Clients that only ask, beside whatever else is done to an engine."""
+
+    def __init__(self, engine, name, seed, askers=2):
+        super().__init__(engine, name, runs=False)
+        self.start([Asker(self, seed * 100 + number) for number in range(askers)])
+
+    def finish(self):
+        """Returns the figures, once all is answered."""
+        self.stop(self.workers)
+        return sum((asker.counts for asker in self.workers), collections.Counter())
+
+
+class Load(Crowd):
+    """All of them on one pipeline, and the tally."""
+
+    def __init__(self, engine, name, seed, feeders=3, askers=2, readers=1, runs=True):
+        super().__init__(engine, name, runs)
+        sources = [source("One", PUSH, "one"), source("Many", PUSH, "many"), source("Numbers", GENERATOR, {"rate": 1000000 // STEP_US})]
+        run = patiently(engine, "pipeline.run", pipeline=pipeline(name, *sources), limits={"duration_ms": None, "bytes": None})
+        self.job, self.recording = run["job"], run["recording"]
+        kinds = [("One", "single", 1, 8), ("Many", "batched", 10, 3), ("One", "slow", 3, 1)]
+        self.feeders = [Feeder(self, *kind) for kind in kinds[:feeders]]
+        self.askers = [Asker(self, seed * 100 + number) for number in range(askers)]
+        self.readers = [Reader(self) for _ in range(readers)]
+        self.start(self.feeders + self.askers + self.readers)
+
+    def await_acks(self, count):
+        """Waits until the feeders were told so many times that something is safe."""
+        for _ in range(count):
+            worker = self.heard.get(timeout=PATIENCE)
+            if worker.problem:
+                raise worker.problem
 
     def finish(self):
         """All is acknowledged, the job is ended, and what must hold is checked. Returns the figures."""
@@ -383,15 +407,23 @@ class Belongings:
             self.engine.ask("engine.info")
 
 
+QUESTIONS = {"commands": {"op": "engine.info"}, "ingest": {"op": "source.attach", "pipeline": "nobody's", "tag": "One"},
+             "test_stream": {"op": "replay.open", "recording": "none"}}
+
+
 def connect_and_leave(endpoint, door, chance):
-    """A client that comes, says a little, and goes."""
+    """A client that comes, says a little, and goes. Returns how many answers it waited for and got."""
     socket = zmq.Context.instance().socket(zmq.SUB if door == "notifications" else zmq.DEALER)
     socket.setsockopt(zmq.LINGER, 0 if chance.random() < 0.5 else 100)
     socket.connect(endpoint)
+    waits = door != "notifications" and chance.random() < 0.3
     if door == "notifications":
         socket.setsockopt(zmq.SUBSCRIBE, b"job.")
     else:
-        socket.send(msgpack.packb({"op": "engine.info" if door == "commands" else "pong"}))
-        if door == "commands" and chance.random() < 0.3:
-            socket.poll(PATIENCE * 1000)
+        socket.send(msgpack.packb(QUESTIONS[door]))
+    if waits:
+        demand(socket.poll(PATIENCE * 1000), f"a client at the endpoint {door} gets no answer")
+        answer = msgpack.unpackb(socket.recv())
+        demand(answer["ok"] is (door == "commands"), f"a client at the endpoint {door} is answered {answer}")
     socket.close()
+    return waits

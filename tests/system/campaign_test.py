@@ -20,7 +20,7 @@ class Campaigns(unittest.TestCase):
         self.assertGreater(figures["requests"] + figures["acknowledged"], 0)
         self.assertEqual((figures["lost"], figures["doubled"]), (0, 0))
         self.assertEqual(figures["answered"] + figures["unanswered"], figures["requests"])
-        self.assertEqual(figures["unanswered"] if name != "processes" else 0, 0)
+        self.assertEqual(figures["unanswered"] if name not in ("processes", "guards") else 0, 0)
 
     def test_actors_fail_and_hang_under_load(self):
         self.survive("actors")
@@ -30,6 +30,9 @@ class Campaigns(unittest.TestCase):
 
     def test_the_process_is_killed_under_load(self):
         self.survive("processes")
+
+    def test_the_process_dies_while_a_guard_stands_by(self):
+        self.survive("guards")
 
     def test_the_disk_fails_under_load(self):
         self.survive("disks")

@@ -3,8 +3,10 @@
 A campaign is done in rounds, each with a job and a recording of its own; between rounds the engine must have all of its belongings back.
 """
 import collections
+import os
 import pathlib
 import random
+import signal
 import socket
 import struct
 import subprocess
@@ -12,9 +14,10 @@ import sys
 import time
 
 import msgpack
+import zmq
 
-from campaign_load import (FIGURES, PATIENCE, Belongings, Failed, Load, check_recording, compare, connect_and_leave, demand, elements_of,
-                           patiently)
+from campaign_load import (FIGURES, PATIENCE, Belongings, Failed, Load, Questions, check_recording, compare, connect_and_leave, demand,
+                           elements_of, patiently)
 from engine import DOORS, GENERATOR, PUSH, Connection, Engine, Producer, pipeline, source
 from proxy import Proxy
 
@@ -25,6 +28,7 @@ HERE = pathlib.Path(__file__).parent
 class Campaign:
     """What all have in common: an engine, rounds, and the tally."""
     flags = ("--chaos",)
+    guard = False
     feeders = 3
     runs = True  # clients ask for runs meanwhile
     durabilities = ((), ("--durability", "sync"), ("--durability", "async"))
@@ -35,16 +39,17 @@ class Campaign:
         self.figures = collections.Counter()
 
     def run(self):
-        self.engine = Engine(*self.flags, *self.chance.choice(self.durabilities), "--segment-bytes", "1000000")
+        self.engine = Engine(*self.flags, *self.chance.choice(self.durabilities), "--segment-bytes", "1000000", guard=self.guard)
         try:
             self.engine.ask("options.set", recording_size_limit=None, recording_duration_ms=None)
             self.belongings = Belongings(self.engine)
             self.warm_up()
             self.belongings.note()
             end, number = time.monotonic() + self.seconds, 0
-            while time.monotonic() < end:
+            while time.monotonic() < end or not self.has_enough():
                 number += 1
-                self.round(number, min(end, time.monotonic() + ROUND_S))
+                left = end - time.monotonic()
+                self.round(number, time.monotonic() + (min(left, ROUND_S) if left > 0 else ROUND_S))
                 self.belongings.check()
             demand(self.engine.process.poll() is None, "the engine has ended")
             demand(self.engine.stop() == 0, "the engine did not stop in order")
@@ -76,6 +81,10 @@ class Campaign:
 
     def relent(self):
         pass
+
+    def has_enough(self):
+        """Was all done that must be, even where the time is over?"""
+        return True
 
 
 class Actors(Campaign):
@@ -158,15 +167,41 @@ class Processes(Campaign):
         demand(self.engine.ask("job.describe", job=self.load.job)["is_running"], "the job does not run after a crash")
 
 
+class Guards(Processes):
+    """The engine's process dies in every way while a guard stands by: nobody but the guard starts it again, and clients need not even notice."""
+    flags = ("--chaos", "--crashes", "999")
+    guard = True
+
+    def harm(self):
+        pid = self.engine.ask("engine.info")["pid"]
+        if self.chance.random() < 0.7:
+            os.kill(pid, self.chance.choice((signal.SIGKILL, signal.SIGABRT)))
+        else:
+            self.engine.commands.send("chaos.crash", how=self.chance.choice(("abort", "segv", "kill")),
+                                      actor=self.chance.choice(Actors.children))
+        self.figures["faults"] += 1
+        line = self.engine.process.stdout.readline()
+        demand(line.startswith("ready "), f"the guard brings no engine back: {line}")
+        self.engine.commands.socket.close()  # what is asked of the one that died is lost with it
+        self.engine.commands = self.engine.connect("commands")
+        self.load.process_died()
+        demand(self.engine.ask("engine.info")["pid"] != pid, "the engine has not died")
+        demand(self.engine.ask("job.describe", job=self.load.job)["is_running"], "the job does not run after a crash")
+
+
 class Disks(Campaign):
     """The disk fails: the job fails and says so, all that was acknowledged is there, and the next run goes on."""
 
     def warm_up(self):
+        questions = Questions(self.engine, "disk", self.seed)
         self.life(fail=False)
+        questions.finish()
 
     def round(self, number, end):
+        questions = Questions(self.engine, "disk", self.seed * 1000 + number)
         while time.monotonic() < end:
             self.life(fail=True)
+        self.figures.update(questions.finish())
 
     def life(self, fail):
         self.engine.run(pipeline("disk", source("Read", PUSH, "read"), source("Numbers", GENERATOR, {"rate": 10000})))
@@ -221,6 +256,7 @@ class Clients(Campaign):
 
     def round(self, number, end):
         self.engine.run(pipeline("clients", source("Read", PUSH, "read"), source("Numbers", GENERATOR, {"rate": 10000})))
+        questions = Questions(self.engine, "clients", self.seed * 1000 + number)
         recording = self.engine.ask("job.describe", pipeline="clients")["recording"]
         acked = {"first": 0, "second": 0}
         while True:
@@ -241,6 +277,7 @@ class Clients(Campaign):
                 process.wait(PATIENCE)
             if time.monotonic() >= end:
                 break
+        self.figures.update(questions.finish())
         self.engine.ask("job.cancel", pipeline="clients")
         self.engine.wait("clients")
         self.check(recording, acked)
@@ -267,18 +304,34 @@ class Silence:
     def __init__(self, engine, recording, name):
         self.since = time.monotonic()
         self.wires = {door: Proxy(engine.port + number) for number, door in enumerate(DOORS)}
-        self.commands, self.ingest, self.stream, self.news = (Connection(wire.endpoint) for wire in self.wires.values())
+        self.commands, self.ingest, self.stream = (Connection(self.wires[door].endpoint) for door in ("commands", "ingest", "test_stream"))
+        self.news = zmq.Context.instance().socket(zmq.SUB)
+        self.news.setsockopt(zmq.LINGER, 0)
+        self.news.setsockopt(zmq.SUBSCRIBE, b"")
+        self.news.connect(self.wires["notifications"].endpoint)
         self.source = self.ingest.ask("source.attach", pipeline="load", tag="One", producer=name)["source"]
         self.replay = self.stream.ask("replay.open", recording=recording, credit=1 << 20)["replay"]
-        self.commands.ask("engine.info")
+        self.await_news()
         for wire in self.wires.values():
             wire.silence()
         self.commands.send("job.wait", pipeline="load", timeout_ms=1000)
 
+    def await_news(self):
+        """Of what is done meanwhile."""
+        deadline = time.monotonic() + PATIENCE
+        while not self.news.poll(20):
+            demand(time.monotonic() < deadline, "a subscriber hears no news")
+            self.commands.ask("pipeline.track", pipeline=pipeline("news"))
+            self.commands.ask("pipeline.forget", pipeline="news")
+
     def come_back(self):
-        """It is told that nobody knows it any more; by now it may have been cut off, and what it says first is lost with the connection."""
-        for wire in self.wires.values():
+        """By now it has been cut off everywhere. It is told that nobody knows it any more; what it says first may be lost with the connection."""
+        for door, wire in self.wires.items():
+            demand(wire.is_given_up(PATIENCE), f"the engine keeps the silent connection at its endpoint {door}")
             wire.resume()
+        while self.news.poll(0):
+            self.news.recv_multipart()
+        self.await_news()
         body = msgpack.packb([[1, b"too late"]])
         self.is_not_known(self.ingest, lambda: self.ingest.send("source.batch", body, source=self.source, tag="One", seq=1))
         self.is_not_known(self.stream, lambda: self.stream.send("replay.resume", replay=self.replay))
@@ -303,8 +356,8 @@ class Silence:
                 pass
 
     def close(self):
-        for connection in (self.ingest, self.stream, self.commands, self.news):
-            connection.socket.close()
+        for socket_ in (self.ingest.socket, self.stream.socket, self.commands.socket, self.news):
+            socket_.close()
         for wire in self.wires.values():
             wire.close()
 
@@ -312,14 +365,12 @@ class Silence:
 class Silences(Campaign):
     """Connections that go silent and stay open, on every endpoint: what they held is let go, and nobody else notices."""
     timeout_s = 2
+    flags = ("--chaos", "--heartbeat-ms", str(2 * timeout_s * 1000))
     feeders = 1
-
-    def warm_up(self):
-        super().warm_up()
-        self.engine.ask("options.set", worker_timeout_ms=self.timeout_s * 1000, replay_timeout_ms=self.timeout_s * 1000)
 
     def round(self, number, end):
         self.silences = []
+        self.engine.ask("options.set", worker_timeout_ms=self.timeout_s * 1000, replay_timeout_ms=self.timeout_s * 1000)
         super().round(number, end)
 
     def harm(self):
@@ -328,28 +379,34 @@ class Silences(Campaign):
             self.figures["faults"] += len(DOORS)
 
     def relent(self):
-        """The load goes on until the last has been silent for long enough."""
+        """The load goes on until the last has been silent for long enough. What is read afterwards, to be checked, is a megabyte at a time with the
+        pings behind it: on a busy machine that takes longer than those time-outs are, and who is let go for it hears nothing more."""
         while time.monotonic() - self.silences[-1].since < self.timeout_s + 1.5:
             self.load.await_acks(10)
         for silence in self.silences:
             silence.come_back()
         for silence in self.silences:
             silence.close()
+        self.engine.ask("options.set", worker_timeout_ms=10000, replay_timeout_ms=600000)
 
 
 class Connections(Campaign):
     """Clients come and go, thousands on each endpoint: some say something, some nothing, some nonsense."""
     batch = 50
+    each, from_s = 10000, 60  # so many on each endpoint, in a campaign of that many seconds at least
 
     def harm(self):
-        door = self.chance.choice(DOORS)
+        door = min(DOORS, key=lambda one: (self.figures[one], self.chance.random()))
         for _ in range(self.batch):
-            kind = self.chance.random()
-            if kind < 0.5:
-                connect_and_leave(self.engine.endpoints[door], door, self.chance)
+            if self.chance.random() < 0.5:
+                answered = connect_and_leave(self.engine.endpoints[door], door, self.chance)
+                self.figures.update(requests=answered, answered=answered)
             else:
                 knock(self.engine.port + DOORS.index(door), self.chance)
-            self.figures["faults"] += 1
+            self.figures.update(("faults", door))
+
+    def has_enough(self):
+        return self.seconds < self.from_s or min(self.figures[door] for door in DOORS) >= self.each
 
 
 def knock(port, chance):
@@ -361,13 +418,14 @@ def knock(port, chance):
         one.sendall(chance.choice((b"", b"GET / HTTP/1.1\r\n\r\n", greeting[:chance.randrange(1, 64)], greeting)))
 
 
-CAMPAIGNS = {"actors": Actors, "messages": Messages, "processes": Processes, "disks": Disks, "clients": Clients, "silences": Silences,
-             "connections": Connections}
+CAMPAIGNS = {"actors": Actors, "messages": Messages, "processes": Processes, "guards": Guards, "disks": Disks, "clients": Clients,
+             "silences": Silences, "connections": Connections}
 
 
 def told(name, seed, seconds, figures):
     """One line of figures, as docs/reliability.md shows them."""
-    return f"{name} seed {seed} {seconds} s: " + ", ".join(f"{what} {figures[what]}" for what in FIGURES)
+    doors = [door for door in DOORS if figures[door]]
+    return f"{name} seed {seed} {seconds} s: " + ", ".join(f"{what} {figures[what]}" for what in (*FIGURES, *doors))
 
 
 def campaign(name, seed, seconds):

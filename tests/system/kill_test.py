@@ -7,10 +7,10 @@ killed (20), REPRISE_SEED when: a failure prints it.
 import os
 import queue
 import random
-import threading
 import unittest
 
-from engine import FILE, GENERATOR, PATIENCE, PUSH, Engine, Producer, pipeline, source
+from campaign_load import Feeder
+from engine import FILE, GENERATOR, PATIENCE, PUSH, Engine, pipeline, source
 
 SEED = int(os.environ.get("REPRISE_SEED") or random.randrange(1 << 32))
 CRASHES = int(os.environ.get("REPRISE_CRASHES") or 20)
@@ -18,48 +18,9 @@ VERIFY_EACH = 10  # crashes
 STEP_US = 50  # between the generator's elements
 
 
-class Load(threading.Thread):
-    """A producer in a thread of its own, which never stops sending; what it hears, it tells the test."""
-
-    def __init__(self, engine, tag, name, size, window, heard):
-        super().__init__(daemon=True)
-        self.producer = Producer(engine, "load", tag, name, size=size)
-        self.producer.ask_s = 0.3
-        self.window, self.heard = window, heard
-        self.over = threading.Event()
-        self.lost = threading.Event()  # its engine has been killed
-        self.problem = None
-
-    def run(self):
-        try:
-            while not self.over.is_set():
-                self.turn()
-        except Exception as problem:  # pylint: disable=broad-except
-            self.problem = problem
-            self.heard.put(self)
-
-    def turn(self):
-        producer = self.producer
-        if self.lost.is_set():
-            self.lost.clear()
-            producer.attached = None
-        if not producer.attached:
-            producer.attach()
-        while producer.sent < producer.acked + self.window:
-            producer.send()
-        acked = producer.acked
-        producer.hear(0.05)
-        if producer.acked > acked:
-            self.heard.put(self)
-
-    def finish(self):
-        """Everything that it has sent is acknowledged."""
-        self.over.set()
-        self.join(PATIENCE)
-        self.producer.push(self.producer.sent)
-
-
 class Kill(unittest.TestCase):
+    name = "load"
+
     def start(self, *flags):
         self.engine = Engine(*flags)
         self.addCleanup(self.engine.remove)
@@ -73,11 +34,11 @@ class Kill(unittest.TestCase):
         self.job = self.engine.run(pipeline("load", *sources), limits={"duration_ms": None})["job"]
         self.recording = self.engine.ask("job.describe", job=self.job)["recording"]
         self.heard = queue.Queue()
-        self.loads = [Load(self.engine, tag, name, size, window, self.heard)
-                      for tag, name, size, window in (("One", "single", 1, 200), ("Many", "batched", 100, 20), ("Both", "first", 1, 50),
-                                                      ("Both", "second", 30, 10), ("One", "slow", 1, 1))]
+        self.loads = [Feeder(self, *kind) for kind in (("One", "single", 1, 200), ("Many", "batched", 100, 20), ("Both", "first", 1, 50),
+                                                       ("Both", "second", 30, 10), ("One", "slow", 1, 1))]
         for load in self.loads:
             self.addCleanup(load.producer.close)
+            load.producer.ask_s = 0.3
             load.start()
         self.addCleanup(lambda: [load.over.set() for load in self.loads])
 
@@ -101,13 +62,16 @@ class Kill(unittest.TestCase):
                 self.await_acks(moments.randrange(1, 300))
                 self.engine.restart()
                 for load in self.loads:
-                    load.lost.set()
+                    load.process_died()
                 self.assertTrue(self.engine.ask("job.describe", job=self.job)["is_running"])
                 if crash % VERIFY_EACH == 0:
                     self.assertTrue(self.engine.ask("recording.verify", recording=self.recording)["intact"])
             self.await_acks(10 * len(self.loads))
             for load in self.loads:
-                load.finish()
+                load.over.set()
+            for load in self.loads:
+                load.join(2 * PATIENCE)
+                self.assertEqual((load.is_alive(), load.problem), (False, None))
             self.await_lines()
             self.engine.ask("job.cancel", job=self.job)
             self.engine.wait("load")

@@ -3,6 +3,7 @@ nothing, as if the machine behind it had lost its power. It may come back."""
 import selectors
 import socket
 import threading
+import time
 
 
 class Proxy:
@@ -15,6 +16,7 @@ class Proxy:
         self.ear, self.mouth = socket.socketpair()
         self.selector.register(self.ear, selectors.EVENT_READ)
         self.others = {}  # the other end of each socket
+        self.inside = set()  # those that lead to the target
         self.resume()
 
     def resume(self):
@@ -35,6 +37,7 @@ class Proxy:
     def accept(self):
         near, _ = self.listener.accept()
         far = socket.create_connection(self.target)
+        self.inside.add(far)
         for one, other in ((near, far), (far, near)):
             self.others[one] = other
             self.selector.register(one, selectors.EVENT_READ)
@@ -52,6 +55,7 @@ class Proxy:
             pass
         for end in (one, other):
             self.selector.unregister(end)
+            self.inside.discard(end)
             del self.others[end]
             end.close()
 
@@ -63,6 +67,22 @@ class Proxy:
     def silence(self):
         """From now on nothing passes, and all connections stay open."""
         self.stop()
+
+    def is_given_up(self, patience_s):
+        """Does the target close its ends of the silent connections, within that time? What it had said before is lost."""
+        deadline = time.monotonic() + patience_s
+        for end in self.inside:
+            end.settimeout(patience_s)
+            try:
+                while end.recv(1 << 16):
+                    if time.monotonic() > deadline:
+                        return False
+            except ConnectionError:
+                pass
+            except TimeoutError:
+                return False
+            end.settimeout(None)
+        return True
 
     def close(self):
         self.stop()

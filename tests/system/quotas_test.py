@@ -186,6 +186,24 @@ class Quotas(EngineTest):
         self.assertTrue(self.engine.ask("job.wait", pipeline="waiting", timeout_ms=1)["is_done"])
         self.engine.ask("pipeline.forget", pipeline="waiting")
 
+    def test_an_administrator_is_heard_where_all_requests_are_used_up(self):
+        self.set(client_requests_max=5, requests_max=10)
+        self.pushable("used up")
+        dealers = [self.dealer("commands") for _ in range(2)]
+        for dealer in dealers:
+            for number in range(6):
+                dealer.send(msgpack.packb({"op": "job.wait", "id": number, "pipeline": "used up", "timeout_ms": PATIENCE * 1000}))
+            self.assertEqual(self.answer(dealer)["error"]["code"], "limit")
+        self.limited("10 requests of all clients wait for their answers, and `requests_max` is 10", "engine.info")
+        self.limited("`requests_max` is 10", "pipeline.track", pipeline=pipeline("one more"))
+        dealers[0].send(msgpack.packb({"op": "options.set", "id": 6, "requests_max": 11}))  # whose own are used up, too
+        answer = self.answer(dealers[0])
+        self.assertEqual((answer["ok"], answer["id"], answer["requests_max"]), (True, 6, 11))
+        self.assertTrue(self.engine.ask("engine.info")["ok"])
+        self.engine.ask("pipeline.forget", pipeline="used up")  # which ends what they wait for
+        for dealer in dealers:
+            self.assertEqual({self.answer(dealer)["ok"] for _ in range(5)}, {True})
+
     def test_answers_that_nobody_reads_are_bounded_for_each_client_and_for_all_together(self):
         job = self.recorded("unread", count=1000, size=3000)
         before = memory(self.engine.process.pid)

@@ -69,7 +69,7 @@ static void peers_with_whom_nothing_is_open_are_forgotten(void **state) {
         snprintf(name, sizeof name, "peer %d", i);
         peer_t peer = peer_of(name);
         frame_t frame = frame_of(1);
-        assert_int_equal(debts_open(&debts, &peer, &quotas, &no), 0);
+        assert_int_equal(debts_open(&debts, &peer, PERMISSION_READ, &quotas, &no), 0);
         debts_close(&debts, &peer);
         debts_add(&debts, &peer, &frame);
         frame_fini(&frame);
@@ -114,21 +114,44 @@ static void requests_are_counted_until_they_are_answered(void **state) {
     peer_t one = peer_of("one"), other = peer_of("other");
     refusal_t no;
     (void)state;
-    assert_int_equal(debts_open(&debts, &one, &quotas, &no), 0);
-    assert_int_equal(debts_open(&debts, &one, &quotas, &no), 0);
-    assert_int_equal(debts_open(&debts, &one, &quotas, &no), -1);
+    assert_int_equal(debts_open(&debts, &one, PERMISSION_READ, &quotas, &no), 0);
+    assert_int_equal(debts_open(&debts, &one, PERMISSION_READ, &quotas, &no), 0);
+    assert_int_equal(debts_open(&debts, &one, PERMISSION_READ, &quotas, &no), -1);
     assert_int_equal(no.code, ERROR_LIMIT);
     assert_string_equal(no.message, "2 requests of this client wait for their answers, and `client_requests_max` is 2");
-    assert_int_equal(debts_open(&debts, &other, &quotas, &no), 0);
-    assert_int_equal(debts_open(&debts, &other, &quotas, &no), -1);
+    assert_int_equal(debts_open(&debts, &other, PERMISSION_READ, &quotas, &no), 0);
+    assert_int_equal(debts_open(&debts, &other, PERMISSION_READ, &quotas, &no), -1);
     assert_string_equal(no.message, "3 requests of all clients wait for their answers, and `requests_max` is 3");
     assert_true(no.retry);
     debts_close(&debts, &one);
-    assert_int_equal(debts_open(&debts, &other, &quotas, &no), 0);
+    assert_int_equal(debts_open(&debts, &other, PERMISSION_READ, &quotas, &no), 0);
     debts_close(&debts, &other);
     debts_close(&debts, &other);
     debts_close(&debts, &one);
     assert_int_equal(debts.requests, 0);
+    debts_fini(&debts);
+}
+
+static void administrators_find_room_where_others_find_none(void **state) {
+    debts_t debts = {0};
+    peer_t one = peer_of("one"), other = peer_of("other"), admin = peer_of("admin");
+    refusal_t no;
+    (void)state;
+    assert_int_equal(debts_open(&debts, &one, PERMISSION_READ, &quotas, &no), 0);
+    assert_int_equal(debts_open(&debts, &one, PERMISSION_READ, &quotas, &no), 0);
+    assert_int_equal(debts_open(&debts, &other, PERMISSION_READ, &quotas, &no), 0);
+    assert_int_equal(debts_open(&debts, &admin, PERMISSION_READ, &quotas, &no), -1);
+    assert_int_equal(debts_open(&debts, &admin, PERMISSION_WRITE, &quotas, &no), -1);
+    for (int i = 0; i < 16; i++) assert_int_equal(debts_open(&debts, i % 2 ? &one : &admin, PERMISSION_ADMIN, &quotas, &no), 0);
+    assert_int_equal(debts_open(&debts, &admin, PERMISSION_ADMIN, &quotas, &no), -1);
+    assert_string_equal(no.message, "19 requests of all clients wait for their answers, and `requests_max` is 3");
+    for (int i = 0; i < 16; i++) debts_close(&debts, i % 2 ? &one : &admin);
+    assert_int_equal(debts_open(&debts, &admin, PERMISSION_READ, &quotas, &no), -1); /* the others' are still open */
+    debts_close(&debts, &one);
+    debts_close(&debts, &one);
+    debts_close(&debts, &other);
+    assert_int_equal(debts_open(&debts, &admin, PERMISSION_READ, &quotas, &no), 0);
+    debts_close(&debts, &admin);
     debts_fini(&debts);
 }
 
@@ -149,6 +172,7 @@ int main(void) {
         cmocka_unit_test(peers_with_whom_nothing_is_open_are_forgotten),
         cmocka_unit_test(what_waits_for_all_peers_together_is_bounded_too),
         cmocka_unit_test(requests_are_counted_until_they_are_answered),
+        cmocka_unit_test(administrators_find_room_where_others_find_none),
         cmocka_unit_test(a_frame_may_outlive_the_list),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
