@@ -4,7 +4,7 @@
 enum {
     TURN_EVENTS = 64,
     TURN_BYTES = 1024 * 1024,
-    FULL_DELAY_US = 2000, /* a socket that is full tells nobody when it is not: tried again, twice as late each time */
+    FULL_DELAY_US = 2000, /* who does not read tells nobody when it goes on: tried again, twice as late each time */
     FULLS_MAX = 6,
 };
 
@@ -61,7 +61,18 @@ static played_t player_waits(player_t *player, int64_t ticks, const replay_event
     return *ret_delay > 0 ? PLAYED_LATER : PLAYED_MORE;
 }
 
-played_t player_play(player_t *player, actor_t *me, const peer_t *to, int64_t *budget, int64_t *ret_delay) {
+static int64_t player_put_off(player_t *player) {
+    int64_t delay = FULL_DELAY_US << player->fulls;
+    if (player->fulls < FULLS_MAX) player->fulls++;
+    return delay;
+}
+
+played_t player_play(player_t *player, actor_t *me, const peer_t *to, tab_t *tab, int64_t *budget, int64_t *ret_delay) {
+    /* Before an event is made: it may be a copy of many megabytes. */
+    if (actor_is_behind(me, to)) {
+        *ret_delay = player_put_off(player);
+        return PLAYED_LATER;
+    }
     int64_t ticks = actor_ticks(me);
     uint64_t bytes = 0, elements = 0;
     played_t played = PLAYED_MORE;
@@ -69,12 +80,11 @@ played_t player_play(player_t *player, actor_t *me, const peer_t *to, int64_t *b
         const replay_event_t *event = NULL;
         played = player_waits(player, ticks, &event, ret_delay);
         if (played != PLAYED_MORE || !event) break;
-        sent_t how = actor_send(me, to, event->id, event->message, event->body);
+        sent_t how = actor_send_counted(me, to, tab, event->id, event->message, event->body, event->copied);
         if (how == SENT_GONE) played = PLAYED_GONE;
         if (how == SENT_FULL) {
             played = PLAYED_LATER;
-            *ret_delay = FULL_DELAY_US << player->fulls;
-            if (player->fulls < FULLS_MAX) player->fulls++;
+            *ret_delay = player_put_off(player);
         }
         if (how != SENT) break;
         player->fulls = 0;

@@ -38,8 +38,8 @@ typedef enum played {
     PLAYED_GONE,  /* the client is */
 } played_t;
 
-/* Sends events for one turn. Takes the bytes sent from `budget`; `ret_delay` gets the µs of PLAYED_LATER. */
-played_t player_play(player_t *player, actor_t *me, const peer_t *to, int64_t *budget, int64_t *ret_delay);
+/* Sends events for one turn. Takes the bytes sent from `budget`; `ret_delay` gets the µs of PLAYED_LATER. `tab`: the client's. */
+played_t player_play(player_t *player, actor_t *me, const peer_t *to, tab_t *tab, int64_t *budget, int64_t *ret_delay);
 
 /* What clients ask for: see test_stream.def. */
 void player_pause(player_t *player, actor_t *me);

@@ -52,7 +52,8 @@ connection_t *connection_of(recorder_t *self, const peer_t *peer) {
 }
 
 sent_t connection_send(recorder_t *self, connection_t *connection, message_id_t id, const void *message) {
-    sent_t sent = actor_send(self->me, &connection->peer, id, message, NULL);
+    if (actor_is_behind(self->me, &connection->peer)) return SENT_FULL;
+    sent_t sent = actor_send_counted(self->me, &connection->peer, &connection->tab, id, message, NULL, 0);
     if (sent == SENT) connection->spoken = actor_ticks(self->me);
     return sent;
 }
@@ -221,7 +222,8 @@ static void batch_nack(recorder_t *self, const envelope_t *in, const attachment_
     nack.error.expected = no->expected;
     nack.error.has_expected = no->expected > 0;
     actor_count(self->me, COUNTER_NACKS, 1);
-    actor_send(self->me, in->peer, MSG_SOURCE_NACK, &nack, NULL);
+    if (actor_is_behind(self->me, in->peer)) return; /* it reads none of those before */
+    actor_send_counted(self->me, in->peer, NULL, MSG_SOURCE_NACK, &nack, NULL, 0);
 }
 
 /* Is its number the next? One sent twice is acknowledged again. */

@@ -64,6 +64,7 @@ typedef struct connection {
     LIST_HEAD(, attachment) attachments;
     peer_t peer;
     int64_t heard, spoken; /* when, in ticks */
+    tab_t tab;             /* of what it was told */
 } connection_t;
 
 struct attachment {

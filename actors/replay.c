@@ -284,6 +284,7 @@ static void elements_set(replay_t *replay) {
     size_t head = replay->tag->elements_size + number_growth(count) + number_growth(element);
     event_set(replay, MSG_ELEMENTS, head + frame_bytes(&replay->piece).size, record->at);
     replay->event.body = &replay->piece;
+    if (count < record->count) replay->event.copied = frame_bytes(&replay->piece).size;
 }
 
 static void gap_set(replay_t *replay) {

@@ -31,6 +31,7 @@ typedef struct replay_event {
     const void *message;
     frame_t *body; /* NULL: none. May be moved out of */
     size_t size;   /* of both frames, as clients count credit */
+    size_t copied; /* of the body: 0 where it is the recording's own, else all of it */
     int64_t at;    /* when it is due, on the recording's clock */
 } replay_event_t;
 

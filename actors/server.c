@@ -255,7 +255,7 @@ static void player_turn(server_t *server, player_t *player, int64_t *budget) {
     player->ready = false;
     client_t *client = player->client;
     int64_t before = *budget;
-    played_t played = player_play(player, server->me, &client->peer, budget, &delay);
+    played_t played = player_play(player, server->me, &client->peer, &client->tab, budget, &delay);
     if (*budget < before) client->sent = actor_ticks(server->me);
     if (played == PLAYED_MORE)
         server_ready(server, player);

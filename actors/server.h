@@ -16,6 +16,7 @@ typedef struct client {
     int64_t last_number; /* of its replays */
     int64_t seen, sent;  /* when something last came from it, and went to it, in ticks */
     int64_t asked;       /* and when it was asked whether it is there; 0: never */
+    tab_t tab;           /* of the events that it was sent */
 } client_t;
 
 /* A pipeline's test stream, while it is served. */

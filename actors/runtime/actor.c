@@ -79,6 +79,7 @@ void actor_free(actor_t **actor) {
     asks_fini(&me->asks);
     held_fini(&me->held);
     debts_fini(&me->debts);
+    debts_fini(&me->dues);
     timers_fini(&me->timers);
     frame_fini(&me->args);
     msgpack_zone_free(me->zone);

@@ -115,6 +115,15 @@ void actor_refuse_as(actor_t *me, ticket_t ticket, const refusal_t *no);
 typedef enum sent { SENT, SENT_FULL, SENT_GONE } sent_t;
 /* `body` may be NULL; it is moved out of on SENT and left alone otherwise. SENT_FULL: the peer reads too slowly; try again later. */
 sent_t actor_send(actor_t *me, const peer_t *to, message_id_t id, const void *message, frame_t *body);
+/* What messages to one peer cost in memory until it reads them, as far as it is not counted yet: one in many is, for those before it, too. */
+typedef struct tab {
+    size_t bytes;
+} tab_t;
+/* As actor_send, to peers who are sent much that they do not ask for one by one. `copied`: the bytes of the body that are kept for this message
+ * alone. `tab`: the peer's; NULL: counted at once. */
+sent_t actor_send_counted(actor_t *me, const peer_t *to, tab_t *tab, message_id_t id, const void *message, frame_t *body, size_t copied);
+/* Has the peer so much of that to read that it should be sent no more for now? */
+bool actor_is_behind(actor_t *me, const peer_t *to);
 /* Closes the connection of a peer that is let go, as the peer was when it asked for something: what still waits for it to be read goes, too. */
 void actor_dismiss(actor_t *me, const peer_t *peer);
 /* Answers a peer's message that no ticket stands for: {"ok": false, "error": …}. */

@@ -34,7 +34,8 @@ struct actor {
     tickets_t tickets;
     asks_t asks;
     held_t held;
-    debts_t debts; /* what is open with the peers at its doors */
+    debts_t debts; /* what is open with the peers at its doors: what they asked */
+    debts_t dues;  /* and what they are sent besides, as far as that is counted */
     quotas_t quotas;
     timers_t timers;
     int watched[WATCHES_MAX];

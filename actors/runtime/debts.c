@@ -9,8 +9,10 @@
 #include "../../messages/handover.h"
 
 enum {
-    REFUSALS_SHARE = 16,     /* of the bytes that answers may have, as much more for refusals, and for what administrators are told */
-    ADMIN_REQUESTS_MAX = 16, /* beyond the quota, for those of administrators: they must be able to end what used it up */
+    REFUSALS_SHARE = 16, /* of the bytes that answers may have, as much more for refusals, and for what administrators are told */
+    BEHIND_BYTES = 4 * 1024 * 1024, /* that wait for a peer to whom no more is sent for now: well before its pipe is full */
+    BEHIND_LEAST = 128 * 1024,      /* with less than that it is not held up by what waits for others */
+    ADMIN_REQUESTS_MAX = 16,        /* beyond the quota, for those of administrators: they must be able to end what used it up */
 };
 
 struct debt_sum {
@@ -30,6 +32,7 @@ struct debt {
 /* A frame that is under way, and the debt it is part of. */
 typedef struct loan {
     frame_t frame;
+    size_t size; /* as it was counted */
     debt_t *debt;
 } loan_t;
 
@@ -179,20 +182,24 @@ bool debts_bear(debts_t *debts, const peer_t *to, size_t size, const quotas_t *q
 static void loan_end(void *data, void *hint) {
     loan_t *loan = hint;
     handover_take(data);
-    size_t size = frame_bytes(&loan->frame).size;
-    atomic_fetch_sub(&loan->debt->bytes, size);
-    atomic_fetch_sub(&loan->debt->sum->bytes, size);
+    atomic_fetch_sub(&loan->debt->bytes, loan->size);
+    atomic_fetch_sub(&loan->debt->sum->bytes, loan->size);
     frame_fini(&loan->frame);
     debt_release(loan->debt);
     free(loan);
 }
 
-void debts_add(debts_t *debts, const peer_t *to, frame_t *frame) {
-    size_t size = frame_bytes(frame).size;
+bool debts_behind(debts_t *debts, const peer_t *to, const quotas_t *quotas) {
+    size_t all, own = debt_bytes(debts, to, &all);
+    return own >= BEHIND_BYTES || (own >= BEHIND_LEAST && all >= (uint64_t)quotas->unread_max);
+}
+
+void debts_add(debts_t *debts, const peer_t *to, frame_t *frame, size_t size) {
     debt_t *debt = debt_get(debts, to);
     loan_t *loan = malloc(sizeof *loan);
     must(loan);
     loan->debt = debt;
+    loan->size = size;
     atomic_fetch_add(&debt->bytes, size);
     atomic_fetch_add(&debt->sum->bytes, size);
     atomic_fetch_add(&debt->holders, 1);

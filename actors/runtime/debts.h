@@ -36,8 +36,10 @@ void debts_close(debts_t *debts, const peer_t *from);
 int debts_allow(debts_t *debts, const peer_t *to, size_t size, const quotas_t *quotas, refusal_t *no);
 /* May a refusal, or the answer to an administrator? Nearly always: it is short, and there is some room for them beyond what answers have. */
 bool debts_bear(debts_t *debts, const peer_t *to, size_t size, const quotas_t *quotas);
-/* Counts the frame, which is sent to the peer, from now until nobody holds it any more. */
-void debts_add(debts_t *debts, const peer_t *to, frame_t *frame);
+/* Counts `size` bytes for the frame, which is sent to the peer, from now until nobody holds it any more. */
+void debts_add(debts_t *debts, const peer_t *to, frame_t *frame, size_t size);
+/* Of those who are sent things that they did not ask for one by one: does so much wait for the peer that there should be no more for now? */
+bool debts_behind(debts_t *debts, const peer_t *to, const quotas_t *quotas);
 /* What is under way stays counted by itself. */
 void debts_fini(debts_t *debts);
 

@@ -7,6 +7,11 @@
 #include "../../messages/wire.h"
 #include "actor_state.h"
 
+enum {
+    FRAME_BYTES = 128,     /* what libzmq and the allocator take for a frame besides its bytes */
+    TAB_BYTES = 16 * 1024, /* counted in one go: to count each message would cost about as much as to send it */
+};
+
 static void check_declared(const actor_t *me, message_id_t id) {
     if (!me->may_send[id]) fprintf(stderr, "%s does not declare that it sends %s\n", me->name, message_class(id)->id);
     must(me->may_send[id]);
@@ -105,7 +110,7 @@ static head_kind_t answer_admit(actor_t *me, const peer_t *to, message_id_t aske
 static void answer_send(actor_t *me, const peer_t *to, const prefix_t *prefix, head_kind_t kind, frame_t *message) {
     if (kind == HEAD_REFUSAL) actor_count(me, COUNTER_REFUSALS, 1);
     if (kind != HEAD_REFUSAL || debts_bear(&me->debts, to, frame_bytes(message).size, &me->quotas)) {
-        debts_add(&me->debts, to, message);
+        debts_add(&me->debts, to, message, frame_bytes(message).size);
         if (me->host->class->send(me->host, to->door, to, prefix, message, NULL) == SENT) return;
     }
     actor_count(me, COUNTER_UNDELIVERED, 1);
@@ -192,6 +197,24 @@ sent_t actor_send(actor_t *me, const peer_t *to, message_id_t id, const void *me
     if (sent != SENT) frame_fini(&frame);
     if (sent == SENT_GONE) actor_count(me, COUNTER_UNDELIVERED, 1);
     return sent;
+}
+
+sent_t actor_send_counted(actor_t *me, const peer_t *to, tab_t *tab, message_id_t id, const void *message, frame_t *body, size_t copied) {
+    check_declared(me, id);
+    frame_t frame;
+    encode(me, id, message, true, (bytes_t){0}, &frame);
+    size_t bytes = (tab ? tab->bytes : 0) + frame_bytes(&frame).size + FRAME_BYTES + (body ? FRAME_BYTES : 0) + copied;
+    bool full = !tab || bytes >= TAB_BYTES;
+    if (full) debts_add(&me->dues, to, &frame, bytes);
+    sent_t sent = me->host->class->send(me->host, to->door, to, NULL, &frame, body);
+    if (sent == SENT && tab) tab->bytes = full ? 0 : bytes;
+    if (sent != SENT) frame_fini(&frame);
+    if (sent == SENT_GONE) actor_count(me, COUNTER_UNDELIVERED, 1);
+    return sent;
+}
+
+bool actor_is_behind(actor_t *me, const peer_t *to) {
+    return debts_behind(&me->dues, to, &me->quotas);
 }
 
 void actor_dismiss(actor_t *me, const peer_t *peer) {

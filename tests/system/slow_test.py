@@ -6,11 +6,15 @@ import unittest
 import msgpack
 import zmq
 
-from engine import GENERATOR, PATIENCE, EngineTest, pipeline, source
+from engine import GENERATOR, PATIENCE, PUSH, EngineTest, pipeline, source
 
 SLOW = 60
+FEW = 20
 MUCH = 1 << 40
 ANONYMOUS_MAX = 64 << 20  # of the whole engine
+OWED_MAX = 4 << 20        # that wait for one connection in memory
+OWED_LEAST = 128 << 10    # and where all together have more than `unread_max`
+MARGIN = 24 << 20         # what the allocator keeps, tables that have grown
 
 
 class Slow(EngineTest):
@@ -99,6 +103,72 @@ class Slow(EngineTest):
         self.slow_ones(SLOW, hwm=1, recording=recording)
         self.assertEqual(self.engine.wait("live")["elements"], 150000)
         self.assertLess(self.memory(), max(before, ANONYMOUS_MAX))
+
+    def unread_max(self, size):
+        before = self.engine.ask("options.get")["unread_max"]
+        self.addCleanup(lambda: self.engine.ask("options.set", unread_max=before))
+        self.engine.ask("options.set", unread_max=size)
+
+    def fed(self, name, batches, **fields):
+        """A recording of such batches of one connection."""
+        self.engine.run(pipeline(name, source("Read", PUSH)), limits={"count": sum(map(len, batches))})
+        with self.engine.connect("ingest") as ingest:
+            attached = ingest.ask("source.attach", pipeline=name, tag="Read")
+            for seq, batch in enumerate(batches, 1):
+                ingest.send("source.batch", msgpack.packb(batch), source=attached["source"], tag="Read", seq=seq, **fields)
+            return self.engine.wait(name)["recording"]
+
+    def test_small_events_that_nobody_reads_are_bounded_by_their_bytes(self):
+        recording = self.fed("small", [[[number, b"x"]] for number in range(8000)], gap="so that each batch stays as it is")
+        whole = self.read(self.opened(recording=recording))
+        self.assertGreater(len(whole), 15000)
+        for quota, most in ((16 << 20, (16 << 20) + FEW * OWED_LEAST), (1 << 40, FEW * OWED_MAX)):
+            with self.subTest(unread_max=quota):
+                self.unread_max(quota)
+                before = self.memory()
+                slow = self.slow_ones(FEW, hwm=1, recording=recording)
+                for socket in slow:
+                    for _ in range(5):
+                        socket.send(msgpack.packb({"op": "replay.open", "recording": recording, "credit": MUCH}))
+                for _ in range(3):
+                    self.assertTrue(self.read(self.opened(recording=recording)) == whole, "another one was sent something else")
+                self.assertLess(self.memory() - before, most + MARGIN)
+                for socket in slow:
+                    socket.close()
+
+    def test_copies_of_pieces_of_batches_that_nobody_reads_are_bounded_by_their_bytes(self):
+        size = 2 << 20
+        recording = self.fed("pieces", [[[1, b"first"], [2, bytes(size)]], [[3, b"last"]]])
+        before = self.memory()
+        socket, = self.slow_ones(1, hwm=1, recording=recording, **{"from": {"element": 1}})
+        for number in range(100):
+            socket.send(msgpack.packb({"op": "replay.seek", "replay": 1, "id": number, "element": 1}))
+            if number % 10 == 0:
+                self.read(self.opened(recording=recording, **{"from": {"element": 2}}))
+        for number in range(50):
+            socket.send(msgpack.packb({"op": "replay.open", "recording": recording, "credit": MUCH, "from": {"element": 1}}))
+        self.assertTrue(self.read(self.opened()) == self.whole)
+        self.assertLess(self.memory() - before, OWED_MAX + 3 * size + MARGIN)
+
+    def test_refusals_of_batches_that_nobody_reads_are_bounded_by_their_bytes(self):
+        self.engine.run(pipeline("refused", source("Read", PUSH)))
+        before, nacks = self.memory(), self.engine.counter("nacks")
+        producers = [zmq.Context.instance().socket(zmq.DEALER) for _ in range(4)]
+        for producer in producers:
+            for option, value in ((zmq.LINGER, 0), (zmq.RCVHWM, 1), (zmq.RCVBUF, 4096), (zmq.SNDHWM, 0)):
+                producer.setsockopt(option, value)
+            self.addCleanup(producer.close)
+            producer.connect(self.engine.endpoints["ingest"])
+        batch = msgpack.packb({"op": "source.batch", "tag": "t" * 255, "source": 1, "seq": 1})
+        deadline = time.monotonic() + PATIENCE
+        for _ in range(50):
+            for producer in producers:
+                for _ in range(500):
+                    producer.send_multipart([batch, b"\x90"])
+            nacks += 500 * len(producers)
+            while self.engine.counter("nacks") < nacks:
+                self.assertLess(time.monotonic(), deadline)
+        self.assertLess(self.memory() - before, len(producers) * OWED_MAX + MARGIN)
 
 
 if __name__ == "__main__":

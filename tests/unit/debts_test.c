@@ -38,9 +38,9 @@ static void what_waits_for_a_peer_is_counted_until_it_is_taken(void **state) {
     frame_t first = frame_of(4000), second = frame_of(5999), small = frame_of(1);
     refusal_t no;
     (void)state;
-    debts_add(&debts, &one, &first);
-    debts_add(&debts, &one, &second);
-    debts_add(&debts, &one, &small);
+    debts_add(&debts, &one, &first, frame_bytes(&first).size);
+    debts_add(&debts, &one, &second, frame_bytes(&second).size);
+    debts_add(&debts, &one, &small, frame_bytes(&small).size);
     assert_int_equal(frame_bytes(&second).size, 5999);
     assert_int_equal(frame_bytes(&second).data[5998], 7);
     assert_false(allowed(&debts, &one, 1, &no));
@@ -71,7 +71,7 @@ static void peers_with_whom_nothing_is_open_are_forgotten(void **state) {
         frame_t frame = frame_of(1);
         assert_int_equal(debts_open(&debts, &peer, PERMISSION_READ, &quotas, &no), 0);
         debts_close(&debts, &peer);
-        debts_add(&debts, &peer, &frame);
+        debts_add(&debts, &peer, &frame, frame_bytes(&frame).size);
         frame_fini(&frame);
     }
     size_t used = 0;
@@ -91,15 +91,15 @@ static void what_waits_for_all_peers_together_is_bounded_too(void **state) {
     frame_t first = frame_of(9000), second = frame_of(9000), refusal = frame_of(3250);
     refusal_t no;
     (void)state;
-    debts_add(&debts, &one, &first);
-    debts_add(&debts, &other, &second);
+    debts_add(&debts, &one, &first, frame_bytes(&first).size);
+    debts_add(&debts, &other, &second, frame_bytes(&second).size);
     assert_true(allowed(&debts, &third, 2000, &no));
     assert_false(allowed(&debts, &third, 2001, &no));
     assert_string_equal(no.message,
                         "18000 bytes of answers wait to be read by all clients, and with the 2001 of this one they would be more than "
                         "`unread_max` (20000)");
     assert_true(debts_bear(&debts, &one, 3250, &quotas)); /* refusals have some room of their own */
-    debts_add(&debts, &one, &refusal);
+    debts_add(&debts, &one, &refusal, frame_bytes(&refusal).size);
     assert_false(debts_bear(&debts, &one, 1, &quotas));
     assert_true(debts_bear(&debts, &third, 300, &quotas)); /* who has read all is told */
     frame_fini(&first);
@@ -155,12 +155,38 @@ static void administrators_find_room_where_others_find_none(void **state) {
     debts_fini(&debts);
 }
 
+static void who_does_not_read_what_it_is_sent_is_behind(void **state) {
+    enum { MIB = 1024 * 1024 };
+    quotas_t roomy = {.unread_max = 100 * MIB}, narrow = {.unread_max = 2 * MIB};
+    debts_t debts = {0};
+    peer_t one = peer_of("one"), other = peer_of("other");
+    frame_t first = frame_of(10), second = frame_of(10), third = frame_of(10), last = frame_of(10);
+    (void)state;
+    debts_add(&debts, &one, &first, 4 * MIB - 1);
+    assert_false(debts_behind(&debts, &one, &roomy));
+    debts_add(&debts, &one, &second, 1);
+    assert_true(debts_behind(&debts, &one, &roomy));
+    assert_false(debts_behind(&debts, &other, &roomy));
+    debts_add(&debts, &other, &third, 128 * 1024 - 1); /* who reads is not held up by what waits for others */
+    assert_false(debts_behind(&debts, &other, &narrow));
+    debts_add(&debts, &other, &last, 1);
+    assert_true(debts_behind(&debts, &other, &narrow));
+    assert_false(debts_behind(&debts, &other, &roomy));
+    frame_fini(&first);
+    assert_false(debts_behind(&debts, &one, &narrow));
+    assert_false(debts_behind(&debts, &other, &narrow));
+    frame_fini(&second);
+    frame_fini(&third);
+    frame_fini(&last);
+    debts_fini(&debts);
+}
+
 static void a_frame_may_outlive_the_list(void **state) {
     debts_t debts = {0};
     peer_t one = peer_of("one");
     frame_t frame = frame_of(4096);
     (void)state;
-    debts_add(&debts, &one, &frame);
+    debts_add(&debts, &one, &frame, frame_bytes(&frame).size);
     debts_fini(&debts);
     assert_int_equal(frame_bytes(&frame).data[4095], 7);
     frame_fini(&frame);
@@ -173,6 +199,7 @@ int main(void) {
         cmocka_unit_test(what_waits_for_all_peers_together_is_bounded_too),
         cmocka_unit_test(requests_are_counted_until_they_are_answered),
         cmocka_unit_test(administrators_find_room_where_others_find_none),
+        cmocka_unit_test(who_does_not_read_what_it_is_sent_is_behind),
         cmocka_unit_test(a_frame_may_outlive_the_list),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
