@@ -17,7 +17,9 @@ OWED_LEAST = 128 << 10    # and where all together have more than `unread_max`
 MARGIN = 24 << 20         # what the allocator keeps, tables that have grown
 
 
-class Slow(EngineTest):
+class Readers(EngineTest):
+    """What both have: a long recording, and those who read it or do not."""
+
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -38,8 +40,8 @@ class Slow(EngineTest):
         return socket
 
     @classmethod
-    def read(cls, socket):
-        """All that comes to it up to the end; then it is closed."""
+    def read(cls, socket, ends=1):
+        """All that comes to it up to the end, or to so many; then it is closed."""
         frames, deadline = [], time.monotonic() + 2 * PATIENCE
         while True:
             assert time.monotonic() < deadline and socket.poll(PATIENCE * 1000), "the test stream is silent"
@@ -48,7 +50,8 @@ class Slow(EngineTest):
             if message == {"op": "ping"}:
                 frames.pop()
                 socket.send(msgpack.packb({"op": "pong"}))
-            if message.get("event") == "end":
+            ends -= message.get("event") == "end"
+            if ends == 0:
                 socket.close()
                 return frames
 
@@ -65,6 +68,8 @@ class Slow(EngineTest):
             self.assertTrue(socket.poll(PATIENCE * 1000))
         return sockets
 
+
+class Slow(Readers):
     def test_those_who_do_not_read_cost_neither_memory_nor_the_time_of_others(self):
         before = self.memory()
         slow = self.slow_ones(SLOW, hwm=1)
@@ -104,6 +109,8 @@ class Slow(EngineTest):
         self.assertEqual(self.engine.wait("live")["elements"], 150000)
         self.assertLess(self.memory(), max(before, ANONYMOUS_MAX))
 
+
+class Unread(Readers):
     def unread_max(self, size):
         before = self.engine.ask("options.get")["unread_max"]
         self.addCleanup(lambda: self.engine.ask("options.set", unread_max=before))
@@ -133,7 +140,9 @@ class Slow(EngineTest):
                 for _ in range(3):
                     self.assertTrue(self.read(self.opened(recording=recording)) == whole, "another one was sent something else")
                 self.assertLess(self.memory() - before, most + MARGIN)
-                for socket in slow:
+                events = [(msgpack.unpackb(frames[0]), frames) for frames in self.read(slow[0], ends=6)]
+                self.assertTrue([frames for event, frames in events if event.get("replay") == 1] == whole, "a slow one was sent something else")
+                for socket in slow[1:]:
                     socket.close()
 
     def test_copies_of_pieces_of_batches_that_nobody_reads_are_bounded_by_their_bytes(self):
