@@ -159,6 +159,8 @@ static int on_engine_info(void *state, const envelope_t *in, fault_t *why) {
                                          .ingest = config->endpoints[ENDPOINT_INGEST],
                                          .test_stream = config->endpoints[ENDPOINT_TEST_STREAM],
                                          .notifications = config->endpoints[ENDPOINT_NOTIFICATIONS]};
+    answer.endpoints.has_beam = config->beam[0] != '\0';
+    answer.endpoints.beam = config->beam;
     actor_answer(g->me, in->ticket, &answer);
     return 0;
 }

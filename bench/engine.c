@@ -44,9 +44,9 @@ static int own_launch(bench_t *bench, fault_t *why) {
     process_folder(program, sizeof program - 16);
     strcat(program, "/reprised");
     for (int i = 0; i < ENGINE_PORTS; i++) snprintf(endpoints[i], sizeof endpoints[i], "tcp://127.0.0.1:%d", bench->ports[i]);
-    const char *arguments[] = {program,      "--data",       bench->data,       "--commands",       endpoints[0],
-                               "--ingest",   endpoints[1],   "--test-stream",   endpoints[2],       "--notifications",
-                               endpoints[3], "--durability", bench->durability, modes[bench->mode], NULL};
+    const char *arguments[] = {program,           "--data",        bench->data,  "--commands",       endpoints[0], "--ingest",
+                               endpoints[1],      "--test-stream", endpoints[2], "--notifications",  endpoints[3], "--durability",
+                               bench->durability, "--beam",        "off",        modes[bench->mode], NULL};
     return process_start(&bench->process, arguments, why);
 }
 

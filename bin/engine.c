@@ -63,8 +63,9 @@ static void tell_supervisor_to_stop(engine_t *engine) {
 
 static void say_ready(const engine_t *engine) {
     const char(*endpoints)[512] = engine->config.endpoints;
-    printf("ready commands=%s ingest=%s test_stream=%s notifications=%s\n", endpoints[ENDPOINT_COMMANDS], endpoints[ENDPOINT_INGEST],
+    printf("ready commands=%s ingest=%s test_stream=%s notifications=%s", endpoints[ENDPOINT_COMMANDS], endpoints[ENDPOINT_INGEST],
            endpoints[ENDPOINT_TEST_STREAM], endpoints[ENDPOINT_NOTIFICATIONS]);
+    printf("%s%s\n", engine->config.beam[0] ? " beam=" : "", engine->config.beam);
     fflush(stdout);
     life_tell(engine->guard, LIFE_READY);
 }

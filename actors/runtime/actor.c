@@ -75,6 +75,7 @@ void actor_free(actor_t **actor) {
     actor_t *me = *actor;
     if (!me) return;
     me->class->destroy(&me->state);
+    if (me->kept) me->kept_destroy(&me->kept);
     tickets_fini(&me->tickets);
     asks_fini(&me->asks);
     held_fini(&me->held);
@@ -87,6 +88,16 @@ void actor_free(actor_t **actor) {
     free(me->decoded);
     free(me);
     *actor = NULL;
+}
+
+void actor_keep(actor_t *me, void *thing, void (*destroy)(void **thing)) {
+    must(thing && !me->kept);
+    me->kept = thing;
+    me->kept_destroy = destroy;
+}
+
+void *actor_kept(const actor_t *me) {
+    return me->kept;
 }
 
 /* The supervisor's own superior is the main thread. */

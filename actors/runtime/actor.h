@@ -144,6 +144,10 @@ void actor_cancel(actor_t *me, timer_id_t *timer);                              
 void actor_watch(actor_t *me, int descriptor, watch_fn *then);                     /* when readable, until actor_unwatch */
 void actor_unwatch(actor_t *me, int descriptor);
 
+/* ---- what outlives the state: sockets of a foreign library, which new state finds here as it finds its doors ---- */
+void actor_keep(actor_t *me, void *thing, void (*destroy)(void **thing)); /* once; `destroy` is called when the actor leaves */
+void *actor_kept(const actor_t *me);                                      /* NULL: nothing yet */
+
 /* ---- for the supervisor only ---- */
 /* Starts a thread for an actor of that class and name; at the switchboard it is `address`, and from there it will tell the supervisor
  * ACTOR_READY or ACTOR_FAILED. `args` is copied. */

@@ -27,6 +27,8 @@ struct actor {
     const config_t *config;
     frame_t args;
     void *state;
+    void *kept; /* what outlives the state; NULL: nothing */
+    void (*kept_destroy)(void **kept);
     phase_t phase;
     bool creating; /* inside create: its READY is told when it returns */
     bool leaving;

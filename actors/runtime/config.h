@@ -21,6 +21,7 @@ typedef enum durability { DURABILITY_ASYNC, DURABILITY_INTERVAL, DURABILITY_SYNC
 typedef struct config {
     char data[4096];                     /* the data folder */
     char endpoints[ENDPOINT_COUNT][512]; /* ZeroMQ endpoints, as they are bound */
+    char beam[512];                      /* where Apache Beam calls, "host:port"; empty: nowhere */
     durability_t durability;
     char keys[4096];       /* the folder of keys; empty: none are needed */
     char secret[41];       /* the engine's own, in Z85 */

@@ -11,13 +11,14 @@
 
 #define SEGMENT_BYTES INT64_C(134217728)
 #define PORT_DEFAULT 5570
+#define PORTS (ENDPOINT_COUNT + 1) /* the endpoints', and Beam's */
 #define HEARTBEAT_MS 60000
 #define CRASHES_DEFAULT 10
 #define CRASHES_MOST 999
 
 typedef struct draft {
     config_t config;
-    bool insecure;
+    bool insecure, beam_given;
     settings_action_t action;
     const char *file;
 } draft_t;
@@ -39,10 +40,11 @@ static int take_keys(draft_t *draft, const char *text, fault_t *why) {
 static int take_port(draft_t *draft, const char *text, fault_t *why) {
     char *end;
     long port = strtol(text, &end, 10);
-    if (end == text || *end || port < 1 || port > 65535 - (ENDPOINT_COUNT - 1))
-        return fault_set(why, "`port` must be a whole number from 1 to %d, not `%s`", 65535 - (ENDPOINT_COUNT - 1), text);
+    if (end == text || *end || port < 1 || port > 65535 - (PORTS - 1))
+        return fault_set(why, "`port` must be a whole number from 1 to %d, not `%s`", 65535 - (PORTS - 1), text);
     for (int i = 0; i < ENDPOINT_COUNT; i++)
         snprintf(draft->config.endpoints[i], sizeof draft->config.endpoints[i], "tcp://127.0.0.1:%ld", port + i);
+    snprintf(draft->config.beam, sizeof draft->config.beam, "127.0.0.1:%ld", port + ENDPOINT_COUNT);
     return 0;
 }
 
@@ -50,6 +52,7 @@ static int take_port(draft_t *draft, const char *text, fault_t *why) {
 static bool has_port(const char *endpoint) {
     const char *colon = strrchr(endpoint, ':');
     char *end;
+    if (!colon) return false;
     long port = strtol(colon + 1, &end, 10);
     return colon[1] >= '0' && colon[1] <= '9' && *end == '\0' && port >= 1 && port <= 65535;
 }
@@ -76,6 +79,16 @@ static int take_test_stream(draft_t *draft, const char *text, fault_t *why) {
 
 static int take_notifications(draft_t *draft, const char *text, fault_t *why) {
     return take_endpoint(draft, ENDPOINT_NOTIFICATIONS, "notifications", text, why);
+}
+
+static int take_beam(draft_t *draft, const char *text, fault_t *why) {
+    const char *address = strncmp(text, "tcp://", 6) == 0 ? text + 6 : text;
+    bool off = strcmp(text, "off") == 0;
+    if (!off && (!has_port(address) || address[0] == ':' || strlen(address) >= sizeof draft->config.beam))
+        return fault_set(why, "`beam` must be an address such as 127.0.0.1:5574, or off, not `%s`", text);
+    snprintf(draft->config.beam, sizeof draft->config.beam, "%s", off ? "" : address);
+    draft->beam_given = true;
+    return 0;
 }
 
 static const char *const durabilities[] = {[DURABILITY_ASYNC] = "async", [DURABILITY_INTERVAL] = "interval", [DURABILITY_SYNC] = "sync"};
@@ -179,11 +192,12 @@ typedef struct setting {
 static const setting_t settings[] = {
     {"config", "FILE", false, TURN_FILE, take_config, "Read settings from this file (ZPL). Flags win."},
     {"data", "DIR", true, TURN_REST, take_data, "The data folder. Default: $XDG_STATE_HOME/reprise."},
-    {"port", "N", true, TURN_PORT, take_port, "Listen on 127.0.0.1, ports N to N+3. Default: 5570."},
+    {"port", "N", true, TURN_PORT, take_port, "Listen on 127.0.0.1, ports N to N+4. Default: 5570."},
     {"commands", "ENDPOINT", true, TURN_REST, take_commands, "Where clients ask (ROUTER)."},
     {"ingest", "ENDPOINT", true, TURN_REST, take_ingest, "Where sources send elements (ROUTER)."},
     {"test-stream", "ENDPOINT", true, TURN_REST, take_test_stream, "Where replays are read (ROUTER)."},
     {"notifications", "ENDPOINT", true, TURN_REST, take_notifications, "Where news is published (PUB)."},
+    {"beam", "ADDR", true, TURN_REST, take_beam, "Where Apache Beam calls (gRPC), HOST:PORT; or off."},
     {"durability", "POLICY", true, TURN_REST, take_durability, "async, interval (default) or sync."},
     {"segment-bytes", "N", true, TURN_REST, take_segment_bytes, "A segment file's size. Default: 134217728."},
     {"heartbeat-ms", "N", true, TURN_REST, take_heartbeat, "Close a connection silent so long. Default: 60000."},
@@ -276,6 +290,22 @@ static bool is_local(const char *endpoint) {
     return false;
 }
 
+/* What Beam's clients call has no keys: with keys nothing is served there, unless somebody asks for it. */
+static int check_beam(draft_t *draft, fault_t *why) {
+    const char *address = draft->config.beam;
+    char endpoint[sizeof draft->config.beam + 8];
+    snprintf(endpoint, sizeof endpoint, "tcp://%s", address);
+    if (!address[0]) return 0;
+    if (draft->config.keys[0] && draft->beam_given)
+        return fault_set(why, "`beam`: with `keys` nobody is let in without a key, and gRPC at %s knows none: say --beam off", address);
+    if (draft->config.keys[0]) draft->config.beam[0] = '\0';
+    if (!draft->insecure && !draft->config.keys[0] && !is_local(endpoint))
+        return fault_set(why, "%s can be reached from other machines, and nothing guards it: say --insecure to allow that", address);
+    for (int i = 0; i < ENDPOINT_COUNT; i++)
+        if (strcmp(endpoint, draft->config.endpoints[i]) == 0) return fault_set(why, "%s is given for two endpoints", endpoint);
+    return 0;
+}
+
 static int check(const draft_t *draft, fault_t *why) {
     for (int i = 0; i < ENDPOINT_COUNT; i++) {
         const char *endpoint = draft->config.endpoints[i];
@@ -301,7 +331,7 @@ int settings_read(int argc, char **argv, config_t *ret_config, settings_action_t
     if (read_flags(&draft, argc, argv, TURN_FILE, why) < 0) return -1;
     if (draft.file && read_file(&draft, draft.file, why) < 0) return -1;
     if (read_flags(&draft, argc, argv, TURN_PORT, why) < 0 || read_flags(&draft, argc, argv, TURN_REST, why) < 0) return -1;
-    if (check(&draft, why) < 0) return -1;
+    if (check(&draft, why) < 0 || check_beam(&draft, why) < 0) return -1;
     if (draft.config.keys[0] && draft.action == SETTINGS_RUN && keyring_secret(draft.config.keys, draft.config.secret, why) < 0) return -1;
     *ret_config = draft.config;
     *ret_action = draft.action;
@@ -336,6 +366,7 @@ void settings_print(const config_t *config, FILE *out) {
         print_text(out, names[i], config->endpoints[i]);
         local = local && is_local(config->endpoints[i]);
     }
+    print_text(out, "beam", config->beam[0] ? config->beam : "off");
     fprintf(out, "durability = \"%s\"\nsegment-bytes = %lld\nchaos = %s\n", durabilities[config->durability],
             (long long)config->segment_bytes, config->chaos ? "true" : "false");
     fprintf(out, "heartbeat-ms = %lld\n", (long long)config->heartbeat_ms);

@@ -2,6 +2,7 @@
 #include "tree.h"
 
 #include "../authenticator.h"
+#include "../beam_gateway.h"
 #include "../catalog.h"
 #include "../gateway.h"
 #include "../job_supervisor.h"
@@ -25,7 +26,7 @@ const child_spec_t tree[] = {
     {&signature_checker_class, PERMANENT, 5000, 5000, 10000}, {&job_supervisor_class, PERMANENT, 5000, 5000, 10000},
     {&pipeline_tracker_class, PERMANENT, 5000, 5000, 10000},  {&test_stream_server_class, PERMANENT, 5000, 5000, 30000},
     {&verifier_class, PERMANENT, 5000, 5000, 60000},          {&librarian_class, PERMANENT, 5000, 5000, 60000},
-    {&gateway_class, PERMANENT, 5000, 5000, 10000},
+    {&beam_gateway_class, PERMANENT, 5000, 5000, 10000},      {&gateway_class, PERMANENT, 5000, 5000, 10000},
 };
 const size_t tree_count = sizeof tree / sizeof tree[0];
 const child_spec_t source_spec = {.restart = TRANSIENT, .start_ms = 10000, .stop_ms = 5000, .hang_ms = 10000};

@@ -26,6 +26,7 @@ sys.path.insert(0, str(ROOT / "docs" / "clients" / "python"))
 from client import Connection, Refused, feed, replay  # noqa: E402, F401
 
 DOORS = ("commands", "ingest", "test_stream", "notifications")
+PORTS = len(DOORS) + 1  # and Beam's
 GENERATOR, FILE, PUSH = (f"reprise:source:{kind}:v1" for kind in ("generator", "file", "push"))
 
 
@@ -73,8 +74,9 @@ class Engine:
         """Starts it and waits until it serves. Started again, it has the same ports; fresh ones may be somebody else's by now."""
         for attempt in range(10):
             if fresh:
-                self.port = free_ports(len(DOORS))
+                self.port = free_ports(PORTS)
                 self.endpoints = {door: f"tcp://127.0.0.1:{self.port + number}" for number, door in enumerate(DOORS)}
+                self.beam = f"127.0.0.1:{self.port + len(DOORS)}"
             with open(self.errors, "ab") as errors:
                 self.process = subprocess.Popen([BUILD / "reprised", "--data", self.data, "--port", str(self.port), *self.flags],
                                                 stdout=subprocess.PIPE, stderr=errors, text=True, env=self.env)

@@ -16,7 +16,7 @@ import unittest
 import zmq
 
 from disk import Disk
-from engine import BUILD, DOORS, GENERATOR, PATIENCE, PUSH, Engine, Producer, free_ports, pipeline, source
+from engine import BUILD, GENERATOR, PATIENCE, PUSH, PORTS, Engine, Producer, free_ports, pipeline, source
 
 
 def running(pid):
@@ -160,7 +160,7 @@ class End(GuardTest):
             self.assertEqual((self.engine.ended(), self.engine.said()), (0, ""))
 
     def test_the_signal_of_a_closed_terminal_is_ignored_under_nohup(self):
-        port, folder = free_ports(len(DOORS)), tempfile.mkdtemp(prefix="reprise-test-")
+        port, folder = free_ports(PORTS), tempfile.mkdtemp(prefix="reprise-test-")
         self.addCleanup(shutil.rmtree, folder)
         process = subprocess.Popen(["nohup", BUILD / "reprised", "--data", folder, "--port", str(port)], text=True,
                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
@@ -285,7 +285,7 @@ class Hang(GuardTest):
         fifo = f"{folder.name}/fifo"
         os.mkfifo(fifo)
         disk.set(("open", "*/lock", 1, 1, f"hold:{fifo}"))
-        process = subprocess.Popen([BUILD / "reprised", "--data", f"{folder.name}/data", "--port", str(free_ports(len(DOORS)))],
+        process = subprocess.Popen([BUILD / "reprised", "--data", f"{folder.name}/data", "--port", str(free_ports(PORTS))],
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **disk.env})
         self.addCleanup(process.stdout.close)
         self.addCleanup(process.stderr.close)

@@ -45,7 +45,7 @@ class Settings(unittest.TestCase):
         self.assertEqual((result.returncode, result.stderr), (0, ""))
         for line in result.stdout.splitlines():
             self.assertLessEqual(len(line), 80, line)
-        for flag in ("--config", "--data", "--port", "--commands", "--ingest", "--test-stream", "--notifications", "--durability",
+        for flag in ("--config", "--data", "--port", "--commands", "--ingest", "--test-stream", "--notifications", "--beam", "--durability",
                      "--chaos", "--crashes", "--no-guard",
                      "--insecure", "--check-config", "--version"):
             self.assertIn(f"  {flag} ", result.stdout)
@@ -110,7 +110,7 @@ class Life(unittest.TestCase):
 
     def test_ready_is_said_once_with_the_endpoints_and_all_of_them_serve(self):
         self.start()
-        self.assertEqual(self.engine.ask("engine.info")["endpoints"], self.engine.endpoints)
+        self.assertEqual(self.engine.ask("engine.info")["endpoints"], {**self.engine.endpoints, "beam": self.engine.beam})
         self.engine.process.send_signal(signal.SIGTERM)
         self.assertEqual(self.engine.process.stdout.read(), "")
         self.assertEqual(self.engine.ended(), 0)
@@ -156,7 +156,7 @@ class Life(unittest.TestCase):
         folder = tempfile.mkdtemp(prefix="reprise-test-")
         self.addCleanup(shutil.rmtree, folder)
         flags = [f"--{name}=ipc://{folder}/{name}" for name in ("commands", "ingest", "test-stream", "notifications")]
-        process = subprocess.Popen([BUILD / "reprised", f"--data={folder}/data", *flags], stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen([BUILD / "reprised", f"--data={folder}/data", "--beam=off", *flags], stdout=subprocess.PIPE, text=True)
         self.addCleanup(process.stdout.close)
         self.assertEqual(process.stdout.readline(), f"ready commands=ipc://{folder}/commands ingest=ipc://{folder}/ingest "
                                                     f"test_stream=ipc://{folder}/test-stream notifications=ipc://{folder}/notifications\n")

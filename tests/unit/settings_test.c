@@ -99,17 +99,18 @@ static void a_port_moves_all_endpoints(void **test) {
     assert_string_equal(r->config.endpoints[ENDPOINT_INGEST], "tcp://127.0.0.1:7001");
     assert_string_equal(r->config.endpoints[ENDPOINT_TEST_STREAM], "tcp://127.0.0.1:7002");
     assert_string_equal(r->config.endpoints[ENDPOINT_NOTIFICATIONS], "tcp://127.0.0.1:7003");
+    assert_string_equal(r->config.beam, "127.0.0.1:7004");
 }
 
 static void a_port_out_of_range_is_refused_by_name_and_value(void **test) {
     (void)test;
-    static const char *const ports[] = {"0", "-1", "65533", "99999999999999999999", "80x", "", "x"};
+    static const char *const ports[] = {"0", "-1", "65532", "99999999999999999999", "80x", "", "x"};
     for (size_t i = 0; i < sizeof ports / sizeof ports[0]; i++) {
         char what[64];
-        snprintf(what, sizeof what, "`port` must be a whole number from 1 to 65532, not `%s`", ports[i]);
+        snprintf(what, sizeof what, "`port` must be a whole number from 1 to 65531, not `%s`", ports[i]);
         assert_refused(READ("--port", ports[i]), what);
     }
-    good(READ("--port", "65532"));
+    good(READ("--port", "65531"));
 }
 
 static void an_endpoint_wins_over_the_port_wherever_it_stands(void **test) {
@@ -153,6 +154,32 @@ static void other_machines_are_let_in_only_when_that_is_said(void **test) {
     }
     static const char *const closed[] = {"ipc:///x", "tcp://127.0.0.2:9000", "tcp://localhost:9000", "tcp://[::1]:9000"};
     for (size_t i = 0; i < sizeof closed / sizeof closed[0]; i++) good(READ("--ingest", closed[i]));
+}
+
+static void beam_is_called_at_an_address_or_nowhere(void **test) {
+    (void)test;
+    assert_string_equal(good(READ("--insecure"))->config.beam, "127.0.0.1:5574");
+    assert_string_equal(good(READ("--beam", "[::1]:6000"))->config.beam, "[::1]:6000");
+    assert_string_equal(good(READ("--port", "7000", "--beam", "tcp://127.0.0.1:6000"))->config.beam, "127.0.0.1:6000");
+    assert_string_equal(good(READ("--beam", "off", "--port", "7000"))->config.beam, "");
+    static const char *const wrong[] = {"",        "127.0.0.1", "127.0.0.1:", ":5574", "127.0.0.1:0", "127.0.0.1:65536", "127.0.0.1:x",
+                                        "ipc:///x"};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        char what[96];
+        snprintf(what, sizeof what, "`beam` must be an address such as 127.0.0.1:5574, or off, not `%s`", wrong[i]);
+        assert_refused(READ("--beam", wrong[i]), what);
+    }
+    assert_refused(READ("--beam", "127.0.0.1:5570"), "tcp://127.0.0.1:5570 is given for two endpoints");
+}
+
+static void beam_is_guarded_as_the_endpoints_are(void **test) {
+    (void)test;
+    assert_refused(READ("--beam", "0.0.0.0:5574"), "0.0.0.0:5574 can be reached from other machines");
+    good(READ("--beam", "0.0.0.0:5574", "--insecure"));
+    good(READ("--beam", "localhost:5574"));
+    assert_string_equal(good(READ("--keys", "/keys", "--check-config"))->config.beam, "");
+    assert_refused(READ("--keys", "/keys", "--beam", "127.0.0.1:5574", "--check-config"), "gRPC at 127.0.0.1:5574 knows none");
+    assert_string_equal(good(READ("--keys", "/keys", "--beam", "off", "--check-config"))->config.beam, "");
 }
 
 static void each_durability_has_its_word(void **test) {
@@ -238,6 +265,7 @@ static void the_help_names_every_flag(void **test) {
                                         "--ingest ENDPOINT",
                                         "--test-stream ENDPOINT",
                                         "--notifications ENDPOINT",
+                                        "--beam ADDR",
                                         "--durability POLICY",
                                         "--segment-bytes N",
                                         "--heartbeat-ms N",
@@ -308,6 +336,8 @@ int main(void) {
         cmocka_unit_test(an_endpoint_that_is_none_is_refused_by_name_and_value),
         cmocka_unit_test(two_endpoints_may_not_be_the_same),
         cmocka_unit_test(other_machines_are_let_in_only_when_that_is_said),
+        cmocka_unit_test(beam_is_called_at_an_address_or_nowhere),
+        cmocka_unit_test(beam_is_guarded_as_the_endpoints_are),
         cmocka_unit_test(each_durability_has_its_word),
         cmocka_unit_test(numbers_have_a_sensible_size),
         cmocka_unit_test(yes_and_no_have_their_words),

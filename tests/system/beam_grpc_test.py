@@ -1,0 +1,187 @@
+"""Apache Beam as a client: recordings over gRPC, as Beam's own TestStreamService would serve them."""
+import concurrent.futures
+import os
+import socket
+import unittest
+
+import grpc
+
+from beam_client import INFINITY, SERVICES, call, channel, expected, request
+from engine import GENERATOR, PATIENCE, PUSH, Engine, EngineTest, Producer, Refused, batches, pipeline, source
+
+
+class GrpcTest(EngineTest):
+    def setUp(self):
+        self.channel = channel(self.engine.beam)
+        self.addCleanup(self.channel.close)
+
+    def failed(self, status, said, *output_ids, on=None, **options):
+        """The call ends with that status, and these words."""
+        with self.assertRaises(grpc.RpcError) as caught:
+            list(call(on or self.channel, *output_ids, **options))
+        self.assertEqual(caught.exception.code().name, status, caught.exception.details())
+        self.assertIn(said, caught.exception.details())
+        return caught.exception
+
+    def replays(self):
+        return self.engine.ask("engine.stats")["counters"]["replays"]
+
+
+class Recordings(GrpcTest):
+    def test_a_recording_is_served_event_for_event_under_both_names(self):
+        self.recorded("clicks", count=1000, size=50)
+        for service in SERVICES:
+            events = list(call(self.channel, "clicks/Read", service=service))
+            self.assertEqual([(*one[:-1], "Read") if one[0] != "time" else one for one in events], expected(self.engine, pipeline="clicks"))
+            self.assertEqual({one[2] for one in events if one[0] != "time"}, {"clicks/Read"})  # as it was asked for
+            self.assertEqual(events[-1], ("watermark", INFINITY, "clicks/Read"))
+            self.assertEqual(sum(len(one[1]) for one in events if one[0] == "elements"), 1000)
+
+    def test_output_ids_select_tags_and_each_event_has_its_own(self):
+        self.pushable("tags", "a", "b", "c", count=300)
+        for tag, origin in (("a", 1000), ("b", 2000), ("c", 3000)):
+            self.engine.feed("tags", tag, batches(100, 10, origin=origin))
+        self.engine.wait("tags")
+        for tags in (["a"], ["c", "a"], ["a", "b", "c"]):
+            events = list(call(self.channel, *(f"tags/{tag}" for tag in tags)))
+            seen = [(*one[:-1], one[-1].removeprefix("tags/")) if one[0] != "time" else one for one in events]
+            self.assertEqual(seen, expected(self.engine, pipeline="tags", tags=tags))
+
+    def test_none_is_the_only_output(self):
+        self.recorded("single", count=10)
+        events = list(call(self.channel, "single/None"))
+        self.assertEqual({one[2] for one in events if one[0] != "time"}, {"single/None"})
+        self.assertEqual(sum(len(one[1]) for one in events if one[0] == "elements"), 10)
+        self.pushable("pair", "a", "b")
+        self.failed("NOT_FOUND", "pair/None", "pair/None")
+
+    def test_names_may_have_slashes_in_them(self):
+        self.engine.run(pipeline("a/b", source("Read/it", GENERATOR, {"rate": 0}, tag="c/d")), limits={"count": 10})
+        self.engine.wait("a/b")
+        self.recorded("a", count=20)
+        self.assertEqual(list(call(self.channel, "a/b/c/d"))[-1], ("watermark", INFINITY, "a/b/c/d"))
+        self.assertEqual(list(call(self.channel, "a/Read"))[-1], ("watermark", INFINITY, "a/Read"))
+
+    def test_large_events_are_split_below_what_clients_take(self):
+        size = 100000
+        self.pushable("large", count=100)
+        self.engine.feed("large", "Read", [[[i + 1, bytes([i]) * size] for i in range(100)]])
+        self.engine.wait("large")
+        events = [one for one in call(self.channel, "large/Read") if one[0] == "elements"]
+        self.assertEqual([[at, data[0]] for one in events for at, data in one[1]], [[i + 1, i] for i in range(100)])
+        self.assertGreater(len(events), 2)
+
+    def test_times_and_payloads_at_their_edges(self):
+        elements = [[0, b""], [-1, b"x"], [-9223372036854775000, b""], [9223372036854774999, b"\x00" * 128], [1, b"y" * 16384]]
+        self.pushable("edges", count=len(elements))
+        self.engine.feed("edges", "Read", [elements])
+        self.engine.wait("edges")
+        events = [one for one in call(self.channel, "edges/Read") if one[0] == "elements"]
+        self.assertEqual([element for one in events for element in one[1]], elements)
+
+
+class Errors(GrpcTest):
+    def test_what_is_not_there_is_named(self):
+        self.recorded("there", count=1)
+        self.failed("NOT_FOUND", "`nowhere/Read`", "nowhere/Read")
+        self.failed("NOT_FOUND", "`bare`", "bare")
+        self.failed("NOT_FOUND", "there/Write", "there/Write")
+        self.failed("INVALID_ARGUMENT", "`output_ids` is empty")
+        self.failed("INVALID_ARGUMENT", "`output_ids[1]`: `bare` is not of pipeline `there`", "there/Read", "bare")
+        self.failed("NOT_FOUND", "`there` has no tag `x` among `Read`", "there/Read", "there/x")
+        self.engine.ask("pipeline.track", pipeline=pipeline("empty", source("Read", PUSH)))
+        self.failed("NOT_FOUND", "empty", "empty/Read")
+
+    def test_other_methods_are_unimplemented(self):
+        for method in ("/org.apache.beam.model.pipeline.v1.TestStreamService/Other", "/x.Y/Events", "/grpc.reflection.v1.X/Y"):
+            with self.assertRaises(grpc.RpcError) as caught:
+                self.channel.unary_unary(method)(b"", timeout=PATIENCE)
+            self.assertEqual(caught.exception.code(), grpc.StatusCode.UNIMPLEMENTED)
+            self.assertIn(method, caught.exception.details())
+
+    def test_a_request_that_is_none_is_an_invalid_argument(self):
+        for data in (b"\xff", b"\x0a\x05ab", b"\x08\x01", request("a/\xff").replace(b"\xc3\xbf", b"\xff\xff")):
+            with self.assertRaises(grpc.RpcError) as caught:
+                list(self.channel.unary_stream(f"/{SERVICES[0]}.TestStreamService/Events")(data, timeout=PATIENCE))
+            self.assertEqual(caught.exception.code(), grpc.StatusCode.INVALID_ARGUMENT, caught.exception.details())
+
+    def test_a_recording_that_is_dropped_ends_the_call(self):
+        self.pushable("dropped")
+        events = call(self.channel, "dropped/Read")
+        producer = Producer(self.engine, "dropped")
+        producer.push(1)
+        next(events)
+        self.engine.ask("pipeline.forget", pipeline="dropped")
+        with self.assertRaises(grpc.RpcError) as caught:
+            list(events)
+        self.assertEqual(caught.exception.code(), grpc.StatusCode.ABORTED)
+        producer.close()
+
+
+class Callers(GrpcTest):
+    def test_a_hundred_callers_at_once_get_the_same(self):
+        self.recorded("shared", count=5000, size=100)
+        whole = [(*one[:-1], "shared/Read") if one[0] != "time" else one for one in expected(self.engine, pipeline="shared")]
+        channels = [channel(self.engine.beam, use_local_subchannel_pool=1) for _ in range(100)]
+        with concurrent.futures.ThreadPoolExecutor(100) as threads:
+            for events in threads.map(lambda one: list(call(one, "shared/Read")), channels):
+                self.assertEqual(events, whole)
+        for one in channels:
+            one.close()
+
+    def test_a_growing_recording_is_followed_until_its_job_ends(self):
+        self.pushable("growing")
+        events = call(self.channel, "growing/Read")
+        producer = Producer(self.engine, "growing")
+        for count in (1, 2, 5):
+            producer.push(count)
+        seen = []
+        for one in events:
+            seen += one[1] if one[0] == "elements" else []
+            if len(seen) == 50:
+                break
+        self.assertEqual(seen, [element for seq in range(1, 6) for element in producer.body(seq)])
+        producer.done()
+        self.assertEqual(list(events)[-1], ("watermark", INFINITY, "growing/Read"))
+        producer.close()
+
+    def test_a_caller_that_goes_away_frees_its_replay(self):
+        self.pushable("left")
+        one = call(self.channel, "left/Read")
+        producer = Producer(self.engine, "left")
+        producer.push(1)
+        next(one)
+        self.assertEqual(self.engine.ask("test_stream.status", pipeline="left")["replays"], 1)
+        one.cancel()
+        self.until(lambda: self.engine.ask("test_stream.status", pipeline="left")["replays"] == 0)
+        self.engine.ask("pipeline.forget", pipeline="left")
+        producer.close()
+
+    def until(self, what):
+        """Asks the engine again and again, which answers each time."""
+        for _ in range(10000):
+            if what():
+                return
+        self.fail("it does not happen")
+
+    def test_a_deadline_ends_the_call_and_its_replay(self):
+        self.pushable("late")
+        with self.assertRaises(grpc.RpcError) as caught:
+            list(call(self.channel, "late/Read", timeout=0.3))
+        self.assertEqual(caught.exception.code(), grpc.StatusCode.DEADLINE_EXCEEDED)
+        self.until(lambda: self.engine.ask("test_stream.status", pipeline="late")["replays"] == 0)
+        self.engine.ask("pipeline.forget", pipeline="late")
+
+    def test_a_slow_caller_holds_back_its_own_replay_alone(self):
+        self.recorded("much", count=100000, size=1000)  # 100 MB
+        slow = call(channel(self.engine.beam, use_local_subchannel_pool=1), "much/Read")
+        next(slow)
+        sent = self.engine.counter("bytes_replayed")
+        quick = sum(len(one[1]) for one in call(self.channel, "much/Read") if one[0] == "elements")
+        self.assertEqual(quick, 100000)
+        self.assertLess(self.engine.counter("bytes_replayed") - sent, 120 << 20)
+        slow.cancel()
+
+
+if __name__ == "__main__":
+    unittest.main()
