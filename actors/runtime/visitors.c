@@ -161,6 +161,16 @@ static bool renew(visitors_t *v, visitor_t *one, int descriptor, uint64_t inode,
     return true;
 }
 
+static bool is_user(const visitor_t *one, const char *user) {
+    char *who;
+    return strtoll(user, &who, 10) == one->user.at && *who == ' ' && strcmp(who + 1, one->user.who) == 0;
+}
+
+/* A message may be read when its connection is gone, and then has no inode; somebody else's may have had the same descriptor before. */
+static bool is_same(const visitor_t *one, int descriptor, uint64_t inode, const char *user) {
+    return one->serial && one->descriptor == descriptor && (one->inode == inode || inode == 0) && is_user(one, user);
+}
+
 static void extend(peer_t *peer, uint32_t serial) {
     memcpy(peer->id + peer->size, &serial, sizeof serial);
     peer->size = (uint8_t)(peer->size + sizeof serial);
@@ -179,8 +189,7 @@ admission_t visitors_admit(visitors_t *v, frame_t *frame, peer_t *peer, const pa
     uint64_t inode = crowd_inode(descriptor);
     visitor_t *one = find(v, peer->id, peer->size);
     if (!one) one = add(v, peer->id, peer->size);
-    bool same = one->serial && one->descriptor == descriptor && (one->inode == inode || inode == 0);
-    if (!same && !renew(v, one, descriptor, inode, user)) one->barred = true;
+    if (!is_same(one, descriptor, inode, user) && !renew(v, one, descriptor, inode, user)) one->barred = true;
     if (one->barred) return BARRED;
     extend(peer, one->serial);
     *ret_pass = &one->pass;
