@@ -1,5 +1,6 @@
-/* CZMQ reads the files. Its own store of certificates looks through the whole folder at each question and cannot say what has gone from it, which
- * is what has to be known here; so the folder is read as a whole when something in it has changed (docs/decisions/security.md). */
+/* CZMQ reads the files, as the plain ZPL that they are: its own reader of certificates takes FILE_secret in place of FILE where that is there, and
+ * text that is no key for the key of zeros. Its store of certificates looks through the whole folder at each question and cannot say what has gone
+ * from it, which is what has to be known here; so the folder is read as a whole when something in it has changed (docs/decisions/security.md). */
 #include "keyring.h"
 
 #include <czmq.h>
@@ -12,6 +13,21 @@
 
 #define SUFFIX ".pub"
 
+enum { FILE_MOST = 64 * 1024 };
+
+/* NULL: it is no ZPL, or no file that could be one. A pipe would have to be waited for. */
+static zconfig_t *certificate_read(const char *path) {
+    struct stat about;
+    if (stat(path, &about) < 0 || !S_ISREG(about.st_mode) || about.st_size > FILE_MOST) return NULL;
+    return zconfig_load(path);
+}
+
+/* The key of that name; NULL: there is none, or what stands there is none. */
+static const char *key_in(zconfig_t *certificate, const char *path, uint8_t ret_bytes[KEY_BYTES]) {
+    const char *text = zconfig_get(certificate, path, "");
+    return strlen(text) == KEY_TEXT && zmq_z85_decode(ret_bytes, text) ? text : NULL;
+}
+
 int keyring_secret(const char *folder, char ret_secret[KEY_TEXT + 1], fault_t *why) {
     char path[4400], made[KEY_TEXT + 1];
     snprintf(path, sizeof path, "%s/server.key", folder);
@@ -21,11 +37,13 @@ int keyring_secret(const char *folder, char ret_secret[KEY_TEXT + 1], fault_t *w
     if (about.st_mode & (S_IRWXG | S_IRWXO))
         return fault_set(why, "others than its owner can use the engine's key %s: its mode is %03o and must be 600", path,
                          (unsigned)about.st_mode & 0777U);
-    zcert_t *certificate = zcert_load(path);
-    const char *secret = certificate ? zcert_secret_txt(certificate) : "";
-    bool whole = strlen(secret) == KEY_TEXT && zmq_curve_public(made, secret) == 0 && strcmp(made, zcert_public_txt(certificate)) == 0;
+    zconfig_t *certificate = certificate_read(path);
+    uint8_t bytes[KEY_BYTES];
+    const char *secret = certificate ? key_in(certificate, "curve/secret-key", bytes) : NULL;
+    const char *public = certificate ? key_in(certificate, "curve/public-key", bytes) : NULL;
+    bool whole = secret && public && zmq_curve_public(made, secret) == 0 && strcmp(made, public) == 0;
     if (whole) memcpy(ret_secret, secret, KEY_TEXT + 1);
-    zcert_destroy(&certificate);
+    zconfig_destroy(&certificate);
     return whole ? 0 : fault_set(why, "%s is no certificate with a secret key", path);
 }
 
@@ -40,18 +58,19 @@ static bool name_of(const char *file, char *ret_name) {
 }
 
 static int client_load(const char *path, client_key_t *ret_client, fault_t *why) {
-    zcert_t *certificate = zcert_load(path);
+    zconfig_t *certificate = certificate_read(path);
     if (!certificate) return fault_set(why, "%s is no certificate", path);
-    const char *key = zcert_public_txt(certificate), *permission = zcert_meta(certificate, "permission");
+    const char *key = key_in(certificate, "curve/public-key", ret_client->bytes);
+    const char *permission = zconfig_get(certificate, "metadata/permission", NULL);
     int result = 0;
     ret_client->permission = permission ? permission_find(permission) : PERMISSION_READ;
-    if (strlen(key) != KEY_TEXT || !zmq_z85_decode(ret_client->bytes, key))
+    if (!key)
         result = fault_set(why, "%s has no public key", path);
     else if (ret_client->permission == PERMISSION_NONE)
         result = fault_set(why, "%s: `permission` must be read, write or admin, not `%s`", path, permission);
     else
         snprintf(ret_client->key, sizeof ret_client->key, "%s", key);
-    zcert_destroy(&certificate);
+    zconfig_destroy(&certificate);
     return result;
 }
 

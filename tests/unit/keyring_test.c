@@ -111,6 +111,50 @@ static void what_is_no_certificate_is_left_out_and_named(void **test) {
     keyring_fini(&ring);
 }
 
+static void a_certificate_is_what_its_own_file_says(void **test) {
+    (void)test;
+    keyring_t ring;
+    fault_t why;
+    char read[41];
+    write_key("clients/alice.pub_secret", 0600, "    permission = \"admin\"\n", true);
+    write_key("clients/alice.pub", 0600, "    permission = \"read\"\n", false);
+    assert_int_equal(keyring_load(folder, &ring, &why), 0);
+    assert_int_equal(ring.count, 1);
+    assert_string_equal(ring.clients[0].key, public_key);
+    assert_int_equal(ring.clients[0].permission, PERMISSION_READ);
+    keyring_fini(&ring);
+    write_key("server.key_secret", 0644, "", true);
+    write_key("server.key", 0600, "", true);
+    assert_int_equal(keyring_secret(folder, read, &why), 0);
+    assert_string_equal(read, secret_key);
+}
+
+static void forty_characters_that_are_no_key_are_nobodys(void **test) {
+    (void)test;
+    keyring_t ring;
+    fault_t why;
+    write_text("clients/none.pub", 0600, "curve\n    public-key = \"~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~\"\n");
+    assert_int_equal(keyring_load(folder, &ring, &why), 0);
+    assert_int_equal(ring.count, 0);
+    assert_non_null(strstr(ring.complaint.text, "none.pub has no public key"));
+    keyring_fini(&ring);
+}
+
+static void what_is_no_plain_file_is_not_waited_for(void **test) {
+    (void)test;
+    keyring_t ring;
+    fault_t why;
+    char path[128];
+    snprintf(path, sizeof path, "%s/clients/pipe.pub", folder);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    alarm(10);
+    assert_int_equal(keyring_load(folder, &ring, &why), 0);
+    alarm(0);
+    assert_int_equal(ring.count, 0);
+    assert_non_null(strstr(ring.complaint.text, "pipe.pub is no certificate"));
+    keyring_fini(&ring);
+}
+
 static void a_key_has_one_name(void **test) {
     (void)test;
     keyring_t ring;
@@ -154,6 +198,9 @@ int main(void) {
         KEYRING_TEST(the_engines_key_is_read_and_must_be_its_own),
         KEYRING_TEST(a_client_goes_by_its_files_name_and_has_what_the_file_says),
         KEYRING_TEST(what_is_no_certificate_is_left_out_and_named),
+        KEYRING_TEST(a_certificate_is_what_its_own_file_says),
+        KEYRING_TEST(forty_characters_that_are_no_key_are_nobodys),
+        KEYRING_TEST(what_is_no_plain_file_is_not_waited_for),
         KEYRING_TEST(a_key_has_one_name),
         KEYRING_TEST(without_a_folder_there_are_no_clients),
         KEYRING_TEST(any_change_of_the_files_changes_the_stamp),
