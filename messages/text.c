@@ -29,6 +29,10 @@ static size_t character_read(const uint8_t *at, size_t left, uint32_t *ret_point
     return size;
 }
 
+static bool is_control(uint32_t point) {
+    return point < 0x20 || (point >= 0x7f && point < 0xa0);
+}
+
 static bool points_valid(const char *text, size_t size, bool controls) {
     const uint8_t *bytes = (const uint8_t *)text;
     for (size_t i = 0; i < size;) {
@@ -38,8 +42,7 @@ static bool points_valid(const char *text, size_t size, bool controls) {
         }
         uint32_t point = 0;
         size_t step = character_read(bytes + i, size - i, &point);
-        bool control = point < 0x20 || (point >= 0x7f && point < 0xa0);
-        if (step == 0 || step == SIZE_MAX || point == 0 || (control && !controls)) {
+        if (step == 0 || step == SIZE_MAX || point == 0 || (is_control(point) && !controls)) {
             return false;
         }
         i += step;
@@ -65,9 +68,10 @@ void text_mend(char *text) {
             text[i] = '\0';
             return;
         }
-        if (step == 0) {
-            text[i] = '?';
-            step = 1;
+        bool bad = step == 0 || is_control(point);
+        step = step == 0 ? 1 : step;
+        if (bad) {
+            memset(text + i, '?', step);
         }
         i += step;
     }

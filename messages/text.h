@@ -14,7 +14,8 @@ bool text_valid(const char *text, size_t size);
 /* A text of 1 to NAME_SIZE_MAX bytes without control characters (C0, DEL, C1). */
 bool name_valid(const char *text, size_t size);
 
-/* Replaces each byte that is not part of valid UTF-8 by `?`; a character that was cut off at the end is left out. */
+/* Replaces each byte that is not part of valid UTF-8, or is of a control character, by `?`: a fault that names what a client gave is one line in a
+ * log, and moves nobody's terminal. A character that was cut off at the end is left out. */
 void text_mend(char *text);
 
 #endif

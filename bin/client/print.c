@@ -9,8 +9,13 @@
 #include "../../messages/base64.h"
 #include "../../messages/text.h"
 
-static bool json_plain(uint8_t byte) {
-    return byte >= 0x20 && byte != '"' && byte != '\\' && byte != 0x7f;
+/* The first byte of U+0080 to U+009F: a terminal takes those for control characters. */
+static bool is_c1(const uint8_t *at, const uint8_t *end) {
+    return at[0] == 0xc2 && at + 1 < end && at[1] >= 0x80 && at[1] < 0xa0;
+}
+
+static bool json_plain(const uint8_t *at, const uint8_t *end) {
+    return *at >= 0x20 && *at != '"' && *at != '\\' && *at != 0x7f && !is_c1(at, end);
 }
 
 void print_json(FILE *out, bytes_t bytes) {
@@ -19,7 +24,7 @@ void print_json(FILE *out, bytes_t bytes) {
     const uint8_t *at = bytes.data, *end = at + bytes.size;
     while (at < end) {
         const uint8_t *plain = at;
-        while (at < end && json_plain(*at)) {
+        while (at < end && json_plain(at, end)) {
             at++;
         }
         if (at > plain) {
@@ -31,6 +36,8 @@ void print_json(FILE *out, bytes_t bytes) {
         const char *found = *at ? strchr(short_forms, *at) : NULL;
         if (found) {
             fprintf(out, "\\%c", "btnfr\"\\"[found - short_forms]);
+        } else if (is_c1(at, end)) {
+            fprintf(out, "\\u%04x", *++at);
         } else {
             fprintf(out, "\\u%04x", *at);
         }

@@ -55,6 +55,10 @@ static void control_characters_never_reach_the_terminal(void **state) {
                   "2Jé";
     print_clean(text);
     assert_string_equal(text, "a [31mb c   2Jé");
+    FILE *out = out_open();
+    print_json(out, text_bytes("a\033[31m\x7f\xc2\x9b"
+                               "2J\xc2\xa0é\xc2"));
+    assert_out(out, "\"a\\u001b[31m\\u007f\\u009b2J\xc2\xa0é\xc2\"");
 }
 
 static void an_element_is_printed_in_three_ways(void **state) {

@@ -70,6 +70,7 @@ static void mending_replaces_what_is_not_text_and_drops_a_cut_end(void **state) 
         {"ab\xe2\x82", "ab"},
         {"\xed\xa0\x80", "???"},
         {"\xe2\x28\xa1", "?(?"},
+        {"a\nb\x1b[2J\x7f\xc2\x9b\xc2\xa0", "a?b?[2J???\xc2\xa0"},
         {"", ""},
     };
     for (size_t i = 0; i < sizeof samples / sizeof *samples; i++) {
