@@ -8,7 +8,12 @@
 #include "opening.h"
 #include "service.h"
 
-enum { ROUND_BYTES = 4 * 1024 * 1024, ROUND_TURNS = 16 };
+enum {
+    ROUND_BYTES = 4 * 1024 * 1024,
+    ROUND_TURNS = 16,
+    RESTING_MAX = 4,    /* tapes that nobody replays; each may have a descriptor open */
+    REST_US = 60000000, /* for so long */
+};
 
 static size_t peer_hash(const void *key) {
     const peer_t *peer = key;
@@ -111,12 +116,59 @@ client_t *server_client_get(server_t *server, const peer_t *peer) {
     return client;
 }
 
+/* ---- tapes ---- */
+
 tape_t *server_tape(server_t *server, const char *recording) {
     return zhashx_lookup(server->tapes_by_recording, recording);
 }
 
+static void tape_drop(server_t *server, tape_t **tape) {
+    tape_t *old = *tape;
+    LIST_REMOVE(old, link);
+    if (server_tape(server, old->place->recording) == old) zhashx_delete(server->tapes_by_recording, old->place->recording);
+    if (old->resting) server->resting--;
+    tape_destroy(tape);
+}
+
+static tape_t *tape_longest_at_rest(const server_t *server) {
+    tape_t *tape, *oldest = NULL;
+    LIST_FOREACH(tape, &server->tapes, link) {
+        if (tape->resting && (!oldest || tape->rested < oldest->rested)) oldest = tape;
+    }
+    return oldest;
+}
+
+static int on_rest(void *state, uint64_t context, fault_t *why) {
+    server_t *server = state;
+    int64_t now = actor_ticks(server->me);
+    tape_t *tape;
+    (void)context;
+    (void)why;
+    server->rest = 0;
+    while ((tape = tape_longest_at_rest(server)) != NULL && now - tape->rested >= REST_US) tape_drop(server, &tape);
+    if (tape) server->rest = actor_after(server->me, tape->rested + REST_US - now, on_rest, 0);
+    return 0;
+}
+
+/* One that may still grow, or that is gone, is of no use to the next replay. */
+static void tape_rest(server_t *server, tape_t **tape) {
+    tape_t *resting = *tape;
+    if (resting->growing || server_tape(server, resting->place->recording) != resting) {
+        tape_drop(server, tape);
+        return;
+    }
+    resting->resting = true;
+    resting->rested = actor_ticks(server->me);
+    if (++server->resting > RESTING_MAX) {
+        tape_t *oldest = tape_longest_at_rest(server);
+        tape_drop(server, &oldest);
+    }
+    if (!server->rest) server->rest = actor_after(server->me, REST_US, on_rest, 0);
+}
+
 tape_t *server_tape_get(server_t *server, const msg_recording_place_t *place, fault_t *why) {
     tape_t *tape = server_tape(server, place->recording);
+    if (tape && tape->resting && !tape_is_current(tape)) tape_drop(server, &tape);
     if (tape) {
         tape_place(tape, place);
     } else {
@@ -129,6 +181,8 @@ tape_t *server_tape_get(server_t *server, const msg_recording_place_t *place, fa
     tape->heard = actor_ticks(server->me);
     return tape;
 }
+
+/* ---- services ---- */
 
 service_t *server_service(server_t *server, const char *pipeline) {
     return zhashx_lookup(server->services_by_pipeline, pipeline);
@@ -168,6 +222,8 @@ player_t *server_player_add(server_t *server, client_t *client, tape_t *tape, se
     player->replay = replay_create(tape, player->number, ask, tags, count);
     LIST_INSERT_HEAD(&client->players, player, of_client);
     LIST_INSERT_HEAD(&tape->players, player, of_tape);
+    if (tape->resting) server->resting--;
+    tape->resting = false;
     if (service) LIST_INSERT_HEAD(&service->players, player, of_service);
     client->players_count++;
     server->players_count++;
@@ -186,10 +242,7 @@ static void player_drop(server_t *server, player_t *player) {
     actor_cancel(server->me, &player->timer);
     actor_answer(server->me, player->closer, NULL);
     player_free(player);
-    if (!LIST_EMPTY(&tape->players)) return;
-    LIST_REMOVE(tape, link);
-    if (server_tape(server, tape->place->recording) == tape) zhashx_delete(server->tapes_by_recording, tape->place->recording);
-    tape_destroy(&tape);
+    if (LIST_EMPTY(&tape->players)) tape_rest(server, &tape);
 }
 
 void server_client_drop(server_t *server, client_t *client) {
@@ -217,6 +270,10 @@ void server_service_end(server_t *server, service_t *service, const char *reason
 void server_tape_end(server_t *server, tape_t *tape) {
     zhashx_delete(server->tapes_by_recording, tape->place->recording); /* whoever opens one of that name gets another */
     tape->growing = false;
+    if (tape->resting) {
+        tape_drop(server, &tape);
+        return;
+    }
     player_t *player;
     LIST_FOREACH(player, &tape->players, of_tape) {
         player_end(player, "invalidated", NULL);
@@ -297,11 +354,11 @@ static int on_located(void *state, const answer_t *answer, uint64_t context, fau
     if (!tape) return 0;
     tape->asked = false;
     tape->heard = actor_ticks(server->me);
-    if (answer->message)
-        tape_place(tape, answer->message);
-    else if (answer->refusal->code == ERROR_NOT_FOUND)
+    if (answer->message) tape_place(tape, answer->message);
+    if (answer->message || answer->refusal->code != ERROR_NOT_FOUND)
+        server_ready_starved(server, tape);
+    else
         server_tape_end(server, tape);
-    server_ready_starved(server, tape);
     server_play(server);
     return 0;
 }

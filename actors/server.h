@@ -42,6 +42,8 @@ typedef struct server {
     LIST_HEAD(, waiting) waiting; /* operations that wait for the pipeline tracker */
     TAILQ_HEAD(, player) ready;   /* those that may have something to send, in the order of their turns */
     timer_id_t turn;              /* set while a turn is due */
+    timer_id_t rest;              /* set while a tape waits for its next replay */
+    size_t resting;               /* tapes that do */
     uint64_t last_serial;         /* of the tapes */
 } server_t;
 
@@ -64,7 +66,7 @@ player_t *server_player_add(server_t *server, client_t *client, tape_t *tape, se
 void server_client_drop(server_t *server, client_t *client);
 /* Ends the service and its replays with `reason`. */
 void server_service_end(server_t *server, service_t *service, const char *reason);
-/* The recording is gone: ends its replays with `invalidated`. */
+/* The recording is gone: ends its replays with `invalidated`. Without any, the tape goes at once. */
 void server_tape_end(server_t *server, tape_t *tape);
 
 /* The player may have something to send: it gets its turn. */

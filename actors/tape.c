@@ -56,6 +56,10 @@ void tape_grow(tape_t *tape, const msg_recording_grew_t *grew) {
     if (publish(tape, grew->segment, grew->length, grew->records, grew->elements) && tape->begun) tape->growing = grew->growing;
 }
 
+bool tape_is_current(const tape_t *tape) {
+    return !tape->growing && reader_is_current(tape->reader);
+}
+
 bool tape_is_gone(const tape_t *tape) {
     return access(tape->place->folder, F_OK) < 0;
 }

@@ -27,6 +27,7 @@ typedef struct part {
     uint64_t number;          /* names the segment */
     int descriptor;           /* open while it may still grow; -1 */
     segment_t *segment;       /* NULL: not reached yet, or not for long */
+    struct stat file;         /* as it was when it was mapped */
     uint64_t used;            /* when it was last read from, counted in such times */
     uint64_t length;          /* valid bytes */
     bool closed;              /* `length` is final */
@@ -129,6 +130,7 @@ static int part_map(reader_t *reader, part_t *part, uint64_t size, fault_t *why)
     segment_path(reader->folder, part->number, path);
     fresh = segment_map(part->descriptor, size, path, why);
     if (!fresh) return -1;
+    must(fstat(part->descriptor, &part->file) == 0);
     if (!part->segment && ++reader->maps > MAPS_MAX) reader_unmap_one(reader, part);
     segment_release(&part->segment);
     part->segment = fresh;
@@ -207,6 +209,22 @@ void reader_publish(reader_t *reader, uint64_t segment, uint64_t length, uint64_
     reader->segment = segment;
     reader->length = length;
     reader->elements = elements;
+}
+
+static bool part_is_current(const reader_t *reader, const part_t *part) {
+    char path[SEGMENT_PATH_SIZE];
+    struct stat now;
+    const struct stat *then = &part->file;
+
+    segment_path(reader->folder, part->number, path);
+    return stat(path, &now) == 0 && now.st_ino == then->st_ino && now.st_size == then->st_size &&
+           now.st_mtim.tv_sec == then->st_mtim.tv_sec && now.st_mtim.tv_nsec == then->st_mtim.tv_nsec;
+}
+
+bool reader_is_current(const reader_t *reader) {
+    for (const part_t *part = reader->parts; part < reader->parts + reader->count; part++)
+        if (part->segment && !part_is_current(reader, part)) return false;
+    return true;
 }
 
 void *reader_hold(reader_t *reader) {

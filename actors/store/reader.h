@@ -14,6 +14,8 @@ typedef struct reader reader_t;
 reader_t *reader_open(const char *folder, uint64_t segment, uint64_t length, uint64_t elements, int64_t segment_bytes, fault_t *why);
 void reader_close(reader_t **reader); /* maps that are still borrowed live on until released */
 void reader_publish(reader_t *reader, uint64_t segment, uint64_t length, uint64_t elements);
+/* Are the mapped files still those in the folder, and nobody wrote to them since? */
+bool reader_is_current(const reader_t *reader);
 
 /* A place between two records. Zero: the beginning. */
 typedef struct position {

@@ -182,7 +182,11 @@ class Scale(unittest.TestCase):
         self.assertTrue(all(answer["started"] for answer in started))
         self.check_running()
 
+    def starting(self):
+        return [job["pipeline"] for job in self.engine.ask("job.list")["jobs"] if job["state"] == "STARTING"]
+
     def check_running(self):
+        self.becomes(self.starting, lambda names: not names)  # a run is answered after a second at the latest
         jobs = self.engine.ask("job.list")["jobs"]
         self.assertEqual(sorted(job["pipeline"] for job in jobs if job["is_running"]), [self.name(number) for number in range(JOBS)])
         return {job["pipeline"]: job for job in jobs}

@@ -121,6 +121,67 @@ static void a_dropped_recording_ends_its_replays(void **state) {
     assert_string_equal(read_all(f, ANN), "1: end invalidated 1\n");
 }
 
+/* How many maps this process has of files of the recording. */
+static int maps_of(const fixture_t *f) {
+    char line[1024];
+    int count = 0;
+    FILE *maps = fopen("/proc/self/maps", "r");
+    assert_non_null(maps);
+    while (fgets(line, sizeof line, maps)) count += strstr(line, f->taped.folder) ? 1 : 0;
+    fclose(maps);
+    return count;
+}
+
+static void replay_all(fixture_t *f) {
+    msg_replay_open_t ask = by_recording(PLENTY);
+    open_replay(f, ANN, &ask);
+    assert_non_null(strstr(read_all(f, ANN), "end end 1"));
+}
+
+static void a_recording_stays_mapped_for_the_next_replay_but_not_for_long(void **state) {
+    fixture_t *f = *state;
+    taped_elements(&f->taped, 1, 0, 1);
+    taped_ended(&f->taped, 0);
+    replay_all(f);
+    assert_int_equal(maps_of(f), 1);
+    stage_advance(f->stage, 40000000);
+    replay_all(f);
+    stage_advance(f->stage, 40000000);
+    assert_int_equal(maps_of(f), 1);
+    stage_advance(f->stage, 20000000);
+    assert_int_equal(maps_of(f), 0);
+}
+
+static void a_dropped_recording_does_not_stay_mapped(void **state) {
+    fixture_t *f = *state;
+    taped_elements(&f->taped, 1, 0, 1);
+    taped_ended(&f->taped, 0);
+    replay_all(f);
+    stage_tell(f->stage, "recorder", SERVER, MSG_RECORDING_DROPPED, &(msg_recording_dropped_t){.recording = "r1"});
+    stage_run(f->stage);
+    assert_int_equal(maps_of(f), 0);
+}
+
+static void a_recording_whose_files_changed_meanwhile_is_mapped_anew(void **state) {
+    fixture_t *f = *state;
+    taped_elements(&f->taped, 1, 0, 1);
+    taped_ended(&f->taped, 0);
+    replay_all(f);
+    char path[256], aside[256];
+    snprintf(path, sizeof path, "%s/000000000000.seg", f->taped.folder);
+    snprintf(aside, sizeof aside, "%s/aside", f->taped.folder);
+    FILE *file = fopen(aside, "w");
+    assert_non_null(file);
+    for (int64_t i = 0; i < (int64_t)journal_totals(f->taped.journal)->length; i++) fputc('?', file);
+    fclose(file);
+    assert_int_equal(rename(aside, path), 0);
+    msg_replay_open_t ask = by_recording(PLENTY);
+    open_replay(f, ANN, &ask);
+    const stage_message_t *end = stage_peer_take_of(f->stage, ANN, MSG_END);
+    assert_non_null(end);
+    assert_string_equal(((const msg_end_t *)end->message)->reason, "corrupt");
+}
+
 static void a_damaged_recording_ends_with_the_place(void **state) {
     fixture_t *f = *state;
     taped_elements(&f->taped, 1, 0, 1);
@@ -150,6 +211,9 @@ int main(void) {
         TEST(a_recorder_that_has_recovered_is_asked_about_ended_recordings_too),
         TEST(a_recording_that_the_recorder_does_not_know_any_more_is_invalid),
         TEST(a_dropped_recording_ends_its_replays),
+        TEST(a_recording_stays_mapped_for_the_next_replay_but_not_for_long),
+        TEST(a_dropped_recording_does_not_stay_mapped),
+        TEST(a_recording_whose_files_changed_meanwhile_is_mapped_anew),
         TEST(a_damaged_recording_ends_with_the_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
