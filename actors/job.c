@@ -118,6 +118,11 @@ void job_describe(const job_t *job, int64_t now, const char **waiting_for, msg_j
     for (size_t i = 0; i < job->plan->streams.count; i++)
         if (!job->sources[i].joined) waiting_for[ret->waiting_for.count++] = job->plan->streams.items[i].tags.items[0];
     ret->has_waiting_for = ret->waiting_for.count > 0;
+    ret->needs_workers.items = waiting_for + job->plan->streams.count;
+    for (size_t i = 0; i < job->plan->streams.count; i++)
+        if (!job->sources[i].joined && job->plan->streams.items[i].worker)
+            ret->needs_workers.items[ret->needs_workers.count++] = job->plan->streams.items[i].urn;
+    ret->has_needs_workers = ret->needs_workers.count > 0;
 }
 
 /* ---- the table ---- */

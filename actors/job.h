@@ -100,7 +100,7 @@ bool job_is_valid(const job_t *job);  /* its recording is there, and no change o
 bool job_covers(const job_t *job, const names_t *signature);
 /* Copies what its streams are. */
 void job_set_signature(job_t *job, size_t count, const msg_stream_t *streams);
-/* What clients are told; `waiting_for` is room for the tags' names, one a stream. Borrows from the job. */
+/* What clients are told; `waiting_for` is room for two names a stream. Borrows from the job. */
 void job_describe(const job_t *job, int64_t now, const char **waiting_for, msg_job_t *ret);
 bool job_stopped_by_limit(const char *stop_reason);
 

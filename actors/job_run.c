@@ -34,7 +34,7 @@ static void go_to(job_supervisor_t *s, job_t *job, job_state_t state) {
 
 void job_answer(job_supervisor_t *s, ticket_t ticket, const job_t *job, const bool *cancelled) {
     size_t streams = job->plan ? job->plan->streams.count : 0;
-    const char **waiting_for = calloc(streams + 1, sizeof *waiting_for);
+    const char **waiting_for = calloc(2 * streams + 1, sizeof *waiting_for);
     must(waiting_for);
     msg_job_t described;
     job_describe(job, actor_now(s->me), waiting_for, &described);
@@ -310,12 +310,17 @@ static int on_start_timeout(void *state, uint64_t serial, fault_t *why) {
     job_t *job = jobs_of_serial(&s->jobs, serial);
     if (!job || job->state != JOB_STARTING) return 0;
     job->timer = 0;
-    char text[400] = "no source attached in time";
-    for (size_t i = 0; i < job->plan->streams.count; i++)
-        if (!job->sources[i].joined)
-            snprintf(text, sizeof text, "the source of `%s` did not attach in %lld s", job->plan->streams.items[i].tags.items[0],
+    bool waits = false; /* for a worker: that is the recorder's to judge */
+    char text[400] = "";
+    for (size_t i = 0; i < job->plan->streams.count; i++) {
+        const msg_stream_t *stream = &job->plan->streams.items[i];
+        if (job->sources[i].joined) continue;
+        waits |= stream->worker;
+        if (!stream->worker)
+            snprintf(text, sizeof text, "the source of `%s` did not attach in %lld s", stream->tags.items[0],
                      (long long)(START_TIMEOUT_US / 1000000));
-    job_finish(s, job, JOB_FAILED, "error", text);
+    }
+    if (!waits || text[0]) job_finish(s, job, JOB_FAILED, "error", text[0] ? text : "no source attached in time");
     return 0;
 }
 
@@ -352,10 +357,10 @@ static void start_source(job_supervisor_t *s, job_t *job, size_t index) {
     const msg_stream_t *stream = &job->plan->streams.items[index];
     job_source_t *source = &job->sources[index];
     const source_kind_t *kind = source_kind_find(stream->urn);
-    if (source->ended) return;
+    if (source->ended || stream->worker) return; /* the recorder has a worker run it */
     if (!kind) {
         char text[700];
-        snprintf(text, sizeof text, "nobody can run the source of `%s`: no connector or worker serves `%s`", stream->tags.items[0],
+        snprintf(text, sizeof text, "nobody can run the source of `%s`: this engine has no connector for `%s`", stream->tags.items[0],
                  stream->urn);
         job_finish(s, job, JOB_FAILED, "error", text);
         return;
@@ -439,6 +444,7 @@ void job_begin(job_supervisor_t *s, job_t *job, const msg_job_ensure_t *ensure, 
         const msg_recordable_t *r = &ensure->recordables.items[i];
         streams[i] =
             (msg_stream_t){.signature = r->signature, .urn = r->urn, .has_payload = r->has_payload, .payload = r->payload, .tags = r->tags};
+        streams[i].has_worker = streams[i].worker = !source_kind_find(r->urn);
     }
     msg_recording_create_t plan = {.recording = job->recording,
                                    .job = job->job,

@@ -33,6 +33,7 @@ typedef struct recorder_actor {
 static void take_options(recorder_t *self, const msg_options_t *options) {
     actor_bound(self->me, options);
     self->worker_timeout_us = us_of_ms(options->worker_timeout_ms);
+    self->worker_wait_us = us_of_ms(options->worker_wait_ms);
     self->size_limit = options->recording_size_limit;
     self->body_size_max = options->body_size_max;
 }
@@ -53,6 +54,7 @@ static int on_loaded(void *state, const answer_t *answer, uint64_t context, faul
     actor_loaded(self->me);
     recording_t *recording;
     LIST_FOREACH(recording, &self->writing, writing) sync_schedule(self, recording); /* what an earlier state may not have brought there */
+    posts_check(self);
     static const char *const users[] = {"limiter", "job_supervisor", "test_stream_server", "gateway"};
     for (size_t i = 0; i < sizeof users / sizeof users[0]; i++) actor_tell(self->me, users[i], MSG_RECORDER_RECOVERED, &recovered);
     return 0;
@@ -69,6 +71,7 @@ static void recorder_destroy(void **state) {
     }
     joins_free(&actor->base);
     connections_free(&actor->base);
+    workers_free(&actor->base);
     shelf_free(&actor->base);
     free(actor);
     *state = NULL;
@@ -82,6 +85,7 @@ static void *recorder_create(actor_t *me, bytes_t args, fault_t *why) {
     actor->base.last_source = actor_ticks(me); /* beyond any number that an earlier state gave */
     TAILQ_INIT(&actor->definitions);
     TAILQ_INIT(&actor->base.joins);
+    TAILQ_INIT(&actor->base.workers);
     if (shelf_load(&actor->base, why) < 0) {
         void *state = actor;
         recorder_destroy(&state);
@@ -102,6 +106,7 @@ static int recorder_settle(void *state, fault_t *why) {
     }
     if (!LIST_EMPTY(&self->dues)) acks_send(self);
     self->ticks_bytes = 0;
+    if (self->posts_due) posts_check(self);
     return 0;
 }
 
@@ -158,6 +163,7 @@ static int on_create(void *state, const envelope_t *in, fault_t *why) {
         journal_set_disk(reel->journal, &self->disk);
         LIST_INSERT_HEAD(&self->writing, recording, writing);
         recording_touch(self, recording);
+        posts_open(self, recording);
     }
     actor_answer(self->me, in->ticket, NULL);
     return 0;
@@ -507,30 +513,35 @@ const actor_class_t recorder_class = {
     .destroy = recorder_destroy,
     .takes =
         {
-            [MSG_SOURCE_ATTACH] = ingest_attach,
-            [MSG_SOURCE_BATCH] = ingest_batch,
-            [MSG_SOURCE_DONE] = ingest_done,
-            [MSG_SOURCE_FAIL] = ingest_fail,
-            [MSG_PONG] = ingest_pong,
-            [MSG_PROGRESS_ASK] = progress_ask,
-            [MSG_RECORDING_CREATE] = on_create,
-            [MSG_BUDGET_SET] = on_budget,
-            [MSG_RECORDING_FINISH] = on_finish,
-            [MSG_RECORDING_ADOPT] = on_adopt,
-            [MSG_RECORDING_MARK] = on_mark,
-            [MSG_RECORDING_DROP] = on_drop,
-            [MSG_ROOM_ASK] = on_room,
-            [MSG_RECORDING_JOBS_ASK] = on_jobs,
-            [MSG_RECORDING_LIST] = on_list,
-            [MSG_RECORDING_DESCRIBE] = on_describe,
-            [MSG_RECORDING_KEEP] = on_keep,
-            [MSG_RECORDING_LOCATE] = on_locate,
-            [MSG_OPTIONS_CHANGED] = on_options_changed,
+            [MSG_SOURCE_ATTACH] = ingest_attach, [MSG_SOURCE_BATCH] = ingest_batch,  [MSG_SOURCE_DONE] = ingest_done,
+            [MSG_SOURCE_FAIL] = ingest_fail,     [MSG_PONG] = ingest_pong,           [MSG_WORKER_READY] = worker_ready,
+            [MSG_WORKER_LIST] = worker_list,     [MSG_PROGRESS_ASK] = progress_ask,  [MSG_RECORDING_CREATE] = on_create,
+            [MSG_BUDGET_SET] = on_budget,        [MSG_RECORDING_FINISH] = on_finish, [MSG_RECORDING_ADOPT] = on_adopt,
+            [MSG_RECORDING_MARK] = on_mark,      [MSG_RECORDING_DROP] = on_drop,     [MSG_ROOM_ASK] = on_room,
+            [MSG_RECORDING_JOBS_ASK] = on_jobs,  [MSG_RECORDING_LIST] = on_list,     [MSG_RECORDING_DESCRIBE] = on_describe,
+            [MSG_RECORDING_KEEP] = on_keep,      [MSG_RECORDING_LOCATE] = on_locate, [MSG_OPTIONS_CHANGED] = on_options_changed,
             [MSG_CHAOS_DISK] = on_chaos_disk,
         },
-    .sends = {MSG_OPTIONS_GET, MSG_PIPELINE_TAGS_ASK, MSG_PIPELINE_DEFINE, MSG_SYNC, MSG_BUDGET_SPENT, MSG_RECORDER_RECOVERED,
-              MSG_SOURCE_JOINED, MSG_SOURCE_ENDED, MSG_SOURCE_FAILED, MSG_RECORDING_GREW, MSG_RECORDING_DROPPED, MSG_TRASH_SWEEP,
-              MSG_SOURCE_ACK, MSG_SOURCE_NACK, MSG_SOURCE_STOP, MSG_PING, MSG_PROGRESS_MADE, MSG_NONE},
+    .sends = {MSG_OPTIONS_GET,
+              MSG_PIPELINE_TAGS_ASK,
+              MSG_PIPELINE_DEFINE,
+              MSG_SYNC,
+              MSG_BUDGET_SPENT,
+              MSG_RECORDER_RECOVERED,
+              MSG_SOURCE_JOINED,
+              MSG_SOURCE_ENDED,
+              MSG_SOURCE_FAILED,
+              MSG_RECORDING_GREW,
+              MSG_RECORDING_DROPPED,
+              MSG_TRASH_SWEEP,
+              MSG_SOURCE_ACK,
+              MSG_SOURCE_NACK,
+              MSG_SOURCE_STOP,
+              MSG_SOURCE_START,
+              MSG_PING,
+              MSG_PROGRESS_MADE,
+              MSG_NOTIFY,
+              MSG_NONE},
     .doors = {[RECORDER_INGEST] = {DOOR_ROUTER, ENDPOINT_INGEST, SCOPE_INGEST},
               [RECORDER_PROGRESS] = {DOOR_ROUTER, ENDPOINT_PROGRESS, SCOPE_INTERNAL}},
     .settle = recorder_settle,

@@ -183,6 +183,7 @@ static void finish_complete(recorder_t *self, recording_t *recording) {
     finish_t *finish = recording->finish;
     recording->finish = NULL;
     finish_save(self, recording, finish);
+    posts_close(self, recording, recording_job(recording)->stop_reason);
     attachment_t *attachment, *next;
     for (attachment = LIST_FIRST(&recording->attachments); attachment; attachment = next) {
         next = LIST_NEXT(attachment, of_recording);

@@ -58,7 +58,6 @@ sent_t connection_send(recorder_t *self, connection_t *connection, message_id_t 
     return sent;
 }
 
-/* With its last attachment a connection goes, too. */
 void attachment_remove(recorder_t *self, attachment_t **attachment) {
     attachment_t *old = *attachment;
     connection_t *connection = old->connection;
@@ -73,7 +72,11 @@ void attachment_remove(recorder_t *self, attachment_t **attachment) {
     free(old->tag);
     free(old);
     *attachment = NULL;
-    if (!LIST_EMPTY(&connection->attachments)) return;
+    connection_release(self, connection);
+}
+
+void connection_release(recorder_t *self, connection_t *connection) {
+    if (!LIST_EMPTY(&connection->attachments) || connection->worker) return;
     if (self->recent == connection) self->recent = NULL;
     LIST_REMOVE(connection, bucket);
     self->connections_count--;
@@ -82,6 +85,8 @@ void attachment_remove(recorder_t *self, attachment_t **attachment) {
 
 void connection_remove(recorder_t *self, connection_t **connection) {
     attachment_t *attachment = LIST_FIRST(&(*connection)->attachments), *next;
+    worker_lost(self, *connection);
+    if (!attachment) connection_release(self, *connection);
     *connection = NULL;
     for (; attachment; attachment = next) {
         next = LIST_NEXT(attachment, of_connection);
@@ -139,6 +144,9 @@ void connections_free(recorder_t *self) {
         while ((connection = LIST_FIRST(&self->connections[i]))) {
             attachment_t *attachment;
             while ((attachment = LIST_FIRST(&connection->attachments))) attachment_forget(self, attachment);
+            if (connection->worker)
+                actor_refuse_peer(self->me, &connection->peer, ERROR_NOT_FOUND, "worker",
+                                  "the recorder has lost its state: say `worker.ready` again");
             LIST_REMOVE(connection, bucket);
             free(connection);
         }
@@ -366,6 +374,7 @@ int ingest_done(void *state, const envelope_t *in, fault_t *why) {
     }
     recording_flush(self, recording);
     stream_ended(self, recording, stream);
+    post_close(self, recording, stream);
     attachment->leaving = NULL;
     attachment->done = in->ticket;
     return 0;

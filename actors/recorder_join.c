@@ -22,6 +22,17 @@ static void join_refuse(recorder_t *self, join_t **join, const refusal_t *no) {
     join_free(self, join);
 }
 
+void joins_withdraw(recorder_t *self, const recording_t *recording, uint32_t stream, const peer_t *peer) {
+    refusal_t no;
+    join_t *join, *next;
+    refuse(&no, ERROR_CONFLICT, NULL, "this connection has said `worker.ready` since: attach when the source is given out again");
+    for (join = TAILQ_FIRST(&self->joins); join; join = next) {
+        next = TAILQ_NEXT(join, link);
+        if (join->recording == recording && join->resolved && join->stream == stream && peer_equal(&join->peer, peer))
+            join_refuse(self, &join, &no);
+    }
+}
+
 void joins_free(recorder_t *self) {
     join_t *join;
     while ((join = TAILQ_FIRST(&self->joins))) join_free(self, &join);
@@ -164,6 +175,13 @@ static void join_resolve(recorder_t *self, join_t *join, uint32_t stream) {
         return;
     }
     join->stream = stream;
+    const char *producer = join->producer;
+    if (posts_admit(self, join, &producer, &no) < 0) {
+        join_refuse(self, &join, &no);
+        return;
+    }
+    if (producer != join->producer) join->producer = strdup(producer);
+    must(join->producer || !producer);
     join->resolved = true;
     if (join->producer) join_supersede(self, recording, stream, join->producer);
     if (join->producer && journal_producer(recording->reel->journal, stream, join->producer)) join->after = recording->bytes;

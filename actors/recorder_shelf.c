@@ -339,6 +339,7 @@ static int shelf_reopen(recorder_t *self, recording_t *recording, const msg_mani
     recording->elements = totals->elements;
     recording->bytes = totals->bytes;
     recording->synced = totals->bytes - 1; /* nobody knows: the first round finds out */
+    posts_open(self, recording);
     return 0;
 }
 

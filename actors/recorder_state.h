@@ -15,8 +15,10 @@ enum {
     CREDIT_SHARED = 12 * 1024 * 1024,  /* what all senders together have beyond the least */
     CONNECTION_BUCKETS = 1024,
 };
+#define WORKER_PRODUCER "worker" /* the producer of a source that workers run, whichever does */
 
 typedef struct attachment attachment_t;
+typedef struct worker worker_t;
 
 /* What is to be done once the recording's end is as safe as the durability asks. */
 typedef struct finish {
@@ -58,10 +60,11 @@ typedef struct recording {
     manifest_way_t manifest_is;
 } recording_t;
 
-/* A peer that feeds something. */
+/* A peer that feeds something, or would. */
 typedef struct connection {
     LIST_ENTRY(connection) bucket;
     LIST_HEAD(, attachment) attachments;
+    worker_t *worker; /* NULL: it did not say that it is one */
     peer_t peer;
     int64_t heard, spoken; /* when, in ticks */
     tab_t tab;             /* of what it was told */
@@ -96,6 +99,26 @@ typedef struct join {
     uint64_t after; /* with `sync`: let in once so many bytes of the recording are on the disk */
 } join_t;
 
+/* A peer that runs sources of some URNs. */
+struct worker {
+    TAILQ_ENTRY(worker) link;
+    connection_t *connection;
+    char *name;
+    names_t urns;  /* its own copies */
+    int64_t since; /* when it was ready, in ticks */
+    int64_t turn;  /* when it was last given a source, counted */
+};
+
+/* A stream that a worker is to run. */
+typedef struct post {
+    LIST_ENTRY(post) link;
+    recording_t *recording;
+    uint32_t stream;
+    worker_t *worker;     /* who was given it; NULL: nobody */
+    const worker_t *idle; /* who was given it before and did not feed it; NULL: nobody */
+    int64_t given, fed;   /* when it was given, and somebody fed it last, in ticks */
+} post_t;
+
 typedef struct recorder {
     actor_t *me;
     recording_t **recordings; /* the oldest first */
@@ -120,6 +143,12 @@ typedef struct recorder {
     timer_id_t liveness_timer, due_timer;
     int64_t ticks;       /* of the batches that come now */
     int64_t ticks_bytes; /* so many more before the clock is read again */
+    TAILQ_HEAD(workers, worker) workers; /* the oldest first */
+    LIST_HEAD(, post) posts;
+    bool posts_due; /* they are to be looked at */
+    timer_id_t posts_timer;
+    int64_t last_worker, last_turn;
+    int64_t worker_wait_us;
 } recorder_t;
 
 /* ---- recorder_shelf.c: the recordings, open and closed ---- */
@@ -190,12 +219,16 @@ handler_fn ingest_attach;
 /* Lets in those who wait for this recording; refuses them. */
 void joins_let_in(recorder_t *self, recording_t *recording);
 void joins_refuse(recorder_t *self, recording_t *recording);
+/* Refuses those of that peer and stream: it has said since that it starts anew, or is gone. */
+void joins_withdraw(recorder_t *self, const recording_t *recording, uint32_t stream, const peer_t *peer);
 void joins_free(recorder_t *self);
 
 /* ---- recorder_ingest.c: who feeds, and what they send ---- */
 handler_fn ingest_batch, ingest_done, ingest_fail, ingest_pong;
 /* Made where the peer is new; goes with its last attachment. */
 connection_t *connection_of(recorder_t *self, const peer_t *peer);
+/* It goes, unless somebody has a use for it. */
+void connection_release(recorder_t *self, connection_t *connection);
 void connection_remove(recorder_t *self, connection_t **connection);
 void connections_free(recorder_t *self);
 /* Sends to the peer behind a connection, and notes that. SENT_GONE: the caller lets it go. */
@@ -205,5 +238,21 @@ void attachment_stop(recorder_t *self, attachment_t *attachment, const char *rea
 /* It said that it has ended, and its recording has too: it is told that this is done, and of no stop. */
 void attachment_end(recorder_t *self, attachment_t *attachment);
 void attachment_remove(recorder_t *self, attachment_t **attachment);
+
+/* ---- recorder_workers.c: who runs the sources that the engine has no connector for ---- */
+handler_fn worker_ready, worker_list;
+/* The recording is written: those of its streams that need a worker have a post, until it ends. */
+void posts_open(recorder_t *self, recording_t *recording);
+void posts_close(recorder_t *self, const recording_t *recording, const char *reason);
+/* The stream has ended: nobody needs to run it. */
+void post_close(recorder_t *self, const recording_t *recording, uint32_t stream);
+/* Gives out what nobody runs, takes back what nobody feeds; and sees to it that it is looked at again. */
+void posts_check(recorder_t *self);
+/* A peer wants to feed that stream. Where it is the worker that was given it, `producer` is the name that it has there if it has none.
+ * Refused where another worker was. */
+int posts_admit(const recorder_t *self, const join_t *join, const char **producer, refusal_t *no);
+/* The connection is gone, and so is its worker. */
+void worker_lost(recorder_t *self, connection_t *connection);
+void workers_free(recorder_t *self);
 
 #endif

@@ -106,6 +106,40 @@ static void jobs_count_print(const msg_jobs_t *jobs) {
     table_pair(stdout, "jobs", "%zu running, %zu in all", running, jobs->jobs.count);
 }
 
+static void worker_source_add(table_t *table, const msg_worker_source_t *source) {
+    table_add(table, "%s", source->pipeline);
+    table_add(table, "%s", source->tag);
+    table_add(table, "%s", source->urn);
+    table_add(table, "%s", source->has_waiting_ms ? units_duration_ms(source->waiting_ms).text : "");
+}
+
+/* Who runs what; a worker without a source stands there with what it could run. */
+static void workers_print(const msg_workers_t *workers) {
+    if (workers->workers.count == 0 && workers->waiting.count == 0) {
+        return;
+    }
+    table_t table;
+    table_init(&table, (const char *const[]){"WORKER", "PIPELINE", "TAG", "~URN", ">UNFED FOR", NULL});
+    for (size_t i = 0; i < workers->workers.count; i++) {
+        const msg_worker_t *worker = &workers->workers.items[i];
+        for (size_t k = 0; k < worker->sources.count; k++) {
+            table_add(&table, "%s", worker->worker);
+            worker_source_add(&table, &worker->sources.items[k]);
+        }
+        for (size_t k = 0; worker->sources.count == 0 && k < worker->urns.count; k++) {
+            table_add(&table, "%s", worker->worker);
+            worker_source_add(&table, &(msg_worker_source_t){.pipeline = "-", .tag = "-", .urn = worker->urns.items[k]});
+        }
+    }
+    for (size_t i = 0; i < workers->waiting.count; i++) {
+        table_add(&table, "nobody");
+        worker_source_add(&table, &workers->waiting.items[i]);
+    }
+    printf("\n");
+    table_print(&table, stdout);
+    table_fini(&table);
+}
+
 /* A part of the engine may be failing while one looks: what can be told is told. */
 static void status_part(client_t *client, message_id_t id, const char *key, json_t *document, reply_t *reply) {
     static const uint8_t nothing[64] = {0};
@@ -124,7 +158,7 @@ static void status_part(client_t *client, message_id_t id, const char *key, json
 }
 
 static void status_parts(client_t *client, const call_t *call, json_t *document) {
-    reply_t jobs = {0}, actors = {0}, counters = {0};
+    reply_t jobs = {0}, workers = {0}, actors = {0}, counters = {0};
     status_part(client, MSG_JOB_LIST, "jobs", document, &jobs);
     if (jobs.message && !client->json) {
         jobs_count_print(jobs.message);
@@ -133,6 +167,10 @@ static void status_parts(client_t *client, const call_t *call, json_t *document)
     if (actors.message && !client->json) {
         actors_print(actors.message);
     }
+    status_part(client, MSG_WORKER_LIST, "workers", document, &workers);
+    if (workers.message && !client->json) {
+        workers_print(workers.message);
+    }
     if (client->json || call_has(call, "counters")) {
         status_part(client, MSG_ENGINE_STATS, "counters", document, &counters);
         if (counters.message && !client->json) {
@@ -140,6 +178,7 @@ static void status_parts(client_t *client, const call_t *call, json_t *document)
         }
     }
     reply_fini(&jobs);
+    reply_fini(&workers);
     reply_fini(&actors);
     reply_fini(&counters);
 }
@@ -170,7 +209,7 @@ static const flag_t status_flags[] = {
 const command_t command_status = {
     .name = "status",
     .synopsis = "",
-    .doc = "Show the engine, its endpoints and its actors.",
+    .doc = "Show the engine, its endpoints, its actors and its workers.",
     .flags = status_flags,
     .run = status,
 };

@@ -17,6 +17,9 @@ static void job_describe(const msg_job_t *job) {
     for (size_t i = 0; i < job->waiting_for.count; i++) {
         table_pair(stdout, "", "waits for `%s`", job->waiting_for.items[i]);
     }
+    for (size_t i = 0; i < job->needs_workers.count; i++) {
+        table_pair(stdout, "", "needs a worker for `%s`", job->needs_workers.items[i]);
+    }
 }
 
 void describe_recording(const msg_recording_t *recording) {

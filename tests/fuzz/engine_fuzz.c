@@ -21,6 +21,7 @@ static const char *const names[] = {"one",
                                     "Other",
                                     "first",
                                     "reprise:source:push:v1",
+                                    "reprise:source:telex:v1",
                                     "reprise:source:*",
                                     "*",
                                     "msgpack",
@@ -50,15 +51,17 @@ static size_t spoken(unsigned scope, message_id_t ids[MESSAGE_COUNT]) {
     return count;
 }
 
-static bytes_t transforms[4];
+static bytes_t transforms[5];
 
-/* What can be recorded without a disk full of it: two push sources, a generator that ends and one that is slow. */
+/* What can be recorded without a disk full of it: a push source, a generator that ends and one that is slow, and what
+ * a worker runs. */
 static void transforms_make(void) {
     bytes_t finite = pack("{sisisi}", "rate", 1000LL, "size", 20LL, "count", 30LL);
     bytes_t slow = pack("{sisi}", "rate", 5LL, "size", 20LL);
     bytes_t made[] = {pack("{ssss}", "name", "Read", "urn", "reprise:source:push:v1"),
                       pack("{sssssr}", "name", "Other", "urn", "reprise:source:generator:v1", "payload", &finite),
-                      pack("{sssssr}", "name", "Third", "urn", "reprise:source:generator:v1", "payload", &slow)};
+                      pack("{sssssr}", "name", "Third", "urn", "reprise:source:generator:v1", "payload", &slow),
+                      pack("{ssss}", "name", "first", "urn", "reprise:source:telex:v1")};
     for (size_t i = 0; i < sizeof made / sizeof made[0]; i++) {
         uint8_t *copy = malloc(made[i].size);
         must(copy);

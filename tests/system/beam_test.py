@@ -98,6 +98,8 @@ class OfBeamItself(BeamTest):
         self.assertEqual((more["changed"], more["added"]), (True, sorted([signature("clicks"), signature("users")])))
 
     def test_a_source_that_nobody_serves_fails_its_job_by_name(self):
+        self.engine.ask("options.set", worker_wait_ms=100)
+        self.addCleanup(self.engine.ask, "options.set", worker_wait_ms=30000)
         run = self.engine.run(definition("unserved", self.beam("simple")))
         self.assertEqual((run["reason"], run["added"], run["tags"]), ("first_run", [signature("clicks")], [self.output("simple", "Read")]))
         job = self.engine.wait("unserved")

@@ -189,6 +189,8 @@ class Recording(CliTest):
 
     def test_a_run_whose_job_fails_at_once_says_why(self):
         transforms = [{"name": "Read", "urn": "beam:transform:pubsub_read:v1"}]
+        self.engine.ask("options.set", worker_wait_ms=100)
+        self.addCleanup(self.engine.ask, "options.set", worker_wait_ms=30000)
         said = self.refused("run", "-", stdin=json.dumps({"name": "foreign", "transforms": transforms}))
         self.assertIn("nobody can run the source of `Read`", said)
 

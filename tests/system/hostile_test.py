@@ -132,6 +132,7 @@ class Hostile(EngineTest):
                            "limits": {"count": 5}}, None),
                          ({"op": "push", "pipeline": "cut", "tag": "Read", "seq": 1}, [[1, b"x"], [2, b"y", {"k": "v"}]])],
             "ingest": [({"op": "source.attach", "pipeline": "cut", "tag": "Read", "producer": "p"}, None),
+                       ({"op": "worker.ready", "urns": ["reprise:source:telex:v1"], "worker": "w"}, None),
                        ({"op": "source.batch", "tag": "Read", "seq": 1, "cursor": [1], "watermark": 3},
                         [[1, b"x"], [2, b"y", {"k": "v"}]])],
             "test_stream": [({"op": "replay.open", "pipeline": "cut", "tags": ["Read"], "from": {"element": 0}, "credit": 10}, None),

@@ -252,6 +252,8 @@ class Changes(ParityTest):
         self.assertEqual(self.engine.ask("source.has", pipeline=self.of(numbers(2)))["has"], False)
 
     def test_a_source_that_nobody_can_run_fails_its_job_by_name(self):
+        self.engine.ask("options.set", worker_wait_ms=100)
+        self.addCleanup(self.engine.ask, "options.set", worker_wait_ms=30000)
         self.engine.ask("options.set", recordable_sources=["other:source:*"])
         self.engine.run(self.of(source("Kinesis", "other:source:kinesis:v1", tag="events")))
         job = self.engine.wait(self.name)

@@ -13,7 +13,7 @@ from engine import FILE, GENERATOR, PUSH, ROOT, Engine, EngineTest, Refused, pip
 
 JOB = {"job": str, "pipeline": str, "recording": str, "state": str, "is_done": bool, "is_running": bool, "stop_reason?": str,
        "limits": dict,
-       "elements": int, "bytes": int, "elapsed_ms": int, "started_at?": int, "waiting_for?": list, "error?": str}
+       "elements": int, "bytes": int, "elapsed_ms": int, "started_at?": int, "waiting_for?": list, "needs_workers?": list, "error?": str}
 RECORDING = {"recording": str, "pipeline": str, "job": str, "signature": list, "state": str, "size": int, "elements": int, "start": int,
              "end?": int, "tags": list, "digest?": str, "gaps": list, "kept": bool, "invalidated?": int}
 RECORDED_TAG = {"tag": str, "signature": str, "elements": int, "bytes": int, "watermark?": int}
@@ -21,7 +21,7 @@ RUN = {"run?": str, "started": bool, "reason": str, "added": list, "removed": li
        "test_stream?": str, "beam_endpoint?": str}
 SOURCE = {"name": str, "urn": str, "tag": str, "signature": str}
 OPTIONS = {"recordable_sources": list, "recording_duration_ms?": int, "recording_size_limit?": int, "recording_count_limit?": int,
-           "min_free_disk": int, "enable_recording_replay": bool, "keep_recordings": int, "worker_timeout_ms": int,
+           "min_free_disk": int, "enable_recording_replay": bool, "keep_recordings": int, "worker_timeout_ms": int, "worker_wait_ms": int,
            "replay_timeout_ms": int, "message_size_max": int, "body_size_max": int, "transforms_max": int, "pipelines_max": int,
            "replays_max": int, "client_replays_max": int, "connections_max": int, "requests_max": int, "client_requests_max": int,
            "unread_max": int, "client_unread_max": int}
@@ -420,6 +420,22 @@ class Protocol(EngineTest):
         job = self.engine.wait("fails")
         self.assertEqual((job["state"], job["stop_reason"], job["is_done"]), ("FAILED", "error", False))
         self.assertIn("the broker is gone", job["error"])
+
+    def test_worker_ready_source_start_and_worker_list(self):
+        urn = "reprise:source:telex:v1"
+        with self.engine.connect("ingest") as ingest:
+            self.check(ingest.ask("worker.ready", urns=[urn], worker="w"), {})
+            answer = self.engine.run(pipeline("worked", source("Read", urn, {"a": 1}, tag="T")))
+            start = {"op": str, "job": str, "tag": str, "urn": str, "payload?": dict, "cursor?": int, "producer": str}
+            given = self.check(ingest.receive()[0], start, op="source.start", job=answer["job"], tag="T", urn=urn, payload={"a": 1})
+            ingest.ask("source.attach", job=given["job"], tag="T", producer=given["producer"])
+            workers = self.ask("worker.list", {"workers": list, "waiting": list}, {"waiting": []})["workers"]
+            one = self.check(workers[0], {"worker": str, "urns": list, "uptime_ms": int, "sources": list}, worker="w", urns=[urn])
+            about = {"job": str, "pipeline": str, "tag": str, "urn": str, "waiting_ms?": int}
+            self.check(one["sources"][0], about, job=answer["job"], pipeline="worked", tag="T", urn=urn, waiting_ms=None)
+            ingest.ask("worker.ready", urns=[])
+        self.check(self.ask("worker.list", {"workers": list, "waiting": list}, {"workers": []})["waiting"][0], about, tag="T")
+        self.engine.ask("pipeline.forget", pipeline="worked")
 
     # ---- the rest
 

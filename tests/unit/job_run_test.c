@@ -88,16 +88,47 @@ static void a_source_that_does_not_attach_in_time_fails_the_job_by_name(void **t
     stage_destroy(&stage);
 }
 
-static void a_source_that_nobody_can_run_fails_the_job_by_name(void **test) {
+#define TELEX "reprise:source:telex:v1" /* no connector has it */
+
+static const msg_job_t *listed(stage_t *stage) {
+    stage_ask(stage, "lister", "job_supervisor", MSG_JOB_LIST, &(msg_job_list_t){0});
+    desk_answer(stage, "recorder", MSG_RECORDING_JOBS_ASK, &(msg_recording_jobs_t){0});
+    const msg_jobs_t *jobs = desk_yes(stage, "lister");
+    assert_int_equal(jobs->jobs.count, 1);
+    return &jobs->jobs.items[0];
+}
+
+static void a_source_without_a_connector_is_the_recorders_to_find_a_worker_for(void **test) {
     (void)test;
     stage_t *stage = foreman();
-    begin(stage, "reprise:source:telex:v1", NULL);
+    begin(stage, TELEX, PUSH);
+    const msg_recording_create_t *made = create(stage);
+    assert_true(made->streams.items[0].worker);
+    assert_false(made->streams.items[1].worker);
+    stage_advance(stage, 100 * SECOND);
+    desk_is_quiet(stage, "recorder", MSG_RECORDING_FINISH);
+    desk_is_quiet(stage, "limiter", MSG_LIMITS_START);
+    const msg_job_t *job = listed(stage);
+    assert_int_equal(job->waiting_for.count, 1);
+    assert_string_equal(job->waiting_for.items[0], "t0");
+    assert_int_equal(job->needs_workers.count, 1);
+    assert_string_equal(job->needs_workers.items[0], TELEX);
+    join(stage, made, 0);
+    start_clock(stage);
+    job = listed(stage);
+    assert_string_equal(job->state, "RUNNING");
+    assert_false(job->has_needs_workers);
+    stage_destroy(&stage);
+}
+
+static void a_source_that_does_not_attach_fails_the_job_though_another_waits_for_a_worker(void **test) {
+    (void)test;
+    stage_t *stage = foreman();
+    begin(stage, GENERATOR, TELEX);
     create(stage);
-    const msg_recording_finish_t *order = finish(stage, 0);
-    assert_non_null(strstr(order->error, "`t0`"));
-    assert_non_null(strstr(order->error, "`reprise:source:telex:v1`"));
-    assert_decision(decision(stage, "runner"), true, "first_run");
-    assert_string_equal(waited_for(stage)->state, "FAILED");
+    desk_answer(stage, "supervisor", MSG_CHILD_START, NULL);
+    stage_advance(stage, 30 * SECOND);
+    assert_string_equal(finish(stage, 0)->error, "the source of `t0` did not attach in 30 s");
     stage_destroy(&stage);
 }
 
@@ -435,7 +466,8 @@ int main(void) {
         cmocka_unit_test(a_push_source_counts_as_started_at_once),
         cmocka_unit_test(after_a_second_the_answer_comes_though_the_job_is_starting),
         cmocka_unit_test(a_source_that_does_not_attach_in_time_fails_the_job_by_name),
-        cmocka_unit_test(a_source_that_nobody_can_run_fails_the_job_by_name),
+        cmocka_unit_test(a_source_without_a_connector_is_the_recorders_to_find_a_worker_for),
+        cmocka_unit_test(a_source_that_does_not_attach_fails_the_job_though_another_waits_for_a_worker),
         cmocka_unit_test(a_recording_that_cannot_be_created_fails_the_job),
         cmocka_unit_test(a_recording_that_is_there_though_its_creation_was_refused_is_the_jobs),
         cmocka_unit_test(a_recorder_that_did_not_get_the_order_to_create_is_asked_again),

@@ -1,0 +1,494 @@
+/* Workers: who is given which source, who takes over from whom, and what is said to those who wait. */
+#include "studio.h"
+
+enum { SECOND = 1000000 };
+#define TELEX "urn:telex"
+#define TELEGRAPH "urn:telegraph"
+
+/* Recording r<name> of job j<name>: stream A, tag `a`, is run by a worker; so is B, tag `b`, where `both`. */
+static void create_for_workers(studio_t *studio, const char *name, bool both) {
+    static const char *of_a[] = {"a"}, *of_b[] = {"b"};
+    static msg_stream_t streams[2];
+    char recording[32], job[32];
+    snprintf(recording, sizeof recording, "r%s", name);
+    snprintf(job, sizeof job, "j%s", name);
+    streams[0] = (msg_stream_t){.signature = "A", .urn = TELEX, .tags = {1, of_a}, .has_worker = true, .worker = true};
+    streams[0].has_payload = true;
+    streams[0].payload = (bytes_t){(const uint8_t *)"\x07", 1};
+    streams[1] = (msg_stream_t){.signature = "B", .urn = TELEGRAPH, .tags = {1, of_b}, .has_worker = both, .worker = both};
+    msg_recording_create_t create = {.recording = recording,
+                                     .job = job,
+                                     .pipeline = "p",
+                                     .limits = {.duration_ms = LIMIT_NONE, .bytes = LIMIT_NONE, .count = LIMIT_NONE}};
+    create.streams.count = 2;
+    create.streams.items = streams;
+    stage_get(studio->stage, "recorder", MSG_RECORDING_CREATE, &create);
+}
+
+static void open_job(studio_t *studio, bool both) {
+    studio_open(studio, DURABILITY_ASYNC);
+    create_for_workers(studio, "1", both);
+    studio_budget(studio, "j1", LIMIT_NONE);
+}
+
+static void say_ready(studio_t *studio, const char *peer, size_t count, const char **urns) {
+    msg_worker_ready_t ready = {.urns = {count, urns}, .has_worker = true, .worker = peer};
+    stage_peer_request(studio->stage, source_named(peer), MSG_WORKER_READY, &ready, (bytes_t){0}, 1);
+    stage_run(studio->stage);
+}
+
+/* It is ready for TELEX, and both where `both`. */
+static void ready(studio_t *studio, const char *peer, bool both) {
+    const char *urns[] = {TELEX, TELEGRAPH};
+    say_ready(studio, peer, both ? 2 : 1, urns);
+    stage_peer_answer(studio->stage, source_named(peer), MSG_OK);
+}
+
+static const msg_source_start_t *started(studio_t *studio, const char *peer, const char *tag) {
+    const msg_source_start_t *start = source_take(studio, peer, MSG_SOURCE_START);
+    assert_string_equal(start->tag, tag);
+    return start;
+}
+
+/* Attaches as it was told to. */
+static const msg_source_attached_t *obey(studio_t *studio, const char *peer, const char *tag) {
+    const msg_source_start_t *start = started(studio, peer, tag);
+    return source_attach(studio, peer, start->job, start->tag, start->producer);
+}
+
+/* Pings are answered by all but the named. */
+static void wait_with(studio_t *studio, int64_t us, const char *first, const char *second) {
+    for (int64_t passed = 0; passed < us; passed += SECOND / 2) {
+        stage_advance(studio->stage, SECOND / 2);
+        if (first) stage_peer_send(studio->stage, source_named(first), MSG_PONG, &(msg_pong_t){0}, (bytes_t){0});
+        if (second) stage_peer_send(studio->stage, source_named(second), MSG_PONG, &(msg_pong_t){0}, (bytes_t){0});
+        stage_run(studio->stage);
+    }
+}
+
+static const void *take_of(studio_t *studio, const char *peer, message_id_t id) {
+    const stage_message_t *m = stage_peer_take_of(studio->stage, source_named(peer), id);
+    if (!m) fail_msg("%s was not sent %s", peer, message_class(id)->wire);
+    return m->message;
+}
+
+static void assert_notified(studio_t *studio, const char *topic, const char *name, const char *state) {
+    const msg_notify_t *notify = studio_take(studio, "notifier", MSG_NOTIFY);
+    assert_string_equal(notify->topic, topic);
+    assert_string_equal(notify->key, "worker");
+    assert_string_equal(notify->name, name);
+    assert_string_equal(notify->state, state);
+    assert_string_equal(notify->detail, TELEX);
+}
+
+static const msg_workers_t *listed(studio_t *studio) {
+    return stage_get(studio->stage, "recorder", MSG_WORKER_LIST, &(msg_worker_list_t){0});
+}
+
+/* ---- being given a source ---- */
+
+static void a_worker_is_given_what_it_is_ready_for_and_nothing_else(void **state) {
+    studio_t studio;
+    (void)state;
+    open_job(&studio, true);
+    ready(&studio, "w", false);
+    const msg_source_start_t *start = started(&studio, "w", "a");
+    assert_string_equal(start->job, "j1");
+    assert_string_equal(start->urn, TELEX);
+    assert_int_equal(start->payload.size, 1);
+    assert_false(start->has_cursor);
+    assert_true(source_is_quiet(&studio, "w"));
+    assert_notified(&studio, "worker.joined", "w", "ready");
+    const msg_workers_t *all = listed(&studio);
+    assert_int_equal(all->workers.count, 1);
+    assert_string_equal(all->workers.items[0].sources.items[0].tag, "a");
+    assert_int_equal(all->waiting.count, 1);
+    assert_string_equal(all->waiting.items[0].urn, TELEGRAPH);
+    studio_close(&studio);
+}
+
+static void a_job_that_comes_later_finds_the_worker_that_waits(void **state) {
+    studio_t studio;
+    (void)state;
+    studio_open(&studio, DURABILITY_ASYNC);
+    ready(&studio, "w", true);
+    assert_true(source_is_quiet(&studio, "w"));
+    create_for_workers(&studio, "1", false);
+    stage_run(studio.stage);
+    source_ask(&studio, "w", "j1", started(&studio, "w", "a")->tag, NULL); /* waits until the job starts */
+    assert_string_equal(((const msg_source_joined_t *)studio_take(&studio, "job_supervisor", MSG_SOURCE_JOINED))->signature, "A");
+    wait_with(&studio, 60 * SECOND, "w", NULL);
+    assert_null(stage_take(studio.stage, "job_supervisor", MSG_SOURCE_FAILED));
+    studio_budget(&studio, "j1", LIMIT_NONE);
+    stage_peer_answer(studio.stage, source_named("w"), MSG_SOURCE_ATTACHED);
+    assert_null(stage_peer_take_of(studio.stage, source_named("w"), MSG_SOURCE_START));
+    studio_close(&studio);
+}
+
+static void sources_are_dealt_out_evenly(void **state) {
+    enum { JOBS = 9 };
+    static const char *const workers[] = {"u", "v", "w"};
+    studio_t studio;
+    size_t had[3] = {0};
+    (void)state;
+    studio_open(&studio, DURABILITY_ASYNC);
+    for (size_t i = 0; i < 3; i++) ready(&studio, workers[i], false);
+    for (int i = 0; i < JOBS; i++) {
+        char name[8];
+        snprintf(name, sizeof name, "%d", i);
+        create_for_workers(&studio, name, false);
+        stage_run(studio.stage);
+    }
+    for (size_t i = 0; i < 3; i++)
+        while (stage_peer_take_of(studio.stage, source_named(workers[i]), MSG_SOURCE_START)) had[i]++;
+    for (size_t i = 0; i < 3; i++) assert_int_equal(had[i], JOBS / 3);
+    studio_close(&studio);
+}
+
+static void a_worker_that_leaves_hands_on_what_it_ran(void **state) {
+    studio_t studio;
+    uint8_t cursor[] = {0xcd, 1, 2};
+    (void)state;
+    open_job(&studio, false);
+    ready(&studio, "v", false);
+    obey(&studio, "v", "a");
+    msg_source_batch_t batch = {.tag = "a", .seq = 1, .has_cursor = true, .cursor = {cursor, 3}};
+    stage_peer_send(studio.stage, source_named("v"), MSG_SOURCE_BATCH, &batch, stage_body(studio.stage, 4, 0, 5));
+    stage_run(studio.stage);
+    source_is_acked(&studio, "v", 1);
+    ready(&studio, "w", false);
+    assert_true(source_is_quiet(&studio, "w"));
+    assert_notified(&studio, "worker.joined", "v", "ready");
+    assert_notified(&studio, "worker.joined", "w", "ready");
+    say_ready(&studio, "v", 0, NULL);
+    assert_notified(&studio, "worker.lost", "v", "left");
+    assert_string_equal(((const msg_source_stop_t *)take_of(&studio, "v", MSG_SOURCE_STOP))->reason, "superseded");
+    stage_peer_answer(studio.stage, source_named("v"), MSG_OK);
+    const msg_source_start_t *start = started(&studio, "w", "a");
+    assert_int_equal(start->cursor.size, 3);
+    assert_memory_equal(start->cursor.data, cursor, 3);
+    const msg_source_attached_t *attached = source_attach(&studio, "w", "j1", "a", start->producer);
+    assert_int_equal(attached->next_seq, 2);
+    assert_memory_equal(attached->cursor.data, cursor, 3);
+    source_batch(&studio, "v", "a", 2, 1);
+    source_is_nacked(&studio, "v", 2, "not_found");
+    source_batch(&studio, "w", "a", 2, 1);
+    source_is_acked(&studio, "w", 2);
+    assert_int_equal(studio_job(&studio, "r1")->elements, 5);
+    studio_close(&studio);
+}
+
+static void a_worker_that_attaches_without_a_name_is_the_sources_producer(void **state) {
+    studio_t studio;
+    (void)state;
+    open_job(&studio, false);
+    ready(&studio, "v", false);
+    started(&studio, "v", "a");
+    source_attach(&studio, "v", "j1", "a", NULL);
+    source_batch(&studio, "v", "a", 1, 2);
+    source_is_acked(&studio, "v", 1);
+    stage_peer_leave(studio.stage, source_named("v"));
+    ready(&studio, "w", false);
+    wait_with(&studio, 3 * SECOND, "w", NULL);
+    take_of(&studio, "w", MSG_SOURCE_START);
+    assert_int_equal(source_attach(&studio, "w", "j1", "a", NULL)->next_seq, 2);
+    assert_int_equal(source_attach(&studio, "other", "j1", "a", NULL)->next_seq, 1); /* who is no worker has a name of its own */
+    studio_close(&studio);
+}
+
+/* ---- taking over ---- */
+
+static void a_worker_that_is_gone_is_replaced_by_one_that_is_ready(void **state) {
+    studio_t studio;
+    (void)state;
+    open_job(&studio, false);
+    ready(&studio, "v", false);
+    obey(&studio, "v", "a");
+    ready(&studio, "w", false);
+    stage_peer_leave(studio.stage, source_named("v"));
+    wait_with(&studio, 3 * SECOND, "w", NULL);
+    take_of(&studio, "w", MSG_SOURCE_START);
+    assert_notified(&studio, "worker.joined", "v", "ready");
+    assert_notified(&studio, "worker.joined", "w", "ready");
+    assert_notified(&studio, "worker.lost", "v", "gone");
+    assert_int_equal(listed(&studio)->workers.count, 1);
+    studio_close(&studio);
+}
+
+static void a_worker_that_falls_silent_is_replaced_and_cut_off(void **state) {
+    studio_t studio;
+    (void)state;
+    open_job(&studio, false);
+    ready(&studio, "v", false);
+    obey(&studio, "v", "a");
+    ready(&studio, "w", false);
+    wait_with(&studio, 12 * SECOND, "w", NULL);
+    take_of(&studio, "w", MSG_SOURCE_START);
+    assert_true(stage_peer_dismissed(studio.stage, source_named("v")));
+    for (int i = 0; i < 2; i++) studio_take(&studio, "notifier", MSG_NOTIFY);
+    assert_notified(&studio, "worker.lost", "v", "silent");
+    studio_close(&studio);
+}
+
+static void a_worker_that_does_not_attach_loses_the_source_to_another(void **state) {
+    studio_t studio;
+    (void)state;
+    open_job(&studio, false);
+    ready(&studio, "v", false);
+    started(&studio, "v", "a");
+    ready(&studio, "w", false);
+    wait_with(&studio, 9 * SECOND, "v", "w");
+    assert_null(stage_peer_take_of(studio.stage, source_named("w"), MSG_SOURCE_START));
+    wait_with(&studio, 2 * SECOND, "v", "w");
+    source_ask(&studio, "v", "j1", "a", "worker"); /* too late */
+    const msg_source_stop_t *stop = take_of(&studio, "v", MSG_SOURCE_STOP);
+    assert_string_equal(stop->reason, "superseded");
+    assert_false(stop->has_source);
+    assert_string_equal(stop->job, "j1");
+    assert_int_equal(stage_peer_refusal(studio.stage, source_named("v"))->code, ERROR_CONFLICT);
+    take_of(&studio, "w", MSG_SOURCE_START);
+    source_attach(&studio, "w", "j1", "a", "worker");
+    studio_close(&studio);
+}
+
+static void a_worker_alone_is_given_again_what_it_let_lie(void **state) {
+    studio_t studio;
+    (void)state;
+    open_job(&studio, false);
+    ready(&studio, "v", false);
+    started(&studio, "v", "a");
+    wait_with(&studio, 11 * SECOND, "v", NULL);
+    take_of(&studio, "v", MSG_SOURCE_STOP);
+    take_of(&studio, "v", MSG_SOURCE_START);
+    wait_with(&studio, 20 * SECOND, "v", NULL);
+    const msg_source_failed_t *failed = studio_take(&studio, "job_supervisor", MSG_SOURCE_FAILED);
+    assert_string_equal(failed->message, "nobody can run the source of `a`: worker `v` was given it and did not attach");
+    studio_close(&studio);
+}
+
+static void a_worker_that_is_ready_again_runs_nothing_and_is_given_it_anew(void **state) {
+    studio_t studio;
+    (void)state;
+    open_job(&studio, false);
+    ready(&studio, "v", false);
+    obey(&studio, "v", "a");
+    source_batch(&studio, "v", "a", 1, 3);
+    source_is_acked(&studio, "v", 1);
+    const char *urns[] = {TELEX};
+    say_ready(&studio, "v", 1, urns);
+    source_is_stopped(&studio, "v", "superseded");
+    stage_peer_answer(studio.stage, source_named("v"), MSG_OK);
+    assert_int_equal(obey(&studio, "v", "a")->next_seq, 2);
+    studio_take(&studio, "notifier", MSG_NOTIFY);
+    assert_null(stage_take(studio.stage, "notifier", MSG_NOTIFY)); /* it was there all the time */
+    studio_close(&studio);
+}
+
+static void a_worker_that_is_ready_again_while_it_waits_to_be_let_in_is_given_it_anew(void **state) {
+    studio_t studio;
+    (void)state;
+    studio_open(&studio, DURABILITY_ASYNC);
+    create_for_workers(&studio, "1", true);
+    ready(&studio, "v", false);
+    source_ask(&studio, "v", "j1", started(&studio, "v", "a")->tag, NULL);
+    const char *urns[] = {TELEX};
+    say_ready(&studio, "v", 1, urns);
+    assert_int_equal(stage_peer_refusal(studio.stage, source_named("v"))->code, ERROR_CONFLICT);
+    stage_peer_answer(studio.stage, source_named("v"), MSG_OK);
+    source_ask(&studio, "v", "j1", started(&studio, "v", "a")->tag, NULL);
+    studio_budget(&studio, "j1", LIMIT_NONE);
+    stage_peer_answer(studio.stage, source_named("v"), MSG_SOURCE_ATTACHED);
+    studio_close(&studio);
+}
+
+static void a_source_that_somebody_feeds_needs_no_worker(void **state) {
+    studio_t studio;
+    (void)state;
+    open_job(&studio, false);
+    source_attach(&studio, "s", "j1", "a", "by hand");
+    ready(&studio, "w", false);
+    assert_true(source_is_quiet(&studio, "w"));
+    assert_int_equal(listed(&studio)->waiting.count, 0);
+    stage_peer_leave(studio.stage, source_named("s"));
+    wait_with(&studio, 3 * SECOND, "w", NULL);
+    take_of(&studio, "w", MSG_SOURCE_START);
+    studio_close(&studio);
+}
+
+/* ---- nobody ---- */
+
+static void a_job_for_which_no_worker_comes_fails_naming_the_source(void **state) {
+    studio_t studio;
+    (void)state;
+    open_job(&studio, false);
+    stage_advance(studio.stage, 29 * SECOND);
+    assert_null(stage_take(studio.stage, "job_supervisor", MSG_SOURCE_FAILED));
+    stage_advance(studio.stage, 2 * SECOND);
+    const msg_source_failed_t *failed = studio_take(&studio, "job_supervisor", MSG_SOURCE_FAILED);
+    assert_string_equal(failed->job, "j1");
+    assert_string_equal(failed->message, "nobody can run the source of `a`: no worker was ready for `" TELEX "` in 30000 ms");
+    assert_null(stage_take(studio.stage, "job_supervisor", MSG_SOURCE_FAILED));
+    stage_advance(studio.stage, 31 * SECOND);
+    studio_take(&studio, "job_supervisor", MSG_SOURCE_FAILED); /* as long as nobody ends it */
+    studio_finish(&studio, "r1", "FAILED", "error");
+    stage_advance(studio.stage, 100 * SECOND);
+    assert_null(stage_take(studio.stage, "job_supervisor", MSG_SOURCE_FAILED));
+    studio_close(&studio);
+}
+
+static void how_long_a_job_waits_is_an_option(void **state) {
+    studio_t studio;
+    msg_options_t options;
+    (void)state;
+    open_job(&studio, false);
+    options_default(&options);
+    options.worker_wait_ms = 100000;
+    msg_options_changed_t changed;
+    memcpy(&changed, &options, sizeof changed);
+    stage_tell(studio.stage, "catalog", "recorder", MSG_OPTIONS_CHANGED, &changed);
+    stage_advance(studio.stage, 99 * SECOND);
+    assert_null(stage_take(studio.stage, "job_supervisor", MSG_SOURCE_FAILED));
+    stage_advance(studio.stage, 2 * SECOND);
+    studio_take(&studio, "job_supervisor", MSG_SOURCE_FAILED);
+    studio_close(&studio);
+}
+
+/* ---- the end ---- */
+
+static void a_worker_is_told_once_that_the_job_has_ended(void **state) {
+    studio_t studio;
+    (void)state;
+    open_job(&studio, true);
+    ready(&studio, "w", true);
+    const msg_source_start_t *first = source_take(&studio, "w", MSG_SOURCE_START);
+    const char *fed = first->tag; /* the other one is not attached to */
+    take_of(&studio, "w", MSG_SOURCE_START);
+    source_attach(&studio, "w", "j1", fed, "worker");
+    studio_finish(&studio, "r1", "CANCELLED", "user");
+    size_t with_source = 0, without = 0;
+    const stage_message_t *m;
+    while ((m = stage_peer_take_of(studio.stage, source_named("w"), MSG_SOURCE_STOP))) {
+        const msg_source_stop_t *stop = m->message;
+        assert_string_equal(stop->reason, "user");
+        assert_string_equal(stop->job, "j1");
+        assert_true(stop->has_source == (strcmp(stop->tag, fed) == 0));
+        with_source += stop->has_source;
+        without += !stop->has_source;
+    }
+    assert_int_equal(with_source, 1);
+    assert_int_equal(without, 1);
+    assert_int_equal(listed(&studio)->workers.items[0].sources.count, 0);
+    studio_close(&studio);
+}
+
+static void a_source_that_has_ended_is_given_to_nobody(void **state) {
+    studio_t studio;
+    (void)state;
+    open_job(&studio, false);
+    ready(&studio, "v", false);
+    obey(&studio, "v", "a");
+    stage_peer_request(studio.stage, source_named("v"), MSG_SOURCE_DONE, &(msg_source_done_t){.tag = "a"}, (bytes_t){0}, 2);
+    stage_run(studio.stage);
+    stage_peer_answer(studio.stage, source_named("v"), MSG_OK);
+    ready(&studio, "w", false);
+    wait_with(&studio, 40 * SECOND, "v", "w");
+    assert_null(stage_peer_take_of(studio.stage, source_named("v"), MSG_SOURCE_START));
+    assert_null(stage_peer_take_of(studio.stage, source_named("w"), MSG_SOURCE_START));
+    studio_restart(&studio, START + 100 * SECOND);
+    ready(&studio, "w", false);
+    assert_true(source_is_quiet(&studio, "w"));
+    studio_close(&studio);
+}
+
+/* ---- failures of the engine ---- */
+
+static void a_worker_hears_of_a_recorder_that_lost_its_state_and_goes_on(void **state) {
+    studio_t studio;
+    (void)state;
+    open_job(&studio, false);
+    ready(&studio, "v", false);
+    obey(&studio, "v", "a");
+    source_batch(&studio, "v", "a", 1, 3);
+    source_is_acked(&studio, "v", 1);
+    stage_fail(studio.stage, "recorder");
+    studio_load(&studio);
+    assert_true(((const msg_source_nack_t *)source_take(&studio, "v", MSG_SOURCE_NACK))->error.retry);
+    const refusal_t *no = stage_peer_refusal(studio.stage, source_named("v"));
+    assert_int_equal(no->code, ERROR_NOT_FOUND);
+    assert_true(no->retry);
+    studio_budget(&studio, "j1", LIMIT_NONE);
+    ready(&studio, "v", false);
+    assert_int_equal(obey(&studio, "v", "a")->next_seq, 2);
+    studio_close(&studio);
+}
+
+static void after_a_restart_the_source_waits_for_a_worker_again(void **state) {
+    studio_t studio;
+    (void)state;
+    open_job(&studio, false);
+    ready(&studio, "v", false);
+    obey(&studio, "v", "a");
+    studio_restart(&studio, START + SECOND);
+    studio_budget(&studio, "j1", LIMIT_NONE);
+    const msg_workers_t *all = listed(&studio);
+    assert_int_equal(all->workers.count, 0);
+    assert_int_equal(all->waiting.count, 1);
+    ready(&studio, "w", false);
+    obey(&studio, "w", "a");
+    studio_close(&studio);
+}
+
+/* ---- what is refused ---- */
+
+static void too_many_urns_are_refused(void **state) {
+    enum { TOO_MANY = 1001 };
+    studio_t studio;
+    const char *urns[TOO_MANY];
+    (void)state;
+    studio_open(&studio, DURABILITY_ASYNC);
+    for (size_t i = 0; i < TOO_MANY; i++) urns[i] = TELEX;
+    say_ready(&studio, "w", TOO_MANY, urns);
+    const refusal_t *no = stage_peer_refusal(studio.stage, source_named("w"));
+    assert_int_equal(no->code, ERROR_LIMIT);
+    assert_string_equal(no->field, "urns");
+    assert_int_equal(listed(&studio)->workers.count, 0);
+    say_ready(&studio, "w", TOO_MANY - 1, urns);
+    stage_peer_answer(studio.stage, source_named("w"), MSG_OK);
+    studio_close(&studio);
+}
+
+static void who_leaves_without_having_come_is_answered(void **state) {
+    studio_t studio;
+    (void)state;
+    studio_open(&studio, DURABILITY_ASYNC);
+    say_ready(&studio, "w", 0, NULL);
+    stage_peer_answer(studio.stage, source_named("w"), MSG_OK);
+    assert_null(stage_take(studio.stage, "notifier", MSG_NOTIFY));
+    studio_close(&studio);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_worker_is_given_what_it_is_ready_for_and_nothing_else),
+        cmocka_unit_test(a_job_that_comes_later_finds_the_worker_that_waits),
+        cmocka_unit_test(sources_are_dealt_out_evenly),
+        cmocka_unit_test(a_worker_that_leaves_hands_on_what_it_ran),
+        cmocka_unit_test(a_worker_that_attaches_without_a_name_is_the_sources_producer),
+        cmocka_unit_test(a_worker_that_is_gone_is_replaced_by_one_that_is_ready),
+        cmocka_unit_test(a_worker_that_falls_silent_is_replaced_and_cut_off),
+        cmocka_unit_test(a_worker_that_does_not_attach_loses_the_source_to_another),
+        cmocka_unit_test(a_worker_alone_is_given_again_what_it_let_lie),
+        cmocka_unit_test(a_worker_that_is_ready_again_runs_nothing_and_is_given_it_anew),
+        cmocka_unit_test(a_worker_that_is_ready_again_while_it_waits_to_be_let_in_is_given_it_anew),
+        cmocka_unit_test(a_source_that_somebody_feeds_needs_no_worker),
+        cmocka_unit_test(a_job_for_which_no_worker_comes_fails_naming_the_source),
+        cmocka_unit_test(how_long_a_job_waits_is_an_option),
+        cmocka_unit_test(a_worker_is_told_once_that_the_job_has_ended),
+        cmocka_unit_test(a_source_that_has_ended_is_given_to_nobody),
+        cmocka_unit_test(a_worker_hears_of_a_recorder_that_lost_its_state_and_goes_on),
+        cmocka_unit_test(after_a_restart_the_source_waits_for_a_worker_again),
+        cmocka_unit_test(too_many_urns_are_refused),
+        cmocka_unit_test(who_leaves_without_having_come_is_answered),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
