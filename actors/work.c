@@ -58,6 +58,7 @@ work_t *work_add(pipeline_tracker_t *t, const envelope_t *in, const msg_pipeline
     work->op = in->id;
     work->ticket = in->ticket;
     work->definition = record_copy(RECORD_CLASS(pipeline), definition);
+    work->rewrite = in->id == MSG_PIPELINE_RUN_ASK && ((const msg_pipeline_run_t *)in->message)->rewrite;
     snprintf(work->request, sizeof work->request, "%llx-%llx", (unsigned long long)actor_config(t->me)->started,
              (unsigned long long)in->request);
     work_t **at = &t->works;
@@ -103,6 +104,18 @@ static bool compare(pipeline_tracker_t *t, work_t *work) {
         .pipeline = *work->definition, .has_request = true, .request = work->request, .has_stored = work->by_name, .stored = work->by_name};
     actor_ask(t->me, "signature_checker", MSG_SIGNATURE_COMPARE, &ask, on_compared, work->serial);
     return false;
+}
+
+/* Before anything has changed: a run that cannot be answered is not begun. */
+static bool check_rewrite(pipeline_tracker_t *t, work_t *work) {
+    refusal_t no;
+    msgpack_sbuffer out;
+    if (!work->rewrite) return true;
+    msgpack_sbuffer_init(&out);
+    bool can = work_rewrite(t, work, &out, &no) == 0;
+    msgpack_sbuffer_destroy(&out);
+    if (!can) refuse_work(t, work, &no);
+    return can;
 }
 
 static int on_stored(void *state, const answer_t *answer, uint64_t serial, fault_t *why) {
@@ -353,7 +366,12 @@ static bool answer_track(pipeline_tracker_t *t, work_t *work) {
 
 static bool answer_run(pipeline_tracker_t *t, work_t *work) {
     const msg_comparison_t *c = work->comparison;
+    const config_t *config = actor_config(t->me);
     msg_tag_t *tags;
+    msgpack_sbuffer beam;
+    refusal_t no;
+    msgpack_sbuffer_init(&beam);
+    if (work->rewrite) must(work_rewrite(t, work, &beam, &no) == 0); /* it was tried before */
     size_t count = tags_of(c, &tags);
     const char **names = calloc(count + 1, sizeof *names);
     must(names);
@@ -372,7 +390,12 @@ static bool answer_run(pipeline_tracker_t *t, work_t *work) {
                                               .recording = d->recording,
                                               .tags = {count, names},
                                               .has_test_stream = c->recordables.count > 0,
-                                              .test_stream = actor_config(t->me)->endpoints[ENDPOINT_TEST_STREAM]});
+                                              .test_stream = config->endpoints[ENDPOINT_TEST_STREAM],
+                                              .has_beam_endpoint = c->recordables.count > 0 && config->beam[0],
+                                              .beam_endpoint = config->beam,
+                                              .has_beam = work->rewrite,
+                                              .beam = {(const uint8_t *)beam.data, beam.size}});
+    msgpack_sbuffer_destroy(&beam);
     free(names);
     free(tags);
     return true;
@@ -450,7 +473,7 @@ static const course_t courses[MESSAGE_COUNT] = {
     [MSG_PIPELINE_DEFINE] = {false, {compare, store, answer_ok}},
     [MSG_PIPELINE_TAGS_ASK] = {false, {compare, answer_tags}},
     [MSG_PIPELINE_DESCRIBE] = {false, {compare, store, find_job, find_recording, find_test_stream, answer_description}},
-    [MSG_PIPELINE_RUN_ASK] = {true, {compare, store, decide, record_started, serve, write_run, answer_run}},
+    [MSG_PIPELINE_RUN_ASK] = {true, {compare, check_rewrite, store, decide, record_started, serve, write_run, answer_run}},
     [MSG_JOB_START] = {true, {compare, store, decide, record_started, serve, answer_run}},
     [MSG_JOB_NEEDED] = {true, {compare, store, invalidate, record_started, record_change, decide, record_started, answer_need}},
     [MSG_SOURCE_HAS] = {false, {compare, answer_sources}},

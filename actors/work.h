@@ -13,6 +13,7 @@ typedef struct work {
     bool updates; /* may change what is stored and recorded */
     bool settled; /* what changed is recorded, or valid again */
     bool is_new;  /* its definition is being stored, and there was none */
+    bool rewrite; /* the answer has the pipeline of Beam that replays what is recorded */
     bool by_name; /* the definition is the stored one; otherwise it becomes that, if it updates */
     msg_pipeline_t *definition;
     bool has_limits;
@@ -42,5 +43,9 @@ typedef struct pipeline_tracker {
 work_t *work_add(pipeline_tracker_t *t, const envelope_t *in, const msg_pipeline_t *definition);
 void works_run(pipeline_tracker_t *t);
 void works_fini(pipeline_tracker_t *t);
+
+/* Appends the pipeline of Beam that replays what is recorded, once its sources are known. Refuses, with the field `rewrite`: a definition that
+ * is none of Beam; an engine that has no port for Beam; what beam_rewrite refuses; and what no answer has room for. */
+int work_rewrite(const pipeline_tracker_t *t, const work_t *work, msgpack_sbuffer *out, refusal_t *no);
 
 #endif

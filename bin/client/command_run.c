@@ -1,6 +1,9 @@
 /* What starts a recording: `run` a pipeline, or `record` a source without writing a pipeline first. */
+#include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "../../messages/wire.h"
 #include "command_list.h"
@@ -12,8 +15,10 @@
 
 /* ---- a pipeline runs ---- */
 
-static status_t run_ask(client_t *client, const msg_limits_t *limits, const char *name, const msg_pipeline_t *definition, reply_t *reply) {
+static status_t run_ask(client_t *client, const msg_limits_t *limits, const char *name, const msg_pipeline_t *definition, bool rewrite,
+                        reply_t *reply) {
     msg_pipeline_run_t ask = {.has_pipeline = true, .pipeline = name, .pipeline_definition = definition};
+    ask.has_rewrite = ask.rewrite = rewrite;
     ask.has_limits = limits->has_duration_ms || limits->has_bytes || limits->has_count;
     ask.limits = *limits;
     return client_ask(client, MSG_PIPELINE_RUN_ASK, &ask, reply);
@@ -33,9 +38,32 @@ static void run_print(const char *pipeline, const msg_pipeline_run_answer_t *run
     if (run->test_stream) {
         table_pair(stdout, "test stream", "%s", run->test_stream);
     }
+    if (run->beam_endpoint) {
+        table_pair(stdout, "for Beam", "%s", run->beam_endpoint);
+    }
     if (run->added.count || run->removed.count) {
         table_pair(stdout, "sources", "%zu new, %zu gone", run->added.count, run->removed.count);
     }
+}
+
+/* The pipeline that replays, in a file that is there only when it is whole. */
+static status_t rewritten_write(client_t *client, const char *path, bytes_t beam) {
+    char partial[PATH_MAX];
+    if (snprintf(partial, sizeof partial, "%s.partial", path) >= (int)sizeof partial) {
+        return client_fail(client, STATUS_USAGE, "the path %.100s… is too long", path);
+    }
+    FILE *file = fopen(partial, "wb");
+    if (!file) {
+        return client_fail(client, STATUS_FAILED, "cannot create %s: %s", partial, strerror(errno));
+    }
+    bool good = beam.size == 0 || fwrite(beam.data, 1, beam.size, file) == beam.size;
+    good = fclose(file) == 0 && good;
+    if (!good || rename(partial, path) < 0) {
+        status_t status = client_fail(client, STATUS_FAILED, "cannot write %s: %s", path, strerror(errno));
+        unlink(partial);
+        return status;
+    }
+    return STATUS_OK;
 }
 
 /* A source that nobody can run fails its job before the run is answered. */
@@ -137,7 +165,7 @@ static status_t definition_read(client_t *client, const call_t *call, const char
 }
 
 static status_t defined_run(client_t *client, const call_t *call, defined_t *d) {
-    const char *path = call->arguments[0];
+    const char *path = call->arguments[0], *rewritten = call_value(call, "rewrite");
     reply_t reply = {0};
     msg_limits_t limits;
     status_t status = call_limits(client, call, &limits);
@@ -147,13 +175,19 @@ static status_t defined_run(client_t *client, const call_t *call, defined_t *d) 
     const char *name = path;
     if (status == STATUS_OK) {
         name = d->read ? d->definition.name : path;
-        status = run_ask(client, &limits, name, d->read ? &d->definition : NULL, &reply);
+        status = run_ask(client, &limits, name, d->read ? &d->definition : NULL, rewritten != NULL, &reply);
         if (status == STATUS_FAILED && !d->read && client_refused(client, ERROR_NOT_FOUND)) {
             client_fail(client, status, "there is no file and no pipeline `%s`", path);
         }
     }
+    if (status == STATUS_OK && rewritten) {
+        status = rewritten_write(client, rewritten, ((const msg_pipeline_run_answer_t *)reply.message)->beam);
+    }
     if (status == STATUS_OK && !client->json) {
         run_print(name, reply.message);
+        if (rewritten) {
+            table_pair(stdout, "rewritten", "%s", rewritten);
+        }
     }
     if (status == STATUS_OK && call_has(call, "wait")) {
         status = run_follow(client, name, &reply, false);
@@ -184,6 +218,7 @@ static const flag_t run_flags[] = {
     {"limit", "LIMITS", "End the recording after these: `60s,1GB,1000` (a time, bytes, elements), or by name: `count=1e6,bytes=none`."},
     {"wait", NULL, "Wait until the recording has ended. Exit status 1 if it failed."},
     {"beam", NULL, "FILE holds a pipeline of Apache Beam: a serialized `Pipeline` message."},
+    {"rewrite", "OUT", "Write the pipeline of Beam that replays what is recorded to the file OUT."},
     {"name", "NAME", "Name the pipeline. Default: as FILE says; with --beam, FILE without its ending."},
     {0},
 };
@@ -196,7 +231,8 @@ const command_t command_run = {
             "   \"urn\": \"reprise:source:file:v1\", \"payload\": {\"path\": \"/var/log/app.log\"}}]}\n"
             "Bytes are written {\"base64\": \"…\"}. A pipeline that the engine knows already\n"
             "can be named instead. With --beam, FILE is what Apache Beam makes of a pipeline:\n"
-            "`pipeline.to_runner_api().SerializeToString()` in Python.",
+            "`pipeline.to_runner_api().SerializeToString()` in Python; OUT is the same again,\n"
+            "with one TestStream that reads from the engine in place of the sources.",
     .arguments_min = 1,
     .arguments_max = 1,
     .flags = run_flags,
@@ -290,7 +326,7 @@ static status_t recorded_run(client_t *client, const call_t *call, recorded_t *r
     msg_pipeline_t definition = {.has_name = true, .name = name, .has_transforms = true};
     definition.transforms.count = recorded->count;
     definition.transforms.items = recorded->transforms;
-    status = run_ask(client, &limits, name, &definition, &reply);
+    status = run_ask(client, &limits, name, &definition, false, &reply);
     if (status == STATUS_OK) {
         const msg_pipeline_run_answer_t *run_answer = reply.message;
         if (!client->json && run_answer->started) {
