@@ -18,7 +18,7 @@ RECORDING = {"recording": str, "pipeline": str, "job": str, "signature": list, "
              "end?": int, "tags": list, "digest?": str, "gaps": list, "kept": bool, "invalidated?": int}
 RECORDED_TAG = {"tag": str, "signature": str, "elements": int, "bytes": int, "watermark?": int}
 RUN = {"run?": str, "started": bool, "reason": str, "added": list, "removed": list, "job?": str, "recording?": str, "tags": list,
-       "test_stream?": str, "beam_endpoint?": str}
+       "test_stream?": str, "beam_endpoint?": str, "beam?": bytes}
 SOURCE = {"name": str, "urn": str, "tag": str, "signature": str}
 OPTIONS = {"recordable_sources": list, "recording_duration_ms?": int, "recording_size_limit?": int, "recording_count_limit?": int,
            "min_free_disk": int, "enable_recording_replay": bool, "keep_recordings": int, "worker_timeout_ms": int, "worker_wait_ms": int,
@@ -143,7 +143,7 @@ class Protocol(EngineTest):
     def test_pipeline_run(self):
         definition = pipeline("run", source("Read", GENERATOR, {"rate": 0, "count": 10}))
         first = self.ask("pipeline.run", RUN, {"started": True, "reason": "first_run", "removed": [], "tags": ["Read"],
-                                               "test_stream": self.engine.endpoints["test_stream"], "beam_endpoint": None},
+                                               "test_stream": self.engine.endpoints["test_stream"], "beam_endpoint": self.engine.beam},
                          pipeline=definition)
         self.assertEqual(len(first["added"]), 1)
         self.engine.wait("run")
