@@ -6,6 +6,7 @@ import { BytesCoder } from "apache-beam/coders/required_coders";
 import { Pipeline } from "apache-beam/internal/pipeline";
 import * as runner from "apache-beam/proto/beam_runner_api";
 import { Root } from "apache-beam/pvalue";
+import { impulse } from "apache-beam/transforms/internal";
 
 const { BOUNDED, UNBOUNDED } = runner.IsBounded_Enum;
 
@@ -40,6 +41,17 @@ class CompositeRead extends beam.PTransformClass {
   }
 }
 
+// One that whoever attaches feeds.
+const pushed = (name) => new Source(name, "reprise:source:push:v1", Buffer.from(name), UNBOUNDED);
+
+// As a read that an SDK expands: what puts out its elements stands below.
+class CompositePush extends beam.PTransformClass {
+  expandInternal(root, pipeline, proto) {
+    proto.spec = runner.FunctionSpec.create({ urn: "reprise:source:push:v1", payload: Buffer.from(this.beamName) });
+    return root.apply(impulse()).apply(readOf("Native", UNBOUNDED, UNBOUNDED));
+  }
+}
+
 const noop = (name) => beam.withName(name, (element) => element);
 const composite = (name, ...parts) => beam.withName(name, (root) => beam.P(parts.map((part) => root.apply(part))).apply(beam.flatten()));
 
@@ -62,6 +74,20 @@ const pipelines = {
     root.apply(readOf("Ends", BOUNDED, UNBOUNDED));
   },
 };
+
+// Pipelines to be rewritten: sources here and there, and what is made of them.
+Object.assign(pipelines, {
+  lone: (root) => root.apply(pushed("Read")).map(noop("Map")).map(noop("Another")),
+  expanded: (root) => root.apply(new CompositePush("Read")).map(noop("Map")),
+  spread: (root) => {
+    root.apply(beam.create([1, 2])).map(noop("Aside"));
+    root.apply(composite("Outer", pushed("One"), composite("Inner", pushed("Two"), pushed("Three")))).map(noop("Joined"));
+  },
+  apart: (root) => {
+    root.apply(pushed("One")).map(noop("First"));
+    root.apply(pushed("Two")).map(noop("Second"));
+  },
+});
 
 const made = {};
 for (const [name, build] of Object.entries(pipelines)) {
