@@ -248,6 +248,7 @@ int engine_run(const config_t *config, int guard) {
     life_signals(&set);
     pthread_sigmask(SIG_BLOCK, &set, NULL); /* before any thread exists: they all inherit it */
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow fails one write, as a full disk does */
     raise_descriptors();
     bound_memory(config->memory_max);
     keep_buffers();

@@ -264,6 +264,7 @@ int guard_run(const config_t *config, char **arguments) {
         return EXIT_STATUS_FAILED;
     }
     prctl(PR_SET_NAME, "reprised-guard");
+    signal(SIGPIPE, SIG_IGN); /* whoever read what it says may be gone, which is no reason to leave the engine alone */
     srandom((unsigned)clock_ms() ^ (unsigned)getpid());
     keep_running(&guard);
     close(guard.signals);

@@ -5,6 +5,7 @@ everything in order. What fails and passes, and may safely be tried again, is no
 """
 import os
 import random
+import resource
 import time
 import unittest
 
@@ -153,6 +154,14 @@ class Faults(unittest.TestCase):
                 self.assertTrue(self.disk.fired(labels[0]), "it did not happen")
                 self.assertEqual(producer.stopped["reason"], "error")
                 self.check_failed(producer, recording, error)
+
+    def test_a_file_that_may_not_grow_fails_the_job_and_not_the_engine(self):
+        self.start()
+        producer, recording = self.run_some()
+        resource.prlimit(self.engine.process.pid, resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+        producer.push(1000000, window=3)
+        self.assertEqual(producer.stopped["reason"], "error")
+        self.check_failed(producer, recording, r"cannot append to .*\.seg: File too large")
 
     def test_an_end_that_the_disk_does_not_take_is_a_failure_now_and_later(self):
         for what, (flags, rules, error) in ENDING.items():

@@ -121,6 +121,20 @@ class Restart(GuardTest):
         self.assertNotEqual(self.pid(), pid)
         self.assertRegex(self.engine.said(), "gives up: syncer.*\n.*starts again")
 
+    def test_the_engine_comes_back_where_nobody_reads_what_the_guard_says(self):
+        port, folder = free_ports(PORTS), tempfile.mkdtemp(prefix="reprise-test-")
+        self.addCleanup(shutil.rmtree, folder)
+        process = subprocess.Popen([BUILD / "reprised", "--data", folder, "--port", str(port)], text=True, stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        process.stderr.close()
+        self.assertRegex(process.stdout.readline(), "^ready")
+        with open(f"/proc/{process.pid}/task/{process.pid}/children", encoding="ascii") as children:
+            os.kill(int(children.read()), signal.SIGKILL)
+        self.assertRegex(process.stdout.readline(), "^ready")
+
     def test_what_an_engine_is_told_by_its_environment_every_one_is(self):
         self.start(env={"REPRISE_TEST_MARK": "kept"})
         for find in (self.pid, self.crash):
