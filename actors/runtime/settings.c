@@ -1,6 +1,7 @@
 /* Settings are few and flat: each has a name, which is its flag and its key in the file, and a function that takes its text. */
 #include "settings.h"
 
+#include <arpa/inet.h>
 #include <czmq.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -48,7 +49,7 @@ static int take_port(draft_t *draft, const char *text, fault_t *why) {
     return 0;
 }
 
-/* A port that the system chooses would be known to nobody. */
+/* A port that the system chooses would be known to nobody, nor would a path. */
 static bool has_port(const char *endpoint) {
     const char *colon = strrchr(endpoint, ':');
     char *end;
@@ -59,7 +60,8 @@ static bool has_port(const char *endpoint) {
 
 static int take_endpoint(draft_t *draft, endpoint_id_t id, const char *name, const char *text, fault_t *why) {
     bool tcp = strncmp(text, "tcp://", 6) == 0, ipc = strncmp(text, "ipc://", 6) == 0;
-    if (!(tcp || ipc) || text[6] == '\0' || (tcp && !has_port(text)) || strlen(text) >= sizeof draft->config.endpoints[id])
+    if (!(tcp || ipc) || text[6] == '\0' || strcmp(text, "ipc://*") == 0 || (tcp && !has_port(text)) ||
+        strlen(text) >= sizeof draft->config.endpoints[id])
         return fault_set(why, "`%s` must be an endpoint such as tcp://127.0.0.1:5570 or ipc:///run/reprise/commands, not `%s`", name, text);
     snprintf(draft->config.endpoints[id], sizeof draft->config.endpoints[id], "%s", text);
     return 0;
@@ -283,11 +285,23 @@ static int read_flags(draft_t *draft, int argc, char **argv, turn_t turn, fault_
     return 0;
 }
 
+/* A name that only looks like such an address may belong to any machine. */
+static bool is_loopback(const char *host) {
+    char text[32];
+    struct in_addr address;
+    const char *colon = strrchr(host, ':');
+    size_t size = colon ? (size_t)(colon - host) : sizeof text;
+    if (size >= sizeof text) return false;
+    memcpy(text, host, size);
+    text[size] = '\0';
+    return inet_aton(text, &address) && ntohl(address.s_addr) >> 24 == IN_LOOPBACKNET;
+}
+
 static bool is_local(const char *endpoint) {
-    static const char *const local[] = {"ipc://", "tcp://127.", "tcp://localhost:", "tcp://[::1]:"};
+    static const char *const local[] = {"ipc://", "tcp://localhost:", "tcp://[::1]:"};
     for (size_t i = 0; i < sizeof local / sizeof local[0]; i++)
         if (strncmp(endpoint, local[i], strlen(local[i])) == 0) return true;
-    return false;
+    return strncmp(endpoint, "tcp://", 6) == 0 && is_loopback(endpoint + 6);
 }
 
 /* What Beam's clients call has no keys: with keys nothing is served there, unless somebody asks for it. */

@@ -126,9 +126,17 @@ static void an_endpoint_wins_over_the_port_wherever_it_stands(void **test) {
 static void an_endpoint_that_is_none_is_refused_by_name_and_value(void **test) {
     (void)test;
     static const char *const flags[] = {"--commands", "--ingest", "--test-stream", "--notifications"};
-    static const char *const endpoints[] = {
-        "",        "127.0.0.1:5570",       "tcp://", "ipc://", "udp://x", "tcp://127.0.0.1:", "tcp://127.0.0.1:*", "tcp://127.0.0.1:0",
-        "tcp://x", "tcp://127.0.0.1:70000"};
+    static const char *const endpoints[] = {"",
+                                            "127.0.0.1:5570",
+                                            "tcp://",
+                                            "ipc://",
+                                            "ipc://*",
+                                            "udp://x",
+                                            "tcp://127.0.0.1:",
+                                            "tcp://127.0.0.1:*",
+                                            "tcp://127.0.0.1:0",
+                                            "tcp://x",
+                                            "tcp://127.0.0.1:70000"};
     for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++)
         for (size_t k = 0; k < sizeof endpoints / sizeof endpoints[0]; k++) {
             char name[64], value[64];
@@ -146,7 +154,8 @@ static void two_endpoints_may_not_be_the_same(void **test) {
 
 static void other_machines_are_let_in_only_when_that_is_said(void **test) {
     (void)test;
-    static const char *const open[] = {"tcp://*:9000", "tcp://0.0.0.0:9000", "tcp://192.168.1.2:9000", "tcp://[::]:9000"};
+    static const char *const open[] = {"tcp://*:9000",    "tcp://0.0.0.0:9000",         "tcp://192.168.1.2:9000",
+                                       "tcp://[::]:9000", "tcp://127.example.com:9000", "tcp://127.0.0.1.example.com:9000"};
     for (size_t i = 0; i < sizeof open / sizeof open[0]; i++) {
         assert_refused(READ("--ingest", open[i]), open[i]);
         assert_refused(READ("--ingest", open[i]), "--insecure");
@@ -176,6 +185,7 @@ static void beam_is_guarded_as_the_endpoints_are(void **test) {
     (void)test;
     assert_refused(READ("--beam", "0.0.0.0:5574"), "0.0.0.0:5574 can be reached from other machines");
     good(READ("--beam", "0.0.0.0:5574", "--insecure"));
+    assert_refused(READ("--beam", "127.example.com:5574"), "can be reached from other machines");
     good(READ("--beam", "localhost:5574"));
     assert_string_equal(good(READ("--keys", "/keys", "--check-config"))->config.beam, "");
     assert_refused(READ("--keys", "/keys", "--beam", "127.0.0.1:5574", "--check-config"), "gRPC at 127.0.0.1:5574 knows none");
