@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../store/keyring.h"
 #include "event_time.h"
 #include "feed.h"
 #include "payload.h"
@@ -233,6 +234,10 @@ static void *file_create(actor_t *me, bytes_t args, fault_t *why) {
     if (payload_take(file, &payload, why) < 0) goto fail;
     file->tail = tail_create(payload.path, file->follow, FEED_ELEMENT_MAX, why);
     if (!file->tail) goto fail;
+    if (keyring_is_secret(actor_config(me)->keys, payload.path)) {
+        fault_set(why, "%s is the engine's own key, which is nobody's to record", payload.path);
+        goto fail;
+    }
     if (file->follow) actor_watch(me, tail_descriptor(file->tail), on_change);
     feed_start(&file->feed);
     return state;

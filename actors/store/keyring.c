@@ -13,7 +13,7 @@
 
 #define SUFFIX ".pub"
 
-enum { FILE_MOST = 64 * 1024 };
+enum { FILE_MOST = 64 * 1024, SECRET_PATH = 4400 };
 
 /* NULL: it is no ZPL, or no file that could be one. A pipe would have to be waited for. */
 static zconfig_t *certificate_read(const char *path) {
@@ -28,9 +28,21 @@ static const char *key_in(zconfig_t *certificate, const char *path, uint8_t ret_
     return strlen(text) == KEY_TEXT && zmq_z85_decode(ret_bytes, text) ? text : NULL;
 }
 
+static void secret_path(const char *folder, char ret_path[SECRET_PATH]) {
+    snprintf(ret_path, SECRET_PATH, "%s/server.key", folder);
+}
+
+bool keyring_is_secret(const char *folder, const char *path) {
+    char own[SECRET_PATH];
+    struct stat secret, about;
+    secret_path(folder, own);
+    return folder[0] && stat(own, &secret) == 0 && stat(path, &about) == 0 && secret.st_dev == about.st_dev &&
+           secret.st_ino == about.st_ino;
+}
+
 int keyring_secret(const char *folder, char ret_secret[KEY_TEXT + 1], fault_t *why) {
-    char path[4400], made[KEY_TEXT + 1];
-    snprintf(path, sizeof path, "%s/server.key", folder);
+    char path[SECRET_PATH], made[KEY_TEXT + 1];
+    secret_path(folder, path);
     struct stat about;
     if (stat(path, &about) < 0)
         return fault_errno(why, "cannot read the engine's key %s (make one with `reprise keygen %s/server`)", path, folder);

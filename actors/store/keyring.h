@@ -7,6 +7,7 @@
 #ifndef REPRISE_KEYRING_H
 #define REPRISE_KEYRING_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -31,6 +32,9 @@ typedef struct keyring {
 
 /* The engine's own secret key. -1: there is none, or others than the engine's user can read it. */
 int keyring_secret(const char *folder, char ret_secret[KEY_TEXT + 1], fault_t *why);
+
+/* Is that the same file as the engine's key, by whatever path? False where the engine has none. */
+bool keyring_is_secret(const char *folder, const char *path);
 
 /* The clients' keys. A folder that cannot be read lets nobody in: -1, and the keyring is empty. */
 int keyring_load(const char *folder, keyring_t *ret_keyring, fault_t *why);

@@ -14,7 +14,7 @@ import msgpack
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
-from engine import BUILD, DOORS, GENERATOR, PATIENCE, PUSH, ROOT, Connection, Engine, EngineTest, Refused, pipeline, source
+from engine import BUILD, DOORS, FILE, GENERATOR, PATIENCE, PUSH, ROOT, Connection, Engine, EngineTest, Refused, pipeline, source
 
 QUIET_MS = 300  # in which an answer would have come many times over
 SHAKEN = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_AUTH | \
@@ -228,6 +228,15 @@ class SecurityTest(EngineTest):
         self.assertEqual(message, "`job.describe` with a definition needs a key with the permission write, and `read` has read")
         self.denied(read, "source.has", pipeline=pipeline("smuggled"))
         self.assertNotIn("smuggled", [one["name"] for one in self.engine.ask("pipeline.list")["pipelines"]])
+
+    def test_a_key_that_may_write_cannot_have_the_engines_own_key_recorded(self):
+        write, link = self.by("write"), self.keys.folder / "innocent"
+        link.symlink_to(self.keys.engine / "server.key")
+        for number, path in enumerate((self.keys.engine / "server.key", link)):
+            write.ask("pipeline.run", pipeline=pipeline(f"thief{number}", source("Read", FILE, {"path": str(path), "follow": False})))
+            job = write.ask("job.wait", pipeline=f"thief{number}", timeout_ms=PATIENCE * 1000, timeout_s=PATIENCE)
+            self.assertEqual((job["state"], job["elements"]), ("FAILED", 0))
+            self.assertIn("the engine's own key", job["error"])
 
     def test_a_key_that_may_write_records_and_one_that_may_read_replays(self):
         with self.by("write") as commands:

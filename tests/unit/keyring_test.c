@@ -129,6 +129,22 @@ static void a_certificate_is_what_its_own_file_says(void **test) {
     assert_string_equal(read, secret_key);
 }
 
+static void the_engines_key_is_known_by_whatever_path(void **test) {
+    (void)test;
+    char path[128], other[160];
+    write_key("server.key", 0600, "", true);
+    write_key("clients/alice.pub", 0600, "", false);
+    snprintf(path, sizeof path, "%s/server.key", folder);
+    assert_true(keyring_is_secret(folder, path));
+    snprintf(other, sizeof other, "%s/link", folder);
+    assert_int_equal(symlink(path, other), 0);
+    assert_true(keyring_is_secret(folder, other));
+    snprintf(other, sizeof other, "%s/clients/../clients/alice.pub", folder);
+    assert_false(keyring_is_secret(folder, other));
+    assert_false(keyring_is_secret("", path));
+    assert_false(keyring_is_secret(folder, "/nowhere"));
+}
+
 static void forty_characters_that_are_no_key_are_nobodys(void **test) {
     (void)test;
     keyring_t ring;
@@ -199,6 +215,7 @@ int main(void) {
         KEYRING_TEST(a_client_goes_by_its_files_name_and_has_what_the_file_says),
         KEYRING_TEST(what_is_no_certificate_is_left_out_and_named),
         KEYRING_TEST(a_certificate_is_what_its_own_file_says),
+        KEYRING_TEST(the_engines_key_is_known_by_whatever_path),
         KEYRING_TEST(forty_characters_that_are_no_key_are_nobodys),
         KEYRING_TEST(what_is_no_plain_file_is_not_waited_for),
         KEYRING_TEST(a_key_has_one_name),
