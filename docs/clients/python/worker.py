@@ -26,9 +26,10 @@ Batch = collections.namedtuple("Batch", "elements cursor watermark", defaults=(N
 
 
 class Reader:
-    """One source while it runs. `cursor` is that of the last batch that is recorded, None at the beginning: go on behind it."""
+    """One source while it runs. `given` is the engine's `source.start`: its `job`, `tag`, `urn` and `payload`. `cursor` is that of the last
+    batch that is recorded, None at the beginning: go on behind it."""
 
-    def __init__(self, payload, cursor):
+    def __init__(self, given, cursor):
         pass
 
     def read(self):
@@ -39,14 +40,15 @@ class Reader:
     def recorded(self, batch, count):
         """So many of the batch's elements, the first ones, are recorded: all, but for the batch in which the job reached its limit."""
 
-    def close(self):
-        """Somebody else goes on, or nobody needs it any more. What was not said to be recorded may or may not be."""
+    def close(self, over):
+        """Nobody needs it any more, or, where it is not `over`, somebody else goes on. What was not said to be recorded may be or not."""
 
 
 class Lines(Reader):
     """The lines of a file, to its end, or with `follow` for ever. The cursor is the byte that the next line begins at."""
 
-    def __init__(self, payload, cursor):
+    def __init__(self, given, cursor):
+        payload = given["payload"]
         self.file, self.follow = open(payload["path"], "rb"), payload.get("follow", False)
         self.file.seek(cursor or 0)
 
@@ -61,7 +63,7 @@ class Lines(Reader):
             return None
         raise EOFError
 
-    def close(self):
+    def close(self, over):
         self.file.close()
 
 
@@ -119,14 +121,14 @@ class Worker:
         self.connection = Connection(endpoint, keys)
         self.readers, self.name = readers, name
         self.sources = {}  # by job and tag
-        self.given = {}    # what we have asked to be let in for, by the number of that request: job, tag, and the reader to make
+        self.given = {}    # what we have asked to be let in for, by the number of that request
         self.asked = 0
         self.ready()
 
     def ready(self, urns=None):
         """Says what can run here, and that nothing does: what did is given out anew, to us or to others, from where it is recorded."""
         for source in self.sources.values():
-            source.reader.close()
+            source.reader.close(over=False)
         self.sources.clear()
         self.given.clear()
         more = {"worker": self.name} if self.name else {}
@@ -171,7 +173,7 @@ class Worker:
         elif op == "source.start":
             self.drop(about)
             self.asked += 1
-            self.given[self.asked] = (*about, self.readers[message["urn"]], message.get("payload"))
+            self.given[self.asked] = message
             self.connection.send("source.attach", id=["attach", self.asked], job=message["job"], tag=message["tag"],
                                  producer=message["producer"])
         elif "source" in message:
@@ -179,7 +181,7 @@ class Worker:
             if source:  # otherwise it is about a former attachment
                 self.take_of(source, message)
         elif op == "source.stop":
-            self.drop(about)
+            self.drop(about, over=message["reason"] != "superseded")
 
     def take_of(self, source, message):
         if message["op"] == "source.ack":
@@ -191,7 +193,7 @@ class Worker:
         elif message["op"] == "source.stop":
             if "seq" in message:
                 source.recorded(message["seq"], message["accepted"])
-            self.drop((source.job, source.tag))
+            self.drop((source.job, source.tag), over=message["reason"] != "superseded")
 
     def take_answer(self, message):
         what, *about = message.get("id") or ["ready"]
@@ -201,24 +203,25 @@ class Worker:
         elif not message["ok"] and what == "ready":
             raise Refused(message["error"])
         elif what == "done":
-            self.drop(tuple(about))
+            self.drop(tuple(about), over=True)
         elif given and message["ok"]:
-            job, tag, reader, payload = given
+            job, tag = given["job"], given["tag"]
             try:
-                self.sources[job, tag] = Source(self, job, tag, reader(payload, message.get("cursor")), message)
+                reader = self.readers[given["urn"]](given, message.get("cursor"))
+                self.sources[job, tag] = Source(self, job, tag, reader, message)
             except Exception as problem:
                 self.fail(job, tag, problem)
 
-    def drop(self, about):
-        self.given = {number: given for number, given in self.given.items() if given[:2] != about}
+    def drop(self, about, over=False):
+        self.given = {number: given for number, given in self.given.items() if (given["job"], given["tag"]) != about}
         source = self.sources.pop(about, None)
         if source:
-            source.reader.close()
+            source.reader.close(over)
 
     def fail(self, job, tag, problem):
         """The job fails, and says why."""
         self.connection.send("source.fail", id=["fail", job, tag], job=job, tag=tag, message=str(problem) or type(problem).__name__)
-        self.drop((job, tag))
+        self.drop((job, tag), over=True)
 
 
 def serve(readers, doc):
