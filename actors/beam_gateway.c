@@ -97,7 +97,11 @@ void beam_caller_refuse(beam_gateway_t *g, caller_t *caller, const refusal_t *no
 typedef void method_fn(beam_gateway_t *g, caller_t *caller, const port_news_t *news);
 
 static void call_events(beam_gateway_t *g, caller_t *caller, const port_news_t *news) {
-    beam_opening_start(g, caller, NULL, (bytes_t){news->request, news->size});
+    const char *pipeline = beam_ports_pipeline(g, news->line);
+    if (news->line != BEAM_LINE_SHARED && !pipeline)
+        beam_caller_end(g, caller, CALL_UNAVAILABLE, "the pipeline that was here was forgotten");
+    else
+        beam_opening_start(g, caller, pipeline, (bytes_t){news->request, news->size});
 }
 
 /* Beam has moved its service to another package; clients of both times are served. */
@@ -160,6 +164,7 @@ static void beam_gateway_destroy(void **state) {
         msgpack_zone_free(caller->zone);
         free(caller);
     }
+    beam_ports_fini(g);
     free(g);
     *state = NULL;
 }
@@ -189,12 +194,17 @@ static void close_replays(beam_gateway_t *g) {
     beam_port_reset(g->kept->port, FAILED);
 }
 
+void beam_gateway_begin(beam_gateway_t *g) {
+    actor_watch(g->me, beam_port_descriptor(g->kept->port), on_news);
+}
+
 static void *beam_gateway_create(actor_t *me, bytes_t args, fault_t *why) {
     (void)args;
     beam_gateway_t *g = calloc(1, sizeof *g);
     must(g);
     g->me = me;
     g->kept = actor_kept(me);
+    beam_ports_init(g);
     LIST_INIT(&g->callers);
     for (size_t i = 0; i < BEAM_BUCKETS; i++) {
         LIST_INIT(&g->by_call[i]);
@@ -208,7 +218,10 @@ static void *beam_gateway_create(actor_t *me, bytes_t args, fault_t *why) {
     else if (open_port(g, why) < 0)
         goto fail;
     if (beam_port_listen(g->kept->port, BEAM_LINE_SHARED, address, why) < 0) goto fail;
-    actor_watch(me, beam_port_descriptor(g->kept->port), on_news);
+    if (actor_config(me)->beam_first)
+        beam_ports_load(g);
+    else
+        beam_gateway_begin(g);
     return g;
 fail:
     beam_gateway_destroy(&failed);
@@ -230,13 +243,16 @@ const actor_class_t beam_gateway_class = {
     .takes =
         {
             [MSG_PING] = on_ping,
+            [MSG_BEAM_PORT_ASK] = beam_ports_on_ask,
+            [MSG_BEAM_PORT_RELEASE] = beam_ports_on_release,
             [MSG_ELEMENTS] = beam_on_elements,
             [MSG_WATERMARK] = beam_on_watermark,
             [MSG_PROCESSING_TIME] = beam_on_processing_time,
             [MSG_GAP] = beam_on_gap,
             [MSG_END] = beam_on_end,
         },
-    .sends = {MSG_PONG, MSG_PIPELINE_TAGS_ASK, MSG_REPLAY_OPEN, MSG_REPLAY_CREDIT, MSG_REPLAY_RESUME, MSG_REPLAY_CLOSE},
+    .sends = {MSG_PONG, MSG_PIPELINE_TAGS_ASK, MSG_PIPELINE_LIST, MSG_CATALOG_READ, MSG_CATALOG_WRITE, MSG_REPLAY_OPEN, MSG_REPLAY_CREDIT,
+              MSG_REPLAY_RESUME, MSG_REPLAY_CLOSE},
     .doors = {{DOOR_DEALER, ENDPOINT_TEST_STREAM, SCOPE_TEST_STREAM}},
     .settle = beam_gateway_settle,
 };

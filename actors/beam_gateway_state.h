@@ -1,5 +1,5 @@
 /* The Beam gateway's state, and what its files do for each other: beam_gateway.c takes calls and messages, beam_opening.c finds the recording that
- * a call is about, beam_playing.c passes its replay on. */
+ * a call is about, beam_playing.c passes its replay on, beam_ports.c gives pipelines ports of their own. */
 #ifndef REPRISE_BEAM_GATEWAY_STATE_H
 #define REPRISE_BEAM_GATEWAY_STATE_H
 
@@ -45,9 +45,12 @@ typedef struct beam_gateway {
     beam_kept_t *kept; /* NULL: there is no port */
     callers_t callers, by_call[BEAM_BUCKETS], by_replay[BEAM_BUCKETS];
     timer_id_t timer; /* set while there are callers */
+    char **pipelines; /* whose each port is, in the order of the ports; NULL: nobody's */
+    size_t next;      /* that is given out next, if it is free */
 } beam_gateway_t;
 
 /* ---- beam_gateway.c ---- */
+void beam_gateway_begin(beam_gateway_t *g); /* takes calls from now on */
 caller_t *beam_caller_of(beam_gateway_t *g, uint64_t call);
 /* Ends the call, and the replay if it is open. */
 void beam_caller_end(beam_gateway_t *g, caller_t *caller, call_status_t status, const char *format, ...)
@@ -60,6 +63,16 @@ void beam_caller_drop(beam_gateway_t *g, caller_t *caller);
 void beam_opening_start(beam_gateway_t *g, caller_t *caller, const char *pipeline, bytes_t request);
 /* Opens the replay again after the server has lost it, from where it was. */
 void beam_opening_again(beam_gateway_t *g, caller_t *caller);
+
+/* ---- beam_ports.c ---- */
+void beam_ports_init(beam_gateway_t *g);
+void beam_ports_fini(beam_gateway_t *g);
+/* In create: reads which ports there are, and listens there; then the actor is loaded and begins. */
+void beam_ports_load(beam_gateway_t *g);
+/* Whose port a line is; NULL: that of all. */
+const char *beam_ports_pipeline(const beam_gateway_t *g, uint32_t line);
+int beam_ports_on_ask(void *state, const envelope_t *in, fault_t *why);
+int beam_ports_on_release(void *state, const envelope_t *in, fault_t *why);
 
 /* ---- beam_playing.c ---- */
 void beam_playing_begin(beam_gateway_t *g, caller_t *caller, const msg_replay_t *replay);

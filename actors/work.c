@@ -28,6 +28,7 @@ static void work_free(work_t *work) {
     record_free(RECORD_CLASS(job), (void **)&work->job);
     record_free(RECORD_CLASS(recording), (void **)&work->recording);
     record_free(&message_class(MSG_TEST_STREAM)->record, (void **)&work->test_stream);
+    record_free(&message_class(MSG_BEAM_PORT)->record, (void **)&work->beam);
     free(work);
 }
 
@@ -243,6 +244,27 @@ static bool serve(pipeline_tracker_t *t, work_t *work) {
     return false;
 }
 
+static int on_beam(void *state, const answer_t *answer, uint64_t serial, fault_t *why) {
+    work_t *work = work_of_serial(state, serial);
+    if (work && answer->message) work->beam = keep(MSG_BEAM_PORT, answer);
+    return on_done(state, answer, serial, why);
+}
+
+/* Where there is one port for all, it is known. */
+static bool find_beam(pipeline_tracker_t *t, work_t *work) {
+    const config_t *config = actor_config(t->me);
+    if (!config->beam[0] || !config->beam_first || work->comparison->recordables.count == 0) return true;
+    actor_ask(t->me, "beam_gateway", MSG_BEAM_PORT_ASK, &(msg_beam_port_ask_t){.pipeline = work->definition->name}, on_beam, work->serial);
+    return false;
+}
+
+/* NULL: Beam has nothing to call for. */
+static const char *beam_endpoint(const pipeline_tracker_t *t, const work_t *work) {
+    const char *shared = actor_config(t->me)->beam;
+    if (work->comparison->recordables.count == 0 || !shared[0]) return NULL;
+    return work->beam ? work->beam->endpoint : shared;
+}
+
 static int on_run_written(void *state, const answer_t *answer, uint64_t serial, fault_t *why) {
     pipeline_tracker_t *t = state;
     const work_t *work = work_of_serial(t, serial);
@@ -324,6 +346,13 @@ static bool forget_documents(pipeline_tracker_t *t, work_t *work) {
     return false;
 }
 
+static bool forget_beam(pipeline_tracker_t *t, work_t *work) {
+    if (!actor_config(t->me)->beam[0] || !actor_config(t->me)->beam_first) return true;
+    actor_ask(t->me, "beam_gateway", MSG_BEAM_PORT_RELEASE, &(msg_beam_port_release_t){.pipeline = work->definition->name}, on_done,
+              work->serial);
+    return false;
+}
+
 static bool forget_pipeline(pipeline_tracker_t *t, work_t *work) {
     const char *name = work->definition->name;
     pipelines_remove(&t->pipelines, name);
@@ -391,8 +420,8 @@ static bool answer_run(pipeline_tracker_t *t, work_t *work) {
                                               .tags = {count, names},
                                               .has_test_stream = c->recordables.count > 0,
                                               .test_stream = config->endpoints[ENDPOINT_TEST_STREAM],
-                                              .has_beam_endpoint = c->recordables.count > 0 && config->beam[0],
-                                              .beam_endpoint = config->beam,
+                                              .has_beam_endpoint = beam_endpoint(t, work) != NULL,
+                                              .beam_endpoint = beam_endpoint(t, work),
                                               .has_beam = work->rewrite,
                                               .beam = {(const uint8_t *)beam.data, beam.size}});
     msgpack_sbuffer_destroy(&beam);
@@ -457,6 +486,8 @@ static bool answer_description(pipeline_tracker_t *t, work_t *work) {
     }
     answer.has_test_stream = work->test_stream->has_endpoint;
     answer.test_stream = work->test_stream->endpoint;
+    answer.has_beam_endpoint = answer.has_test_stream && beam_endpoint(t, work);
+    answer.beam_endpoint = beam_endpoint(t, work);
     actor_answer(t->me, work->ticket, &answer);
     return true;
 }
@@ -472,15 +503,15 @@ static const course_t courses[MESSAGE_COUNT] = {
     [MSG_PIPELINE_TRACK] = {false, {compare, store, answer_track}},
     [MSG_PIPELINE_DEFINE] = {false, {compare, store, answer_ok}},
     [MSG_PIPELINE_TAGS_ASK] = {false, {compare, answer_tags}},
-    [MSG_PIPELINE_DESCRIBE] = {false, {compare, store, find_job, find_recording, find_test_stream, answer_description}},
-    [MSG_PIPELINE_RUN_ASK] = {true, {compare, check_rewrite, store, decide, record_started, serve, write_run, answer_run}},
-    [MSG_JOB_START] = {true, {compare, store, decide, record_started, serve, answer_run}},
+    [MSG_PIPELINE_DESCRIBE] = {false, {compare, store, find_job, find_recording, find_test_stream, find_beam, answer_description}},
+    [MSG_PIPELINE_RUN_ASK] = {true, {compare, check_rewrite, store, decide, record_started, serve, find_beam, write_run, answer_run}},
+    [MSG_JOB_START] = {true, {compare, store, decide, record_started, serve, find_beam, answer_run}},
     [MSG_JOB_NEEDED] = {true, {compare, store, invalidate, record_started, record_change, decide, record_started, answer_need}},
     [MSG_SOURCE_HAS] = {false, {compare, answer_sources}},
     [MSG_SOURCE_SIGNATURE] = {false, {compare, answer_signature}},
     [MSG_SOURCE_CHANGED] = {true, {compare, store, invalidate, record_started, record_change, answer_changes}},
     [MSG_RECORDING_COMPLETE_ASK] = {false, {compare, store, find_job, answer_complete}},
-    [MSG_PIPELINE_FORGET] = {true, {forget_job, forget_signature, forget_documents, forget_pipeline, answer_ok}},
+    [MSG_PIPELINE_FORGET] = {true, {forget_job, forget_signature, forget_documents, forget_beam, forget_pipeline, answer_ok}},
 };
 
 /* Runs steps until one waits. After the last the work is gone. */

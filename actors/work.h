@@ -23,8 +23,9 @@ typedef struct work {
     msg_job_t *job;
     msg_recording_t *recording;
     msg_test_stream_t *test_stream;
-    char request[48]; /* names it, also when it is begun anew after this actor failed */
-    char run[64];     /* empty: none */
+    msg_beam_port_t *beam; /* where Beam calls, where the pipeline may have a port of its own */
+    char request[48];      /* names it, also when it is begun anew after this actor failed */
+    char run[64];          /* empty: none */
     struct work *next;
 } work_t;
 

@@ -19,7 +19,8 @@ static int rewrite(const work_t *work, const char *url, msgpack_sbuffer *out, re
     char prefix[NAME_SIZE_MAX + 2];
     must(urns);
     for (size_t i = 0; i < c->sources.count; i++) urns[i] = c->sources.items[i].urn;
-    snprintf(prefix, sizeof prefix, "%s/", work->definition->name);
+    bool own = work->beam && work->beam->own;
+    snprintf(prefix, sizeof prefix, "%s%s", own ? "" : work->definition->name, own ? "" : "/");
     beam_stream_t stream = {.url = url, .prefix = prefix};
     int result = beam_rewrite(work->definition->beam, &(names_t){c->sources.count, urns}, &stream, out, no);
     free(urns);
@@ -27,7 +28,7 @@ static int rewrite(const work_t *work, const char *url, msgpack_sbuffer *out, re
 }
 
 int work_rewrite(const pipeline_tracker_t *t, const work_t *work, msgpack_sbuffer *out, refusal_t *no) {
-    const char *url = actor_config(t->me)->beam;
+    const char *url = work->beam ? work->beam->endpoint : actor_config(t->me)->beam;
     size_t before = out->size;
     if (!work->definition->has_beam)
         return refuse(no, ERROR_BAD_REQUEST, FIELD, "pipeline `%.200s` is none of Beam: there is nothing to rewrite",

@@ -22,6 +22,7 @@ typedef struct config {
     char data[4096];                     /* the data folder */
     char endpoints[ENDPOINT_COUNT][512]; /* ZeroMQ endpoints, as they are bound */
     char beam[512];                      /* where Apache Beam calls, "host:port"; empty: nowhere */
+    int32_t beam_first, beam_last;       /* the ports for pipelines, each of its own, at the same host; 0: none */
     durability_t durability;
     char keys[4096];       /* the folder of keys; empty: none are needed */
     char secret[41];       /* the engine's own, in Z85 */

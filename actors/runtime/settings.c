@@ -93,6 +93,16 @@ static int take_beam(draft_t *draft, const char *text, fault_t *why) {
     return 0;
 }
 
+static int take_beam_ports(draft_t *draft, const char *text, fault_t *why) {
+    char *dash, *end = NULL;
+    long first = strtol(text, &dash, 10), last = *dash == '-' ? strtol(dash + 1, &end, 10) : 0;
+    if (text[0] < '0' || text[0] > '9' || !end || dash[1] < '0' || dash[1] > '9' || *end || first < 1 || last < first || last > 65535)
+        return fault_set(why, "`beam-ports` must be two ports such as 5600-5699, not `%s`", text);
+    draft->config.beam_first = (int32_t)first;
+    draft->config.beam_last = (int32_t)last;
+    return 0;
+}
+
 static const char *const durabilities[] = {[DURABILITY_ASYNC] = "async", [DURABILITY_INTERVAL] = "interval", [DURABILITY_SYNC] = "sync"};
 
 static int take_durability(draft_t *draft, const char *text, fault_t *why) {
@@ -200,6 +210,7 @@ static const setting_t settings[] = {
     {"test-stream", "ENDPOINT", true, TURN_REST, take_test_stream, "Where replays are read (ROUTER)."},
     {"notifications", "ENDPOINT", true, TURN_REST, take_notifications, "Where news is published (PUB)."},
     {"beam", "ADDR", true, TURN_REST, take_beam, "Where Apache Beam calls (gRPC), HOST:PORT; or off."},
+    {"beam-ports", "A-B", true, TURN_REST, take_beam_ports, "Give each pipeline a port of its own from these."},
     {"durability", "POLICY", true, TURN_REST, take_durability, "async, interval (default) or sync."},
     {"segment-bytes", "N", true, TURN_REST, take_segment_bytes, "A segment file's size. Default: 134217728."},
     {"heartbeat-ms", "N", true, TURN_REST, take_heartbeat, "Close a connection silent so long. Default: 60000."},
@@ -381,6 +392,7 @@ void settings_print(const config_t *config, FILE *out) {
         local = local && is_local(config->endpoints[i]);
     }
     print_text(out, "beam", config->beam[0] ? config->beam : "off");
+    if (config->beam_first) fprintf(out, "beam-ports = %d-%d\n", config->beam_first, config->beam_last);
     fprintf(out, "durability = \"%s\"\nsegment-bytes = %lld\nchaos = %s\n", durabilities[config->durability],
             (long long)config->segment_bytes, config->chaos ? "true" : "false");
     fprintf(out, "heartbeat-ms = %lld\n", (long long)config->heartbeat_ms);

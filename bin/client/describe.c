@@ -77,6 +77,9 @@ void describe_pipeline(const msg_pipeline_description_t *pipeline) {
     if (pipeline->test_stream) {
         table_pair(stdout, "test stream", "%s", pipeline->test_stream);
     }
+    if (pipeline->beam_endpoint) {
+        table_pair(stdout, "beam", "%s", pipeline->beam_endpoint);
+    }
     if (pipeline->has_job) {
         job_describe(&pipeline->job);
     }

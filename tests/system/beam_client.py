@@ -62,11 +62,11 @@ def channel(address, **options):
     return grpc.insecure_channel(address, options=[(f"grpc.{name}", value) for name, value in options.items()])
 
 
-def call(on, *output_ids, service=SERVICES[0], timeout=PATIENCE):
+def call(on, *output_ids, service=SERVICES[0], timeout=PATIENCE, **options):
     """The stream of events as they come, decoded."""
     method = on.unary_stream(f"/{service}.TestStreamService/Events", request_serializer=lambda ids: request(*ids),
                              response_deserializer=event)
-    return method(output_ids, timeout=timeout)
+    return method(output_ids, timeout=timeout, **options)
 
 
 def expected(engine, tags=None, **what):

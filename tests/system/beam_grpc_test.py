@@ -1,13 +1,12 @@
 """Apache Beam as a client: recordings over gRPC, as Beam's own TestStreamService would serve them."""
 import concurrent.futures
-import os
 import socket
 import unittest
 
 import grpc
 
 from beam_client import INFINITY, SERVICES, call, channel, expected, request
-from engine import GENERATOR, PATIENCE, PUSH, Engine, EngineTest, Producer, Refused, batches, pipeline, source
+from engine import GENERATOR, PATIENCE, PUSH, Engine, EngineTest, Producer, batches, free_ports, pipeline, source
 
 
 class GrpcTest(EngineTest):
@@ -116,6 +115,74 @@ class Errors(GrpcTest):
             list(events)
         self.assertEqual(caught.exception.code(), grpc.StatusCode.ABORTED)
         producer.close()
+
+
+class Ports(unittest.TestCase):
+    """Each pipeline has a port of its own, while there are any."""
+
+    def setUp(self):
+        self.first = free_ports(2)
+        self.engine = Engine("--chaos", "--beam-ports", f"{self.first}-{self.first + 1}")
+        self.addCleanup(self.engine.remove)
+
+    def run_one(self, name, *tags, count=10):
+        sources = [source(tag, GENERATOR, {"rate": 0, "seed": number}) for number, tag in enumerate(tags)]
+        answer = self.engine.run(pipeline(name, *sources), limits={"count": count})
+        self.engine.wait(name)
+        return answer["beam_endpoint"]
+
+    def events(self, address, *output_ids):
+        with channel(address) as on:
+            return list(call(on, *output_ids))
+
+    def seen(self, address, *output_ids):
+        return {one[-1] for one in self.events(address, *output_ids) if one[0] != "time"}
+
+    def failed(self, status, said, address, *output_ids):
+        with self.assertRaises(grpc.RpcError) as caught:
+            self.events(address, *output_ids)
+        self.assertEqual(caught.exception.code().name, status, caught.exception.details())
+        self.assertIn(said, caught.exception.details())
+
+    def test_an_id_is_a_tag_and_none_the_only_one(self):
+        single, pair = self.run_one("single", "out"), self.run_one("pair", "a", "b")
+        self.assertEqual({single, pair}, {f"127.0.0.1:{self.first + n}" for n in range(2)})
+        self.assertEqual(self.engine.ask("pipeline.describe", pipeline="pair")["beam_endpoint"], pair)
+        self.assertEqual(self.events(single, "out"), expected(self.engine, pipeline="single"))
+        self.assertEqual(self.seen(single, "None"), {"None"})
+        self.assertEqual(self.events(pair), expected(self.engine, pipeline="pair"))
+        self.assertEqual(self.events(pair, "b"), expected(self.engine, pipeline="pair", tags=["b"]))
+        self.assertEqual(self.seen(self.engine.beam, "pair/a"), {"pair/a"})
+        self.failed("NOT_FOUND", "pipeline `pair` has no tag `None` among `a`, `b`", pair, "None")
+
+    def test_without_a_port_left_it_is_the_port_of_all_until_one_is_free(self):
+        ports = [self.run_one(name, "out") for name in ("one", "two", "three")]
+        self.assertEqual(ports[2], self.engine.beam)
+        self.assertEqual(self.seen(ports[2], "three/out"), {"three/out"})
+        self.engine.ask("pipeline.forget", pipeline="one")
+        self.failed("UNAVAILABLE", "", ports[0], "out")
+        self.assertEqual(self.run_one("three", "out"), ports[0])
+        self.assertEqual(self.seen(ports[0], "out"), {"out"})
+        self.assertEqual(self.run_one("two", "out"), ports[1])
+
+    def test_ports_are_the_same_after_a_failure_and_after_a_start(self):
+        ports = {name: self.run_one(name, "out") for name in ("one", "two")}
+        for again in (lambda: self.engine.ask("chaos.fail", actor="beam_gateway"), self.engine.restart):
+            again()
+            for name, port in ports.items():
+                self.assertEqual(self.events_when_served(port), expected(self.engine, pipeline=name))
+                self.assertEqual(self.engine.ask("pipeline.describe", pipeline=name)["beam_endpoint"], port)
+
+    def events_when_served(self, port):
+        with channel(port) as on:
+            method = call(on, "out", wait_for_ready=True)
+            return list(method)
+
+    def test_a_port_that_somebody_has_is_passed_over(self):
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", self.first))
+            taken.listen()
+            self.assertEqual(self.run_one("one", "out"), f"127.0.0.1:{self.first + 1}")
 
 
 class Callers(GrpcTest):

@@ -181,6 +181,20 @@ static void beam_is_called_at_an_address_or_nowhere(void **test) {
     assert_refused(READ("--beam", "127.0.0.1:5570"), "tcp://127.0.0.1:5570 is given for two endpoints");
 }
 
+static void ports_for_pipelines_are_a_range(void **test) {
+    (void)test;
+    const reading_t *r = good(READ("--beam-ports", "5600-5699"));
+    assert_int_equal(r->config.beam_first, 5600);
+    assert_int_equal(r->config.beam_last, 5699);
+    assert_int_equal(good(READ("--beam-ports", "65535-65535"))->config.beam_last, 65535);
+    static const char *const wrong[] = {"", "5600", "5600-", "-5600", "0-5", "5601-5600", "5600-65536", "5600-5699x", "a-b", "1- 2"};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        char what[96];
+        snprintf(what, sizeof what, "`beam-ports` must be two ports such as 5600-5699, not `%s`", wrong[i]);
+        assert_refused(READ("--beam-ports", wrong[i]), what);
+    }
+}
+
 static void beam_is_guarded_as_the_endpoints_are(void **test) {
     (void)test;
     assert_refused(READ("--beam", "0.0.0.0:5574"), "0.0.0.0:5574 can be reached from other machines");
@@ -276,6 +290,7 @@ static void the_help_names_every_flag(void **test) {
                                         "--test-stream ENDPOINT",
                                         "--notifications ENDPOINT",
                                         "--beam ADDR",
+                                        "--beam-ports A-B",
                                         "--durability POLICY",
                                         "--segment-bytes N",
                                         "--heartbeat-ms N",
@@ -347,6 +362,7 @@ int main(void) {
         cmocka_unit_test(two_endpoints_may_not_be_the_same),
         cmocka_unit_test(other_machines_are_let_in_only_when_that_is_said),
         cmocka_unit_test(beam_is_called_at_an_address_or_nowhere),
+        cmocka_unit_test(ports_for_pipelines_are_a_range),
         cmocka_unit_test(beam_is_guarded_as_the_endpoints_are),
         cmocka_unit_test(each_durability_has_its_word),
         cmocka_unit_test(numbers_have_a_sensible_size),
