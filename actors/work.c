@@ -250,10 +250,11 @@ static int on_beam(void *state, const answer_t *answer, uint64_t serial, fault_t
     return on_done(state, answer, serial, why);
 }
 
-/* Where there is one port for all, it is known. */
+/* Where there is one port for all, it is known; and who only asks for a description gets none of its own. */
 static bool find_beam(pipeline_tracker_t *t, work_t *work) {
     const config_t *config = actor_config(t->me);
-    if (!config->beam[0] || !config->beam_first || work->comparison->recordables.count == 0) return true;
+    bool served = work->comparison->recordables.count > 0 && (!work->test_stream || work->test_stream->has_endpoint);
+    if (!config->beam[0] || !config->beam_first || !served) return true;
     actor_ask(t->me, "beam_gateway", MSG_BEAM_PORT_ASK, &(msg_beam_port_ask_t){.pipeline = work->definition->name}, on_beam, work->serial);
     return false;
 }

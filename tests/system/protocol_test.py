@@ -122,8 +122,9 @@ class Protocol(EngineTest):
         job = self.recorded_numbers()
         answer = self.ask("pipeline.describe", {"name": str, "transforms": list, "sources": list, "signature": list, "runs": list,
                                                 "job?": dict,
-                                                "recording?": dict, "test_stream?": str},
-                          {"name": "numbers", "signature": [SIGNATURE], "test_stream": self.engine.endpoints["test_stream"]},
+                                                "recording?": dict, "test_stream?": str, "beam_endpoint?": str},
+                          {"name": "numbers", "signature": [SIGNATURE], "test_stream": self.engine.endpoints["test_stream"],
+                           "beam_endpoint": self.engine.beam},
                           pipeline="numbers")
         self.check(answer["transforms"][0], {"name": str, "urn": str, "payload?": dict, "bounded?": bool, "tag?": str}, name="Read")
         self.check(answer["sources"][0], SOURCE, tag="Read")
