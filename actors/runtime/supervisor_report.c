@@ -1,12 +1,14 @@
 /* What clients ask about the actors. What they have counted, and how many messages wait inside them, only they know: each is asked, and one
- * that does not answer in time is left out. */
+ * that does not answer in time is left out. Of one that owes the heartbeat an answer as well, the table tells what was last known at once: that
+ * it is silent is what whoever asks wants to see. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "supervisor.h"
 #include "supervisor_state.h"
 
-#define COUNT_TIMEOUT_US INT64_C(500000)
+#define STATS_TIMEOUT_US INT64_C(500000)
+#define ACTORS_TIMEOUT_US INT64_C(100000) /* for how many messages wait, and no more */
 
 /* `failures` has room for those that are kept. */
 static msg_actor_state_t describe(supervisor_t *s, const child_t *child, msg_actor_failure_t *failures) {
@@ -102,12 +104,12 @@ static int start_counting(supervisor_t *s, ticket_t ticket, bool states) {
     }
     counting_t *counting = &s->countings[index];
     *counting = (counting_t){.ticket = ticket, .used = true, .states = states, .waiting = 1};
-    counting->timer = actor_after(s->me, COUNT_TIMEOUT_US, on_counting_timeout, index);
+    counting->timer = actor_after(s->me, states ? ACTORS_TIMEOUT_US : STATS_TIMEOUT_US, on_counting_timeout, index);
     static const msg_actor_count_t ask;
     actor_ask(s->me, supervisor_class.name, MSG_ACTOR_COUNT, &ask, on_counted, (uint64_t)index << 32);
     for (size_t i = 0; i < s->count; i++) {
         const child_t *child = s->children[i];
-        if (child->threadless) continue;
+        if (child->threadless || (states && child->pinged)) continue;
         counting->waiting++;
         actor_ask(s->me, child->address, MSG_ACTOR_COUNT, &ask, on_counted, (uint64_t)index << 32 | child->id);
     }

@@ -224,6 +224,12 @@ void stage_fail_after(stage_t *stage, const char *name, size_t count) {
     if (count == 0) player_fail(player);
 }
 
+void stage_lose(stage_t *stage, const char *name, message_id_t id, size_t count) {
+    player_t *player = player_named(stage, name);
+    player->lost = id;
+    player->lose = count;
+}
+
 void stage_die_after(stage_t *stage, size_t count) {
     stage->life = count;
 }

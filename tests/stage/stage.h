@@ -41,6 +41,8 @@ size_t stage_handled(const stage_t *stage, const char *name);
  * is in its data folder at that moment is what another stage finds there. */
 void stage_die_after(stage_t *stage, size_t count);
 bool stage_is_dead(const stage_t *stage);
+/* The next `count` requests of that kind to the actor are lost on their way, as where it has too many messages waiting. */
+void stage_lose(stage_t *stage, const char *name, message_id_t id, size_t count);
 /* Its doors cannot be opened: the actor's first start will fail. */
 void stage_fail_start(stage_t *stage, const char *name);
 /* Why the actor last failed, "" where it has not; and how often it did. */

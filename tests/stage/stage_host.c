@@ -120,6 +120,12 @@ static void bounce(stage_t *stage, const char *from, const char *to, head_t head
     stage_route(stage, to, from, &head_frame, &message, NULL);
 }
 
+static bool is_lost(player_t *player, const head_t *head) {
+    if (head->kind != HEAD_REQUEST || player->lose == 0 || head->id != player->lost) return false;
+    player->lose--;
+    return true;
+}
+
 static void keep_for_test(stage_t *stage, const char *from, const char *to, const head_t *head, bytes_t raw, const frame_t *body) {
     letter_t *letter = stage_letter(stage, from, to, raw, body);
     stage_message_t *m = &letter->message;
@@ -136,12 +142,13 @@ void stage_route(stage_t *stage, const char *from, const char *to, frame_t *head
     bytes_t raw = frame_bytes(message);
     bool handled = supervise(stage, from, to, &head, raw);
     player_t *player = stage_player(stage, to);
-    if (!handled && player) {
+    bool lost = player && is_lost(player, &head);
+    if (!handled && player && !lost) {
         stage_post(player, from, NULL, NULL, head_frame, message, body);
         return;
     }
     if (!handled) {
-        if (stage->tree && head.kind == HEAD_REQUEST && strcmp(to, "main") != 0) {
+        if (lost || (stage->tree && head.kind == HEAD_REQUEST && strcmp(to, "main") != 0)) {
             bounce(stage, from, to, head);
         } else {
             keep_for_test(stage, from, to, &head, raw, body);

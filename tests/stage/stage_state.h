@@ -36,6 +36,8 @@ typedef struct player {
     int64_t hung_until; /* its thread blocks, in ticks */
     size_t handled;
     size_t fail_after; /* 0: not at all */
+    size_t lose;       /* so many requests of the kind `lost` */
+    message_id_t lost;
     size_t failures;
     char failure[512];
 } player_t;

@@ -39,6 +39,56 @@ static void one_that_takes_long_and_comes_back_is_left_alone(void **test) {
     stage_destroy(&stage);
 }
 
+static void a_ping_that_was_lost_is_sent_again(void **test) {
+    (void)test;
+    stage_t *stage = stage_serving();
+    stage_lose(stage, "one", MSG_ACTOR_PING, 1);
+    stage_advance(stage, 1500000);
+    assert_int_equal(state_of(stage, "one")->silent_ms, 1000);
+    stage_advance(stage, 1000000);
+    assert_false(state_of(stage, "one")->has_silent_ms);
+    stage_advance(stage, 30000000);
+    assert_string_equal(hung(stage), "");
+    stage_destroy(&stage);
+}
+
+static void one_that_no_ping_reaches_is_found_like_one_that_hangs(void **test) {
+    (void)test;
+    stage_t *stage = stage_serving();
+    stage_lose(stage, "one", MSG_ACTOR_PING, 9);
+    stage_advance(stage, 30000000);
+    assert_string_equal(hung(stage), "");
+    stage_lose(stage, "one", MSG_ACTOR_PING, SIZE_MAX);
+    stage_advance(stage, 12000000);
+    assert_string_equal(hung(stage), "one hangs: it has not answered for 10000 ms");
+    stage_destroy(&stage);
+}
+
+static const msg_actors_t *actors_now(stage_t *stage) {
+    const stage_message_t *answer = stage_take(stage, "client", MSG_ENGINE_ACTORS);
+    return answer ? answer->message : NULL;
+}
+
+static void the_table_of_actors_does_not_wait_for_one_that_is_known_to_be_silent(void **test) {
+    (void)test;
+    stage_t *stage = stage_serving();
+    let_hang(stage, "one", 0);
+    stage_ask(stage, "client", "supervisor", MSG_ENGINE_ACTORS, &(msg_engine_actors_t){0});
+    stage_advance(stage, 99999); /* it may be about to answer */
+    assert_null(actors_now(stage));
+    stage_advance(stage, 1);
+    assert_non_null(actors_now(stage));
+    stage_advance(stage, 2400000);
+    stage_ask(stage, "client", "supervisor", MSG_ENGINE_ACTORS, &(msg_engine_actors_t){0});
+    stage_run(stage);
+    const msg_actors_t *actors = actors_now(stage);
+    assert_non_null(actors);
+    assert_int_equal(actors->actors.count, 3);
+    assert_string_equal(actors->actors.items[0].name, "one");
+    assert_int_equal(actors->actors.items[0].silent_ms, 1000);
+    stage_destroy(&stage);
+}
+
 static void one_that_has_failed_or_loads_answers_too(void **test) {
     (void)test;
     stage_t *stage = stage_serving();
@@ -238,6 +288,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_core_actor_that_hangs_ends_the_process),
         cmocka_unit_test(one_that_takes_long_and_comes_back_is_left_alone),
+        cmocka_unit_test(a_ping_that_was_lost_is_sent_again),
+        cmocka_unit_test(one_that_no_ping_reaches_is_found_like_one_that_hangs),
+        cmocka_unit_test(the_table_of_actors_does_not_wait_for_one_that_is_known_to_be_silent),
         cmocka_unit_test(one_that_has_failed_or_loads_answers_too),
         cmocka_unit_test(one_that_hangs_as_it_starts_is_given_up_by_the_time_for_that),
         cmocka_unit_test(nobody_grows_silent_while_the_supervisor_stands_still),
