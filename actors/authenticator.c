@@ -108,15 +108,26 @@ static void *authenticator_create(actor_t *me, bytes_t args, fault_t *why) {
 
 /* ---- messages ---- */
 
+/* Of who comes through a file, libzmq says `localhost:USER:GROUP:PROCESS`. */
+static void address_say(const char *address, char ret_text[80]) {
+    unsigned user, group, process;
+    int end = 0;
+    const char *numbers = strchr(address, ':');
+    if (numbers && sscanf(numbers, ":%u:%u:%u%n", &user, &group, &process, &end) == 3 && numbers[end] == '\0')
+        snprintf(ret_text, 80, "the process %u of the user %u", process, user);
+    else
+        snprintf(ret_text, 80, "%.79s", address);
+}
+
 /* Who is turned away cannot be told why, so whoever looks after the engine is; not more often than can be read. */
 static void notice(authenticator_t *a, const msg_zap_admit_t *m) {
     int64_t now = actor_ticks(a->me);
-    char key[KEY_MOST] = "";
+    char key[KEY_MOST] = "", who[80];
     a->unspoken++;
     if (now < a->quiet) return;
     if (m->key.size == KEY_BYTES) zmq_z85_encode(key, m->key.data, KEY_BYTES);
-    fprintf(stderr, "reprised: the %s endpoint let %s not in: the key %s is nobody's in %s/clients", m->endpoint, m->address, key,
-            folder_of(a));
+    address_say(m->address, who);
+    fprintf(stderr, "reprised: the %s endpoint let %s not in: the key %s is nobody's in %s/clients", m->endpoint, who, key, folder_of(a));
     if (a->unspoken > 1) fprintf(stderr, " (and %llu more like it)", (unsigned long long)a->unspoken - 1);
     fputc('\n', stderr);
     a->unspoken = 0;

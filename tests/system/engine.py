@@ -59,11 +59,12 @@ def free_ports(count):
 class Engine:
     """`process` is the engine's own, or with `guard` that of the guard, which starts the engine again when that crashes."""
 
-    def __init__(self, *flags, data=None, env=None, guard=False, keys=None):
+    def __init__(self, *flags, data=None, env=None, guard=False, keys=None, ipc=False):
         self.keys = keys  # of the tests' own connections, where the engine wants some
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="reprise-test-"))
         self.data = data or self.folder / "data"
         self.flags = flags if guard else ("--no-guard", *flags)
+        self.ipc = ipc  # its endpoints are files of its folder
         self.env = {**os.environ, **(env or {})}
         self.errors = self.folder / "stderr"
         self.commands = None
@@ -73,12 +74,16 @@ class Engine:
     def start(self, fresh=False):
         """Starts it and waits until it serves. Started again, it has the same ports; fresh ones may be somebody else's by now."""
         for attempt in range(10):
-            if fresh:
+            if fresh and self.ipc:
+                self.endpoints = {door: f"ipc://{self.folder / door}" for door in DOORS}
+            elif fresh:
                 self.port = free_ports(PORTS)
                 self.endpoints = {door: f"tcp://127.0.0.1:{self.port + number}" for number, door in enumerate(DOORS)}
                 self.beam = f"127.0.0.1:{self.port + len(DOORS)}"
             with open(self.errors, "ab") as errors:
-                self.process = subprocess.Popen([BUILD / "reprised", "--data", self.data, "--port", str(self.port), *self.flags],
+                where = ["--port", str(self.port)] if not self.ipc else \
+                    ["--beam=off", *(f"--{door.replace('_', '-')}={self.endpoints[door]}" for door in DOORS)]
+                self.process = subprocess.Popen([BUILD / "reprised", "--data", self.data, *where, *self.flags],
                                                 stdout=subprocess.PIPE, stderr=errors, text=True, env=self.env)
             line = self.process.stdout.readline()
             if line.startswith("ready "):

@@ -60,12 +60,15 @@ class Keys:
         (self.clients / f"{name}.pub").unlink()
 
 
-class SecurityTest(EngineTest):
+class KeyedTest(EngineTest):
+    """An engine with keys, and who comes to it."""
+    ipc = False
+
     @classmethod
     def setUpClass(cls):
         cls.keys = Keys()
         cls.addClassCleanup(shutil.rmtree, cls.keys.folder, True)
-        cls.engine = Engine("--chaos", "--keys", str(cls.keys.engine), keys=cls.keys.of("admin"))
+        cls.engine = Engine("--chaos", "--keys", str(cls.keys.engine), keys=cls.keys.of("admin"), ipc=cls.ipc)
         cls.addClassCleanup(cls.engine.remove)
 
     def connect(self, door, keys, kind=zmq.DEALER, identity=None):
@@ -117,6 +120,7 @@ class SecurityTest(EngineTest):
 
     def assert_gets_nothing(self, prepare):
         """Of each endpoint, for a socket that `prepare` makes ready: the handshake fails, and neither a request nor a wait brings anything."""
+        witness, _ = self.subscriber("read")  # hears what is published while others knock
         for door in DOORS:
             kind = zmq.SUB if door == "notifications" else zmq.DEALER
             before = self.engine.counter("handshake_failures")
@@ -128,6 +132,9 @@ class SecurityTest(EngineTest):
                 self.assertTrue(monitor.poll(PATIENCE * 1000), "no handshake was tried")
                 self.assertNotEqual(recv_monitor_message(monitor)["event"], zmq.EVENT_HANDSHAKE_SUCCEEDED)
                 self.news()
+                self.assertTrue(witness.poll(PATIENCE * 1000), "nothing was published")
+                while witness.poll(0):
+                    witness.recv_multipart()
                 self.assertFalse(one.poll(QUIET_MS), "the engine said something")
                 self.leave(one)
                 self.failed_since(before)
@@ -137,6 +144,18 @@ class SecurityTest(EngineTest):
         while self.engine.counter("handshake_failures") <= before:
             self.assertLess(time.monotonic(), deadline, "the failure was not counted")
 
+    def subscriber(self, name):
+        one, monitor = self.connect("notifications", self.keys.of(name), zmq.SUB)
+        deadline = time.monotonic() + PATIENCE
+        while not one.poll(20):
+            self.assertLess(time.monotonic(), deadline, "no notification arrives")
+            self.news()
+        while one.poll(20):
+            one.recv_multipart()
+        return one, monitor
+
+
+class SecurityTest(KeyedTest):
     # ---- who has no key ----
 
     def test_a_client_without_a_key_gets_nothing(self):
@@ -256,16 +275,6 @@ class SecurityTest(EngineTest):
             self.assertEqual(stream.receive()[0]["replay"], 1)
 
     # ---- keys that come and go ----
-
-    def subscriber(self, name):
-        one, monitor = self.connect("notifications", self.keys.of(name), zmq.SUB)
-        deadline = time.monotonic() + PATIENCE
-        while not one.poll(20):
-            self.assertLess(time.monotonic(), deadline, "no notification arrives")
-            self.news()
-        while one.poll(20):
-            one.recv_multipart()
-        return one, monitor
 
     def test_a_key_that_is_added_is_good_at_once_and_one_removed_is_not_even_where_it_is_connected(self):
         self.recorded("removed", 10)
@@ -411,6 +420,42 @@ class SecurityTest(EngineTest):
                                      env={**os.environ, **self.environment("write")})
                 self.assertEqual(ran.returncode, 0, ran.stderr)
                 self.assertIn("DONE: 300 elements recorded", ran.stderr)
+
+
+class IpcTest(KeyedTest):
+    """Endpoints that are files: whoever may open the file still needs a key."""
+    ipc = True
+
+    def test_who_has_no_key_or_an_unknown_one_gets_nothing(self):
+        self.assert_gets_nothing(None)
+        self.assert_gets_nothing(lambda door, kind: self.connect(door, self.keys.pair(*zmq.curve_keypair()), kind))
+
+    def test_who_has_one_records_replays_and_subscribes(self):
+        news, _ = self.subscriber("read")
+        with self.by("write") as commands:
+            commands.ask("pipeline.run", pipeline=pipeline("local", source("Read", PUSH)), limits={"count": 100})
+        self.engine.feed("local", "Read", [[[n, b"e"] for n in range(100)]])
+        self.assertEqual(self.engine.wait("local")["elements"], 100)
+        self.assertEqual(len(self.engine.elements(pipeline="local")), 100)
+        self.assertTrue(news.poll(PATIENCE * 1000))
+        with self.by("read") as commands:
+            self.denied(commands, "pipeline.track", pipeline=pipeline("theirs"))
+
+    def test_a_key_that_is_removed_is_cut_off(self):
+        self.keys.add("passer", "read")
+        one = self.by("passer")
+        self.assertTrue(one.ask("engine.info")["ok"])
+        gone = one.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        self.keys.remove("passer")
+        self.assertTrue(gone.poll(PATIENCE * 1000), "the connection stands")
+        one.socket.disable_monitor()
+
+    def test_who_was_turned_away_is_named_by_its_user_and_process(self):
+        self.connect("commands", self.keys.pair(*zmq.curve_keypair()))
+        deadline = time.monotonic() + PATIENCE
+        while "not in" not in self.engine.said():
+            self.assertLess(time.monotonic(), deadline)
+        self.assertIn(f"the process {os.getpid()} of the user {os.getuid()}", self.engine.said())
 
 
 class NamesTest(EngineTest):
