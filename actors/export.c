@@ -22,6 +22,7 @@ typedef struct cursor {
     uint64_t skip;     /* bytes of the next item that were given */
     int64_t clock;     /* the time of the event before */
     uint64_t elements; /* that were given */
+    uint64_t end;      /* records before the export's end: of a recording that grows, those that were there as the first piece was made */
     digest_t digest;
 } cursor_t;
 
@@ -49,15 +50,15 @@ static uint32_t export_seal(const msg_recording_place_t *place, const msg_record
     return ask->has_tag ? checksum_of(sum, ask->tag, strlen(ask->tag)) : sum;
 }
 
-#define CURSOR_FORMAT "%x.%" PRIx64 ".%" PRIx64 ".%" PRIx64 ".%" PRIx64 ".%" PRIx64 ".%" PRIx64 "."
-#define CURSOR_SCAN "%x.%" SCNx64 ".%" SCNx64 ".%" SCNx64 ".%" SCNx64 ".%" SCNx64 ".%" SCNx64 ".%n"
+#define CURSOR_FORMAT "%x.%" PRIx64 ".%" PRIx64 ".%" PRIx64 ".%" PRIx64 ".%" PRIx64 ".%" PRIx64 ".%" PRIx64 "."
+#define CURSOR_SCAN "%x.%" SCNx64 ".%" SCNx64 ".%" SCNx64 ".%" SCNx64 ".%" SCNx64 ".%" SCNx64 ".%" SCNx64 ".%n"
 
 static void cursor_write(const export_t *e, const msg_recording_export_t *ask, char ret_text[EXPORT_PLACE_SIZE]) {
     const cursor_t *c = &e->cursor;
     char text[EXPORT_PLACE_SIZE], digest[33];
     digest_text(&c->digest, digest);
     int size = snprintf(text, sizeof text, CURSOR_FORMAT "%s", (unsigned)c->stage, c->position.segment, c->position.offset,
-                        c->position.element, c->skip, (uint64_t)c->clock, c->elements, digest);
+                        c->position.element, c->skip, (uint64_t)c->clock, c->elements, c->end, digest);
     must(size > 0 && (size_t)size + 10 < sizeof text);
     snprintf(ret_text, EXPORT_PLACE_SIZE, "%.*s.%08" PRIx32, size, text, export_seal(e->place, ask, text));
 }
@@ -84,7 +85,7 @@ static int cursor_read(export_t *e, const msg_recording_export_t *ask, refusal_t
     if (last) *last = '\0';
     whole = whole && seal == export_seal(e->place, ask, text) &&
             sscanf(text, CURSOR_SCAN, &stage, &c->position.segment, &c->position.offset, &c->position.element, &c->skip, &clock,
-                   &c->elements, &digest_at) == 7 &&
+                   &c->elements, &c->end, &digest_at) == 8 &&
             digest_at > 0 && strlen(text + digest_at) == 32 && digest_read(text + digest_at, &c->digest) && stage <= STAGE_END;
     c->stage = (export_stage_t)stage;
     c->clock = (int64_t)clock;
@@ -126,9 +127,6 @@ static int export_begin(export_t *e, const msg_recording_export_t *ask, refusal_
     size_t only = 0;
     e->format = transfer_find("recording.export", ask->format, no);
     if (!e->format) return -1;
-    if (e->place->growing)
-        return refuse(no, ERROR_INVALID_STATE, "recording", "recording %s is being written: it can be exported once its job has ended",
-                      e->place->recording);
     if (ask->has_tag && tag_find(e->place, ask->tag, &only) < 0)
         return refuse(no, ERROR_NOT_FOUND, "tag", "recording %s has no tag `%s`", e->place->recording, ask->tag);
     if (e->format->one_tag && !ask->has_tag && e->place->streams.count != 1)
@@ -136,6 +134,7 @@ static int export_begin(export_t *e, const msg_recording_export_t *ask, refusal_
                       "`recording.export`: a file in the format `%s` is of one tag, and recording %s has several: "
                       "`tag` is needed",
                       e->format->name, e->place->recording);
+    e->cursor.end = e->place->growing ? (uint64_t)e->place->records : UINT64_MAX;
     header_fill(e, ask->has_tag, only);
     /* a stream of several tags goes by the one that was asked for */
     if (ask->has_tag && e->format->one_tag) e->header.streams.items[0].tags = (names_t){1, (const char **)(uintptr_t)&ask->tag};
@@ -199,10 +198,13 @@ static int record_next(export_t *e, cursor_t *cursor, fault_t *why) {
     record_view_t record;
     transfer_event_t event;
     for (;;) {
+        position_t before = cursor->position;
         int got = reader_next(e->reader, &cursor->position, &record, why);
         if (got < 0) return -1;
-        if (got == 0 || record.kind == RECORD_ENDED) {
-            if (got > 0) cursor->clock = record.at;
+        bool beyond = got > 0 && record.number >= cursor->end;
+        if (got == 0 || beyond || record.kind == RECORD_ENDED) {
+            if (beyond) cursor->position = before;
+            if (got > 0 && !beyond) cursor->clock = record.at;
             cursor->stage = STAGE_END;
             return 0;
         }
@@ -282,6 +284,7 @@ int export_read(const msg_recording_place_t *place, const msg_recording_export_t
     result = piece_fill(&e, max, piece, &why);
     if (result < 0) refuse(no, ERROR_CORRUPT, NULL, "recording %s: %s", place->recording, why.text);
     piece->element = e.cursor.position.element;
+    piece->elements = piece->complete && e.cursor.end != UINT64_MAX ? piece->element : (uint64_t)place->elements;
     cursor_write(&e, ask, piece->next);
 done:
     reader_close(&e.reader);

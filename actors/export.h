@@ -12,9 +12,11 @@ typedef struct export_piece {
     bool complete;
     char next[EXPORT_PLACE_SIZE]; /* unless it is complete */
     uint64_t element;             /* elements of the recording before the piece's end */
+    uint64_t elements;            /* and in all, or with the last piece of one that grows, before the export's end */
 } export_piece_t;
 
-/* Makes the piece that `ask` asks for. `place`: where the recording is, which has ended; `segment_bytes` as for a reader. `piece->data` is the
+/* Makes the piece that `ask` asks for. `place`: where the recording is; `segment_bytes` as for a reader. Of one that
+ * grows, the export is what it had as the first piece was made. `piece->data` is the
  * caller's to init and to destroy. Refuses what makes no sense, and CORRUPT at damage. */
 int export_read(const msg_recording_place_t *place, const msg_recording_export_t *ask, int64_t segment_bytes, export_piece_t *piece,
                 refusal_t *no);

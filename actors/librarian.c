@@ -161,7 +161,7 @@ static int on_place(void *state, const answer_t *answer, uint64_t context, fault
                                        .next = piece.next,
                                        .complete = piece.complete,
                                        .element = (int64_t)piece.element,
-                                       .elements = place->elements});
+                                       .elements = (int64_t)piece.elements});
     msgpack_sbuffer_destroy(&piece.data);
     outgoing_free(self, outgoing);
     return 0;

@@ -486,10 +486,21 @@ static int object_read(transfer_reader_t *reader, const json_t *object, transfer
     return name ? event_read(reader, object, name, event, no) : element_read(reader, object, event, no);
 }
 
+/* As editors leave them. */
+static bool is_blank(bytes_t line) {
+    size_t at = 0;
+    while (at < line.size && (line.data[at] == ' ' || line.data[at] == '\t' || line.data[at] == '\r')) at++;
+    return at == line.size;
+}
+
 static int json_read(transfer_reader_t *reader, bytes_t in, size_t *ret_used, transfer_event_t *ret_event, refusal_t *no) {
     bytes_t line;
     json_error_t error;
     if (!transfer_line(reader, in, &line)) return 0;
+    if (is_blank(line)) {
+        *ret_used = line.size + 1;
+        return 0;
+    }
     if (line_check(line, no) < 0) return -1;
     json_t *object = json_loadb((const char *)line.data, line.size, JSON_REJECT_DUPLICATES, &error);
     if (!object) return refuse(no, ERROR_BAD_REQUEST, NULL, "this is no JSON: %s, at byte %d", error.text, error.position);

@@ -174,8 +174,8 @@ const command_t command_export = {
     .name = "export",
     .synopsis = "PIPELINE|RECORDING [FILE]",
     .doc = "Write a recording to a file, for others or for another engine.",
-    .more = "Without FILE, or with `-`, it goes to standard output. A recording can be\n"
-            "exported once its job has ended.",
+    .more = "Without FILE, or with `-`, it goes to standard output. Of a recording\n"
+            "that still grows it is what there is when the export begins.",
     .arguments_min = 1,
     .arguments_max = 2,
     .flags = export_flags,
@@ -232,8 +232,13 @@ static status_t input_read(client_t *client, input_t *input) {
     return STATUS_OK;
 }
 
+/* Blanks may stand before JSON, and begin nothing else. */
 static const char *format_of_bytes(const input_t *input) {
-    uint8_t first = input->size > 0 ? input->bytes[0] : 0;
+    size_t at = 0;
+    while (at < input->size && strchr(" \t\r\n", input->bytes[at]) && input->bytes[at]) {
+        at++;
+    }
+    uint8_t first = at < input->size ? input->bytes[at] : 0;
     return first == '{' ? "json" : first == '%' ? "beam" : "msgpack";
 }
 

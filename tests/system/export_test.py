@@ -10,7 +10,7 @@ import unittest
 
 import msgpack
 from cli_test import CliEngine
-from engine import BUILD, GENERATOR, PATIENCE, PUSH, Engine, EngineTest, Refused, pipeline, source
+from engine import BUILD, GENERATOR, PATIENCE, PUSH, Engine, EngineTest, Producer, Refused, pipeline, source
 from wire import number, text
 
 HERE = pathlib.Path(__file__).parent / "beam"
@@ -171,6 +171,13 @@ class Formats(ExportTest):
         again = self.imports("beam", *files, pipeline=f"{self.name} again")["recording"]
         self.assertEqual(self.described(again)["gaps"], gaps)
         self.assertEqual(len(gaps), 1)
+
+    def test_blank_lines_of_json_are_none(self):
+        recording = self.recorded(self.name, 10)["recording"]
+        data = self.export("json", recording=recording)
+        spaced = b"\n \t\r\n" + data.replace(b"\n", b"\n\n") + b" \n"
+        imported = self.imports("json", spaced, pipeline=f"{self.name} spaced", size=7)
+        self.assertEqual(self.export("json", recording=imported["recording"]).split(b"\n", 1)[1], data.split(b"\n", 1)[1])
 
     def test_json_may_be_written_by_hand(self):
         header = {"reprise": 1, "pipeline": self.name, "start": 100,
@@ -390,9 +397,21 @@ class Refusing(ExportTest):
                              ("not_found", {"import": "r0"}), ("bad_request", {"format": "json", "file": 1, "data": b"{}"})):
             self.refused(code, "recording.import", **fields)
 
-    def test_a_recording_that_grows_is_not_exported(self):
-        recording = self.pushable(self.name)["recording"]
-        self.refused("invalid_state", "recording.export", recording=recording, format="msgpack")
+    def test_of_a_recording_that_grows_what_there_is_makes_a_whole_file(self):
+        self.pushable(self.name)
+        producer = Producer(self.engine, self.name)
+        self.addCleanup(producer.close)
+        producer.push(100)
+        what = {"pipeline": self.name, "format": "json", "max_bytes": 5000}
+        piece = self.engine.ask("recording.export", **what)
+        producer.push(200)  # after the first piece: none of it belongs to this export
+        data = piece["data"]
+        while not piece["complete"]:
+            piece = self.engine.ask("recording.export", **what, **{"from": piece["next"]})
+            data += piece["data"]
+        imported = self.imports("json", data, pipeline=f"{self.name} so far")
+        self.assertEqual(imported["elements"], 1000)
+        self.assertEqual(self.engine.elements(recording=imported["recording"]), producer.expected(100))
 
     def test_damage_is_not_exported(self):
         recording = self.recorded(self.name, 1000, 100)["recording"]

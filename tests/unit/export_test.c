@@ -97,15 +97,54 @@ static void what_cannot_be_exported_is_refused(void **state) {
     ask = (msg_recording_export_t){.format = "json", .has_tag = true, .tag = "nobody"};
     assert_int_equal(refused(&exported, &ask).code, ERROR_NOT_FOUND);
     ask = (msg_recording_export_t){.format = "json"};
-    exported.place.growing = true;
-    assert_int_equal(refused(&exported, &ask).code, ERROR_INVALID_STATE);
-    exported.place.growing = false;
     char path[SEGMENT_PATH_SIZE];
     segment_path(exported.store.folder, 0, path);
     file_flip(path, 2000, 1);
     refusal_t no = refused(&exported, &ask);
     assert_int_equal(no.code, ERROR_CORRUPT);
     assert_non_null(strstr(no.message, "000000000000.seg"));
+    store_remove(&exported.store);
+}
+
+/* Exports while it grows: `place` is asked for anew with each piece. */
+static void of_one_that_grows_it_is_what_there_was_as_the_first_piece_was_made(void **state) {
+    exported_t exported;
+    msgpack_zone *zone = msgpack_zone_new(1024);
+    fault_t why;
+    (void)state;
+    store_make(&exported.store, 2);
+    exported.store.streams[0].urn = "urn:0";
+    exported.store.streams[1].urn = "urn:1";
+    journal_t *journal = store_journal(&exported.store, EXPORTED_SEGMENT);
+    for (uint32_t i = 0; i < EXPORTED_RECORDS; i++) ok(store_append(journal, i % 2, START + 10 * i, 3, 30, i + 1, &why), why);
+    exported.totals = *journal_totals(journal);
+    char digest[33], from[EXPORT_PLACE_SIZE];
+    digest_text(&exported.totals.digest, digest);
+    msgpack_sbuffer all;
+    msgpack_sbuffer_init(&all);
+    msg_recording_export_t ask = {.format = "msgpack", .has_max_bytes = true, .max_bytes = 1000, .from = from};
+    export_piece_t piece;
+    refusal_t no;
+    do {
+        exported_place(&exported);
+        exported.place.growing = true;
+        msgpack_sbuffer_init(&piece.data);
+        if (export_read(&exported.place, &ask, EXPORTED_SEGMENT, &piece, &no) < 0) fail_msg("%s", no.message);
+        msgpack_sbuffer_write(&all, piece.data.data, piece.data.size);
+        msgpack_sbuffer_destroy(&piece.data);
+        ask.has_from = true;
+        snprintf(from, sizeof from, "%s", piece.next);
+        for (uint32_t i = 0; i < 20; i++) ok(store_append(journal, 0, START + 10000, 3, 30, i + 1, &why), why);
+        exported.totals = *journal_totals(journal);
+    } while (!piece.complete);
+    assert_int_equal(piece.elements, 3 * EXPORTED_RECORDS);
+    msg_export_event_t end = end_of(&all, zone);
+    assert_int_equal(end.count, 3 * EXPORTED_RECORDS);
+    assert_string_equal(end.digest, digest);
+    assert_int_equal(end.at, START + 10 * (EXPORTED_RECORDS - 1));
+    journal_close(&journal);
+    msgpack_sbuffer_destroy(&all);
+    msgpack_zone_free(zone);
     store_remove(&exported.store);
 }
 
@@ -137,6 +176,7 @@ int main(void) {
         cmocka_unit_test(the_end_says_how_many_and_the_digest_of_the_recording),
         cmocka_unit_test(a_next_that_was_tampered_with_or_is_of_another_export_is_refused),
         cmocka_unit_test(what_cannot_be_exported_is_refused),
+        cmocka_unit_test(of_one_that_grows_it_is_what_there_was_as_the_first_piece_was_made),
         cmocka_unit_test(elements_that_are_none_are_damage_whatever_their_checksum),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
