@@ -23,16 +23,19 @@ static const measurement_t measurements[] = {
     {"recovery", "From kill -9 to ready, beside reading the last segment.", bench_recovery},
     {"memory", "What much at once takes of it, beside what it may take.", bench_memory},
     {"scale", "Processor time an element, from few and small to many and large.", bench_scale},
+    {"keys", "An engine with keys, beside one without.", bench_keys},
     {"restart", "From a failure to the next answer, beside a raw start.", bench_restart},
     {NULL, NULL, NULL},
 };
 
 static const int64_t MIB = INT64_C(1024) * 1024;
 
-enum { ENGINE, SIZE, BATCH, PRODUCERS, SECONDS, ROUNDS, DURABILITY, CREDIT, BYTES, JSON, HELP };
+enum { ENGINE, KEY, SERVER_KEY, SIZE, BATCH, PRODUCERS, SECONDS, ROUNDS, DURABILITY, CREDIT, BYTES, JSON, HELP };
 
 static const struct option options[] = {
     [ENGINE] = {"engine", required_argument, NULL, ENGINE},
+    [KEY] = {"key", required_argument, NULL, KEY},
+    [SERVER_KEY] = {"server-key", required_argument, NULL, SERVER_KEY},
     [SIZE] = {"size", required_argument, NULL, SIZE},
     [BATCH] = {"batch", required_argument, NULL, BATCH},
     [PRODUCERS] = {"producers", required_argument, NULL, PRODUCERS},
@@ -55,6 +58,10 @@ static void help(void) {
            "                        one of its own, from the folder that this program is in,\n"
            "                        on free ports and with a data folder that is gone\n"
            "                        afterwards.\n"
+           "  --key FILE            Your key, where that engine has keys. Default:\n"
+           "                        $REPRISE_KEY.\n"
+           "  --server-key KEY      Its public key, or the file. Default:\n"
+           "                        $REPRISE_SERVER_KEY.\n"
            "  --size BYTES          An element's payload. Default: 100.\n"
            "  --batch N             Elements a message; 1 is unbatched. Default: record\n"
            "                        measures 1, 64 and 256 KiB; limits, recovery and scale\n"
@@ -98,6 +105,8 @@ static int seconds_read(const char *text, double *ret_seconds) {
 static int flag_read(bench_t *bench, int flag, const char *value, bool *ret_help) {
     switch (flag) {
     case ENGINE: bench->engine = value; return 0;
+    case KEY: bench->key = value; return 0;
+    case SERVER_KEY: bench->server_key = value; return 0;
     case SIZE: return count_read(options[flag].name, value, 0, MIB, &bench->size);
     case BATCH: return count_read(options[flag].name, value, 1, MIB, &bench->batch);
     case PRODUCERS: return count_read(options[flag].name, value, 1, 64, &bench->producers);
@@ -140,7 +149,7 @@ int main(int count, char **arguments) {
     if (count - optind == 1)
         for (const measurement_t *m = measurements; m->name; m++)
             if (strcmp(m->name, arguments[optind]) == 0) return measure(&bench, m);
-    fprintf(stderr, "reprise-bench: name one measurement: record, replay, commands, tail, limits, recovery, memory, scale or restart "
+    fprintf(stderr, "reprise-bench: name one measurement: record, replay, commands, tail, limits, recovery, memory, scale, keys or restart "
                     "(`reprise-bench --help`)\n");
     return 2;
 }

@@ -13,16 +13,20 @@ enum { ROUNDS_MAX = 99, ENGINE_PORTS = 4, TAG_MAX = 24, SOURCES_MAX = 256 };
 typedef enum engine_mode { ENGINE_ALONE, ENGINE_CHAOS, ENGINE_GUARDED } engine_mode_t;
 
 typedef struct bench {
-    const char *engine;     /* NULL: one of its own */
-    const char *durability; /* of its own engine */
-    int64_t size;           /* bytes of an element's payload */
-    int64_t batch;          /* elements; 0: each of the usual sizes */
+    const char *engine;           /* NULL: one of its own */
+    const char *key, *server_key; /* ours and the engine's, where that has keys; NULL: as the environment says */
+    const char *durability;       /* of its own engine */
+    int64_t size;                 /* bytes of an element's payload */
+    int64_t batch;                /* elements; 0: each of the usual sizes */
     int64_t producers, rounds, credit;
     int64_t bytes;  /* of the largest recording; 0: 10 GB, or what the disk has room for */
     double seconds; /* of one measurement in one round */
     bool json;
     process_t process; /* its own engine */
     engine_mode_t mode;
+    bool keyed;    /* its own engine has keys, */
+    char keys[96]; /* in this folder */
+    char own_key[128], own_server_key[64];
     char data[64]; /* and that one's data folder; empty: none */
     int ports[ENGINE_PORTS];
     char endpoint[128];
@@ -34,6 +38,8 @@ int64_t clock_ns(void);
 
 /* ---- engine.c ---- */
 int engine_start(bench_t *bench, fault_t *why);
+/* A client of it, with the keys that it wants. */
+void engine_client(const bench_t *bench, client_t *ret_client);
 void engine_stop(bench_t *bench);
 /* Fails where the engine is not its own. */
 int engine_own(const bench_t *bench, const char *measurement, fault_t *why);
@@ -78,8 +84,18 @@ void figures_finish(bench_t *bench, const char *command);
 /* Sorts `samples` and gives the one that `part` of them are not above. */
 double samples_part(double *samples, size_t count, double part);
 
+/* ---- one round of some, for another measurement ---- */
+/* Elements a second of a recording of its own, in batches of so many. */
+int record_rate(bench_t *bench, int64_t batch, double *ret_elements_per_s, fault_t *why);
+/* Elements a second of replays of a recording that replay_make made for a pipeline. `singles`: with a record for each element. */
+int replay_make(bench_t *bench, const char *pipeline, bool singles, fault_t *why);
+int replay_rate(bench_t *bench, const char *pipeline, double *ret_elements_per_s, fault_t *why);
+/* `engine.info`, asked of one and of another in turn. */
+int commands_compare(bench_t *bench, const bench_t *other, const char *peer, fault_t *why);
+
 /* ---- the measurements ---- */
 typedef int measure_fn(bench_t *bench, fault_t *why);
-measure_fn bench_record, bench_replay, bench_commands, bench_tail, bench_limits, bench_recovery, bench_memory, bench_scale, bench_restart;
+measure_fn bench_record, bench_replay, bench_commands, bench_tail, bench_limits, bench_recovery, bench_memory, bench_scale, bench_restart,
+    bench_keys;
 
 #endif

@@ -20,6 +20,7 @@ typedef struct question {
 } question_t;
 
 typedef struct asker {
+    const char *peer_name;
     char ended[64], running[64]; /* pipelines */
     void *context, *engine, *raw;
     peer_process_t peer;
@@ -62,7 +63,7 @@ static int question_measure(bench_t *bench, asker_t *asker, const question_t *qu
     figure_t figures[2];
     for (int p = 0; p < 2; p++) {
         snprintf(names[p], sizeof names[p], "%s.%s.%s", question->name, when, parts[p].name);
-        figures[p] = (figure_t){.name = names[p], .what = when, .unit = "µs", .peer = "raw REQ/ROUTER echo"};
+        figures[p] = (figure_t){.name = names[p], .what = when, .unit = "µs", .peer = asker->peer_name};
     }
     for (int64_t i = 0; i < bench->rounds; i++) {
         figure_progress(bench, names[0], i);
@@ -95,13 +96,20 @@ static int questions_measure(bench_t *bench, asker_t *asker, const char *when, f
     return result;
 }
 
+static void *engine_connect(const asker_t *asker, const bench_t *bench, fault_t *why) {
+    credentials_t keys;
+    if (credentials_read(bench->key, bench->server_key, &keys, why) < 0) return NULL;
+    return peer_connect_with(asker->context, ZMQ_REQ, bench->engine, DEPTH, &keys);
+}
+
 static int asker_open(bench_t *bench, asker_t *asker, fault_t *why) {
     asker->context = zmq_ctx_new();
     asker->samples = malloc(SAMPLES_MAX * sizeof(double));
     asker->peers = malloc(SAMPLES_MAX * sizeof(double));
     must(asker->context && asker->samples && asker->peers);
-    if (peer_start(&asker->peer, "echo", DEPTH, why) < 0) return -1;
-    asker->engine = peer_connect(asker->context, ZMQ_REQ, bench->engine, DEPTH);
+    asker->peer_name = "raw REQ/ROUTER echo";
+    asker->engine = engine_connect(asker, bench, why);
+    if (!asker->engine || peer_start(&asker->peer, "echo", DEPTH, why) < 0) return -1;
     asker->raw = peer_connect(asker->context, ZMQ_REQ, asker->peer.endpoints[0], DEPTH);
     return 0;
 }
@@ -129,6 +137,22 @@ static int both_measure(bench_t *bench, asker_t *asker, fault_t *why) {
         if (result == 0 && feed.stopped) result = fault_set(why, "the recording reached a limit while requests were measured");
     }
     feed_close(&feed);
+    return result;
+}
+
+int commands_compare(bench_t *bench, const bench_t *other, const char *peer, fault_t *why) {
+    asker_t asker = {.peer_name = peer, .context = zmq_ctx_new()};
+    question_t question = {"keys.engine.info", MSG_ENGINE_INFO, {0}};
+    asker.samples = malloc(SAMPLES_MAX * sizeof(double));
+    asker.peers = malloc(SAMPLES_MAX * sizeof(double));
+    must(asker.context && asker.samples && asker.peers);
+    asker.engine = engine_connect(&asker, bench, why);
+    if (asker.engine) asker.raw = engine_connect(&asker, other, why);
+    msgpack_sbuffer_init(&question.bytes);
+    message_encode(question.id, &(msg_engine_info_t){0}, true, (bytes_t){0}, &question.bytes);
+    int result = asker.raw ? question_measure(bench, &asker, &question, "idle", why) : -1;
+    msgpack_sbuffer_destroy(&question.bytes);
+    asker_close(&asker);
     return result;
 }
 

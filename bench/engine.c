@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
@@ -39,14 +40,64 @@ static int ports_find(int ret_ports[ENGINE_PORTS], fault_t *why) {
 /* Alone, so that its process is the one that is started and killed. */
 static const char *const modes[] = {[ENGINE_ALONE] = "--no-guard", [ENGINE_CHAOS] = "--chaos", [ENGINE_GUARDED] = "--crashes=10"};
 
+static void program_find(const char *name, char ret_path[4096 + 16]) {
+    process_folder(ret_path, 4096);
+    strcat(ret_path, "/");
+    strcat(ret_path, name);
+}
+
+static int key_make(const char *path, const char *permission, char ret_public[64], fault_t *why) {
+    char program[4096 + 16];
+    process_t keygen = {0};
+    program_find("reprise", program);
+    const char *arguments[] = {program, "keygen", path, "--permission", permission, NULL};
+    int result = process_start(&keygen, arguments, why);
+    if (result == 0) snprintf(ret_public, 64, "%.40s", keygen.line);
+    process_stop(&keygen);
+    return result;
+}
+
+/* The engine's key and ours, as `reprise keygen` makes them. */
+static int own_keys(bench_t *bench, fault_t *why) {
+    char clients[128], server[128], ours[120], name[160], given[160], unused[64];
+    snprintf(bench->keys, sizeof bench->keys, "%s/keys", bench->data);
+    snprintf(clients, sizeof clients, "%s/clients", bench->keys);
+    snprintf(server, sizeof server, "%s/server", bench->keys);
+    snprintf(ours, sizeof ours, "%s/bench", bench->keys);
+    snprintf(name, sizeof name, "%s.pub", ours);
+    snprintf(given, sizeof given, "%s/bench.pub", clients);
+    if (mkdir(bench->keys, 0700) < 0 || mkdir(clients, 0700) < 0) return fault_errno(why, "cannot create the folder %s", clients);
+    if (key_make(server, "admin", bench->own_server_key, why) < 0 || key_make(ours, "admin", unused, why) < 0) return -1;
+    if (rename(name, given) < 0) return fault_errno(why, "cannot move the key %s", name);
+    snprintf(bench->own_key, sizeof bench->own_key, "%s.key", ours);
+    bench->key = bench->own_key;
+    bench->server_key = bench->own_server_key;
+    return 0;
+}
+
 static int own_launch(bench_t *bench, fault_t *why) {
     char program[4096 + 16], endpoints[ENGINE_PORTS][64];
-    process_folder(program, sizeof program - 16);
-    strcat(program, "/reprised");
+    program_find("reprised", program);
     for (int i = 0; i < ENGINE_PORTS; i++) snprintf(endpoints[i], sizeof endpoints[i], "tcp://127.0.0.1:%d", bench->ports[i]);
-    const char *arguments[] = {program,           "--data",        bench->data,  "--commands",       endpoints[0], "--ingest",
-                               endpoints[1],      "--test-stream", endpoints[2], "--notifications",  endpoints[3], "--durability",
-                               bench->durability, "--beam",        "off",        modes[bench->mode], NULL};
+    const char *arguments[] = {program,
+                               "--data",
+                               bench->data,
+                               "--commands",
+                               endpoints[0],
+                               "--ingest",
+                               endpoints[1],
+                               "--test-stream",
+                               endpoints[2],
+                               "--notifications",
+                               endpoints[3],
+                               "--durability",
+                               bench->durability,
+                               "--beam",
+                               "off",
+                               modes[bench->mode],
+                               bench->keyed ? "--keys" : NULL,
+                               bench->keys,
+                               NULL};
     return process_start(&bench->process, arguments, why);
 }
 
@@ -61,6 +112,10 @@ static int own_start(bench_t *bench, fault_t *why) {
     }
     snprintf(bench->endpoint, sizeof bench->endpoint, "tcp://127.0.0.1:%d", bench->ports[0]);
     bench->engine = bench->endpoint;
+    unsetenv("REPRISE_KEY"); /* they are for another engine */
+    unsetenv("REPRISE_SERVER_KEY");
+    bench->key = bench->server_key = NULL;
+    if (bench->keyed && own_keys(bench, why) < 0) return -1;
     return own_launch(bench, why);
 }
 
@@ -76,11 +131,17 @@ static int own_options(bench_t *bench, fault_t *why) {
     return result;
 }
 
+void engine_client(const bench_t *bench, client_t *ret_client) {
+    client_init(ret_client);
+    ret_client->engine = bench->engine;
+    ret_client->key = bench->key;
+    ret_client->server_key = bench->server_key;
+}
+
 int engine_start(bench_t *bench, fault_t *why) {
     bool own = !bench->engine;
     if (own && own_start(bench, why) < 0) return -1;
-    client_init(&bench->client);
-    bench->client.engine = bench->engine;
+    engine_client(bench, &bench->client);
     return own ? own_options(bench, why) : 0;
 }
 
@@ -101,8 +162,7 @@ void engine_kill(bench_t *bench) {
     must(bench->data[0]);
     client_fini(&bench->client);
     process_kill(&bench->process);
-    client_init(&bench->client);
-    bench->client.engine = bench->engine;
+    engine_client(bench, &bench->client);
 }
 
 int engine_again(bench_t *bench, fault_t *why) {
@@ -113,8 +173,7 @@ int engine_exchange(bench_t *bench, engine_mode_t mode, fault_t *why) {
     must(bench->data[0]);
     client_fini(&bench->client);
     process_stop(&bench->process);
-    client_init(&bench->client);
-    bench->client.engine = bench->engine;
+    engine_client(bench, &bench->client);
     bench->mode = mode;
     return own_launch(bench, why);
 }

@@ -68,8 +68,7 @@ int64_t feed_depth(const bench_t *bench, int64_t batch) {
 int feed_open_source(feed_t *feed, const bench_t *bench, const char *pipeline, int64_t source, int64_t batch, fault_t *why) {
     *feed = (feed_t){0};
     engine_tag(source, feed->tag);
-    client_init(&feed->client);
-    feed->client.engine = bench->engine;
+    engine_client(bench, &feed->client);
     body_make(feed, bench, batch);
     reply_t reply = {0};
     msg_source_attach_t ask = {.has_pipeline = true, .pipeline = pipeline, .has_tag = true, .tag = feed->tag};

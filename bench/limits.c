@@ -69,8 +69,7 @@ static void *waiter_run(void *argument) {
 
 static void waiter_start(waiter_t *waiter, const bench_t *bench, const char *pipeline) {
     *waiter = (waiter_t){.pipeline = pipeline};
-    client_init(&waiter->client);
-    waiter->client.engine = bench->engine;
+    engine_client(bench, &waiter->client);
     must(pthread_create(&waiter->thread, NULL, waiter_run, waiter) == 0);
 }
 
@@ -108,7 +107,7 @@ static int times_read(const bench_t *bench, const char *pipeline, int64_t *ret_e
     reprise_error_t error = {0};
     reprise_replay_options_t options = {.pipeline = pipeline};
     reprise_event_t event = {0};
-    reprise_t *engine = reprise_connect(bench->engine, &error);
+    reprise_t *engine = reprise_connect_with(bench->engine, bench->key, bench->server_key, &error);
     reprise_replay_t *replay = engine ? reprise_replay_open(engine, &options, &error) : NULL;
     int got = replay ? 1 : -1;
     *ret_element = *ret_last = 0;

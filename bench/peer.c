@@ -143,11 +143,16 @@ void peer_stop(peer_process_t *peer) {
 }
 
 void *peer_connect(void *context, int type, const char *endpoint, int64_t depth) {
+    return peer_connect_with(context, type, endpoint, depth, &(credentials_t){0});
+}
+
+void *peer_connect_with(void *context, int type, const char *endpoint, int64_t depth, const credentials_t *keys) {
     int linger = 0, waiting = (int)depth, patience = 30000;
     void *socket = zmq_socket(context, type);
     must(socket && zmq_setsockopt(socket, ZMQ_LINGER, &linger, sizeof linger) == 0);
     must(zmq_setsockopt(socket, ZMQ_SNDHWM, &waiting, sizeof waiting) == 0 &&
          zmq_setsockopt(socket, ZMQ_RCVHWM, &waiting, sizeof waiting) == 0);
-    must(zmq_setsockopt(socket, ZMQ_RCVTIMEO, &patience, sizeof patience) == 0 && zmq_connect(socket, endpoint) == 0);
+    must(credentials_set(keys, socket) && zmq_setsockopt(socket, ZMQ_RCVTIMEO, &patience, sizeof patience) == 0);
+    must(zmq_connect(socket, endpoint) == 0);
     return socket;
 }

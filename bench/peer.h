@@ -2,6 +2,7 @@
 #ifndef REPRISE_BENCH_PEER_H
 #define REPRISE_BENCH_PEER_H
 
+#include "../bin/library/credentials.h"
 #include "process.h"
 
 /* What a peer does:
@@ -23,5 +24,7 @@ int peer_main(const char *kind, const char *depth);
 
 /* Connects to a peer, with as many messages waiting at each end. */
 void *peer_connect(void *context, int type, const char *endpoint, int64_t depth);
+/* The same to the engine, which may want keys. */
+void *peer_connect_with(void *context, int type, const char *endpoint, int64_t depth, const credentials_t *keys);
 
 #endif

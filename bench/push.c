@@ -35,7 +35,7 @@ static void *pusher_run(void *argument) {
     uint8_t *payload = malloc((size_t)pusher->bench->size + 1);
     must(payload);
     for (int64_t i = 0; i < pusher->bench->size; i++) payload[i] = (uint8_t)(i * 131 + 7);
-    reprise_t *engine = reprise_connect(pusher->bench->engine, &error);
+    reprise_t *engine = reprise_connect_with(pusher->bench->engine, pusher->bench->key, pusher->bench->server_key, &error);
     reprise_feed_t *feed = engine ? reprise_feed_open(engine, &options, &error) : NULL;
     int result = feed ? elements_push(pusher, feed, payload, &error) : -1;
     pusher->ended = clock_ns();

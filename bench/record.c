@@ -18,7 +18,7 @@ typedef struct size_kind {
     bool pushed; /* one element a call, through libreprise */
 } size_kind_t;
 
-static int engine_measure(bench_t *bench, int64_t batch, double *ret_rate, fault_t *why) {
+int record_rate(bench_t *bench, int64_t batch, double *ret_rate, fault_t *why) {
     char pipeline[64];
     feed_t *feeds = calloc((size_t)bench->producers, sizeof *feeds);
     must(feeds);
@@ -75,7 +75,7 @@ static int kind_measure(bench_t *bench, const size_kind_t *kind, fault_t *why) {
     for (int64_t i = 0; i < bench->rounds; i++) {
         figure_progress(bench, kind->name, i);
         if (raw_measure(bench, "sink", kind->batch, &figure.peers[i], why) < 0 ||
-            (kind->pushed ? push_measure(bench, &figure.values[i], why) : engine_measure(bench, kind->batch, &figure.values[i], why)) < 0 ||
+            (kind->pushed ? push_measure(bench, &figure.values[i], why) : record_rate(bench, kind->batch, &figure.values[i], why)) < 0 ||
             raw_measure(bench, "append", kind->batch, &disk.peers[i], why) < 0)
             return -1;
         disk.values[i] = figure.values[i];

@@ -44,7 +44,7 @@ static int busy_feed(bench_t *bench, feed_t *feed, fault_t *why) {
     return feed_drain(feed, why);
 }
 
-static int recording_make(bench_t *bench, const char *pipeline, bool singles, fault_t *why) {
+int replay_make(bench_t *bench, const char *pipeline, bool singles, fault_t *why) {
     int64_t piece = bench->batch ? bench->batch : PIECE / (bench->size + 12) + 1;
     feed_t feed = {0};
     if (engine_run(bench, pipeline, INT64_C(4) * RECORDING_BYTES, why) < 0) return -1;
@@ -163,7 +163,30 @@ static int raw_read(void *socket, const seen_t *like, double *ret_seconds, fault
     return result < 0 ? fault_set(why, "a raw peer has fallen silent") : 0;
 }
 
+static int reader_open(reader_t *reader, bench_t *bench, const char *pipeline, fault_t *why) {
+    *reader = (reader_t){.credit = 2 * bench->credit};
+    engine_client(bench, &reader->client);
+    if (recording_name(bench, pipeline, reader, why) < 0) return -1;
+    if (client_open_where(&reader->client, WHERE_TEST_STREAM, &reader->channel) != STATUS_OK) return engine_refused(&reader->client, why);
+    return 0;
+}
+
+static void reader_close(reader_t *reader) {
+    channel_close(&reader->channel);
+    if (reader->client.engine) client_fini(&reader->client);
+}
+
 /* ---- measuring ---- */
+
+int replay_rate(bench_t *bench, const char *pipeline, double *ret_elements_per_s, fault_t *why) {
+    reader_t reader;
+    seen_t seen = {0};
+    int result = reader_open(&reader, bench, pipeline, why);
+    while (result == 0 && seen.seconds < bench->seconds) result = replay_read(&reader, false, &seen, why);
+    reader_close(&reader);
+    *ret_elements_per_s = (double)seen.elements / seen.seconds;
+    return result;
+}
 
 /* As many replays as fit the time. */
 static int round_measure(bench_t *bench, reader_t *reader, void *raw, const seen_t *like, double *ret_value, double *ret_peer,
@@ -205,17 +228,12 @@ static int recording_measure(bench_t *bench, const char *name, const char *what,
     figure_t figure = {
         .name = name, .what = what, .unit = "elements/s", .peer = "raw ROUTER to DEALER", .per_unit = (double)bench->size / 1e6};
     char pipeline[64];
-    reader_t reader = {.credit = 2 * bench->credit};
+    reader_t reader = {0};
     snprintf(pipeline, sizeof pipeline, "bench-replay-%d", (int)getpid());
-    int result = recording_make(bench, pipeline, singles, why);
-    if (result == 0) result = recording_name(bench, pipeline, &reader, why);
-    client_init(&reader.client);
-    reader.client.engine = bench->engine;
-    if (result == 0 && client_open_where(&reader.client, WHERE_TEST_STREAM, &reader.channel) != STATUS_OK)
-        result = engine_refused(&reader.client, why);
+    int result = replay_make(bench, pipeline, singles, why);
+    if (result == 0) result = reader_open(&reader, bench, pipeline, why);
     if (result == 0) result = rounds_measure(bench, &figure, &reader, why);
-    channel_close(&reader.channel);
-    client_fini(&reader.client);
+    reader_close(&reader);
     fault_t second;
     if (engine_forget(bench, pipeline, &second) < 0 && result == 0) result = fault_set(why, "%s", second.text);
     if (result == 0) figure_print(bench, &figure);

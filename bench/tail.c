@@ -28,8 +28,7 @@ typedef struct tail {
 static int follow(tail_t *tail, const bench_t *bench, const char *pipeline, fault_t *why) {
     reply_t reply = {0};
     msg_replay_open_t ask = {.has_pipeline = true, .pipeline = pipeline, .has_credit = true, .credit = CREDIT};
-    client_init(&tail->client);
-    tail->client.engine = bench->engine;
+    engine_client(bench, &tail->client);
     int result = 0;
     if (client_open_where(&tail->client, WHERE_TEST_STREAM, &tail->channel) != STATUS_OK ||
         client_ask_on(&tail->client, &tail->channel, MSG_REPLAY_OPEN, &ask, tail->client.timeout_ms, &reply) != STATUS_OK)

@@ -28,15 +28,6 @@ int channel_open(channel_t *channel, void *context, const char *endpoint, unsign
     return channel_open_with(channel, context, endpoint, scope, interrupts, &(credentials_t){0}, why);
 }
 
-static bool key_set(void *socket, int option, const char *key) {
-    return zmq_setsockopt(socket, option, key, strlen(key) + 1) == 0;
-}
-
-static bool keys_set(void *socket, const credentials_t *keys) {
-    return key_set(socket, ZMQ_CURVE_SERVERKEY, keys->server_key) && key_set(socket, ZMQ_CURVE_PUBLICKEY, keys->public_key) &&
-           key_set(socket, ZMQ_CURVE_SECRETKEY, keys->secret_key);
-}
-
 int channel_open_with(channel_t *channel, void *context, const char *endpoint, unsigned scope, int interrupts,
                       const credentials_t *credentials, fault_t *why) {
     *channel = (channel_t){.scope = scope, .interrupts = interrupts, .heard = channel_clock()};
@@ -52,7 +43,7 @@ int channel_open_with(channel_t *channel, void *context, const char *endpoint, u
     /* Credit bounds what is under way, and a mark in messages would stop small batches far below it. */
     option_set(channel->socket, ZMQ_SNDHWM, 0);
     option_set(channel->socket, ZMQ_RCVHWM, 0);
-    if (credentials->given && !keys_set(channel->socket, credentials)) {
+    if (!credentials_set(credentials, channel->socket)) {
         fault_set(why, "this libzmq takes no keys: %s", zmq_strerror(errno));
         channel_close(channel);
         return -1;

@@ -49,3 +49,13 @@ int credentials_read(const char *key, const char *server_key, credentials_t *ret
     *ret = read;
     return 0;
 }
+
+static bool key_set(void *socket, int option, const char *key) {
+    return zmq_setsockopt(socket, option, key, strlen(key) + 1) == 0;
+}
+
+bool credentials_set(const credentials_t *credentials, void *socket) {
+    return !credentials->given ||
+           (key_set(socket, ZMQ_CURVE_SERVERKEY, credentials->server_key) &&
+            key_set(socket, ZMQ_CURVE_PUBLICKEY, credentials->public_key) && key_set(socket, ZMQ_CURVE_SECRETKEY, credentials->secret_key));
+}

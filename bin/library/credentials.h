@@ -16,5 +16,7 @@ typedef struct credentials {
 /* `key`: the file with the client's secret key; NULL: $REPRISE_KEY. `server_key`: the file with the engine's public key, or that key;
  * NULL: $REPRISE_SERVER_KEY. Neither of both: none are given. */
 int credentials_read(const char *key, const char *server_key, credentials_t *ret_credentials, fault_t *why);
+/* On a socket, before it connects; where none are given there is nothing to do. False: errno says why. */
+bool credentials_set(const credentials_t *credentials, void *socket);
 
 #endif

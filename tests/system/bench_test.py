@@ -27,6 +27,8 @@ FIGURES = {
     "memory": ["memory.tracked", "memory.recording", "memory.replaying", "memory.busy"],
     "scale": [f"scale.size.{what}.{size}" for what in ("record", "replay", "seek") for size in ("1MB", "10MB")]
              + [f"scale.replays.{count}" for count in (1, 10, 100, 1000)] + [f"scale.sources.{count}" for count in (1, 10, 100, "raw.1", "raw.10", "raw.100")],
+    "keys": [f"keys.{what}" for what in ("record.unbatched", "record.batch-64", "record.batch-256KiB", "replay.large", "replay.single",
+                                         "engine.info.idle.p50", "engine.info.idle.p99")],
     "restart": [f"restart.actor.{actor}" for actor in ("gateway", "catalog", "recorder", "job_supervisor", "pipeline_tracker",
                                                        "test_stream_server", "verifier", "librarian", "notifier", "syncer", "limiter",
                                                        "signature_checker")] + ["restart.process"],
@@ -69,7 +71,7 @@ class BenchTest(unittest.TestCase):
             self.assertLessEqual(next(figure for figure in figures if figure["name"] == name)["ratio_most"], 1, name)
 
     def test_what_kills_its_engine_or_reads_its_time_will_have_one_of_its_own(self):
-        for measurement in ("recovery", "scale", "restart"):
+        for measurement in ("recovery", "scale", "keys", "restart"):
             result = bench(measurement, "--engine", "ipc:///nonexistent/commands")
             self.assertEqual((result.returncode, result.stdout), (1, ""), measurement)
             self.assertIn("--engine", result.stderr)
