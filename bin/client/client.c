@@ -296,3 +296,15 @@ status_t client_find_recording(client_t *client, const char *name, reply_t *repl
     }
     return status;
 }
+
+status_t client_know_pipeline(client_t *client, const char *name, const char *otherwise) {
+    reply_t reply = {0};
+    msg_pipeline_describe_t ask = {.has_pipeline = true, .pipeline = name};
+    status_t status = client_ask(client, MSG_PIPELINE_DESCRIBE, &ask, &reply);
+    if (status == STATUS_FAILED && client_refused(client, ERROR_NOT_FOUND)) {
+        client_fail(client, status, "`%s` is %s", name, otherwise);
+        client->no.code = ERROR_NOT_FOUND;
+    }
+    reply_fini(&reply);
+    return status;
+}

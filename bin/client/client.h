@@ -83,5 +83,8 @@ json_t *reply_json(const reply_t *reply);
 
 /* A recording by its own name, or else a pipeline's: `ret_by_pipeline` tells which. The answer is a msg_recording_t. */
 status_t client_find_recording(client_t *client, const char *name, reply_t *reply, bool *ret_by_pipeline);
+/* Fails where the engine knows no pipeline of that name: `name` is `otherwise`. What a request changes of one that is not there is nothing, and
+ * no error; whoever typed the name wants to know. */
+status_t client_know_pipeline(client_t *client, const char *name, const char *otherwise);
 
 #endif

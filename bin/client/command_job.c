@@ -62,6 +62,9 @@ static status_t cancel(client_t *client, const call_t *call) {
             client->no.code = ERROR_NOT_FOUND;
         }
     }
+    if (status == STATUS_OK && ask.has_pipeline && !((const msg_job_cancelled_t *)reply.message)->has_job) {
+        status = client_know_pipeline(client, name, "neither a job nor a pipeline");
+    }
     if (status == STATUS_OK && client->json) {
         client_print(client, &reply);
     } else if (status == STATUS_OK) {

@@ -236,6 +236,9 @@ static status_t delete (client_t *client, const call_t *call) {
     msg_recording_clear_t all = {.has_pipeline = true, .pipeline = call->arguments[0]};
     bool clear = call_has(call, "all");
     status_t status = client_ask(client, clear ? MSG_RECORDING_CLEAR : MSG_RECORDING_DELETE, clear ? (const void *)&all : &one, &reply);
+    if (status == STATUS_OK && clear && ((const msg_recordings_dropped_t *)reply.message)->recordings.count == 0) {
+        status = client_know_pipeline(client, call->arguments[0], "no pipeline");
+    }
     if (status == STATUS_OK && client->json) {
         client_print(client, &reply);
     } else if (status == STATUS_OK) {

@@ -205,8 +205,8 @@ static status_t printer_make(client_t *client, const call_t *call, printer_t *pr
     if (client->json && printer->element != element_print_json) {
         return client_fail(client, STATUS_USAGE, "--format %s is no JSON document; leave out --json", format);
     }
-    if (printer->digest_only && !client->json) {
-        printer->events = false;
+    if (printer->digest_only && printer->events && !client->json) {
+        return client_fail(client, STATUS_USAGE, "--digest prints nothing but the digest; leave out --events, or say --json");
     }
     return STATUS_OK;
 }

@@ -307,6 +307,21 @@ static void push_hint(const recorded_t *recorded, const char *name) {
     }
 }
 
+/* A source that nobody can run leaves nothing of a pipeline that was made for it: the next try is not another one beside it. */
+static status_t chosen_check(client_t *client, const char *name, const msg_pipeline_run_answer_t *run) {
+    status_t status = run_check(client, run);
+    if (status != STATUS_FAILED) {
+        return status;
+    }
+    refusal_t no = client->no;
+    reply_t reply = {0};
+    msg_pipeline_forget_t forget = {.has_pipeline = true, .pipeline = name};
+    client_ask(client, MSG_PIPELINE_FORGET, &forget, &reply); /* who may not is no worse off */
+    reply_fini(&reply);
+    client->no = no;
+    return status;
+}
+
 static status_t recorded_run(client_t *client, const call_t *call, recorded_t *recorded) {
     char chosen[128];
     const char *name = call_value(call, "name");
@@ -327,6 +342,9 @@ static status_t recorded_run(client_t *client, const call_t *call, recorded_t *r
     definition.transforms.count = recorded->count;
     definition.transforms.items = recorded->transforms;
     status = run_ask(client, &limits, name, &definition, false, &reply);
+    if (status == STATUS_OK && name == chosen) {
+        status = chosen_check(client, name, reply.message);
+    }
     if (status == STATUS_OK) {
         const msg_pipeline_run_answer_t *run_answer = reply.message;
         if (!client->json && run_answer->started) {

@@ -30,7 +30,7 @@ void describe_recording(const msg_recording_t *recording) {
     table_pair(stdout, "recorded", "%s%s%s", recording->start ? units_time(recording->start).text : "not begun yet",
                recording->has_end ? ", for " : "", recording->has_end ? units_duration(took).text : "");
     table_pair(stdout, "holds", "%s, %s", units_things(recording->elements, "element").text, units_bytes(recording->size).text);
-    if (recording->digest) {
+    if (recording->digest && recording->elements > 0) {
         table_pair(stdout, "digest", "%s", recording->digest);
     }
     for (size_t i = 0; i < recording->gaps.count; i++) {

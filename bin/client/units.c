@@ -122,14 +122,15 @@ static const struct limit_name {
     {"size", UNIT_BYTES},        {"count", UNIT_COUNT},   {"elements", UNIT_COUNT},
 };
 
-static void limit_set(msg_limits_t *limits, unit_kind_t kind, int64_t value) {
-    if (kind == UNIT_DURATION) {
-        limits->has_duration_ms = true, limits->duration_ms = value;
-    } else if (kind == UNIT_BYTES) {
-        limits->has_bytes = true, limits->bytes = value;
-    } else {
-        limits->has_count = true, limits->count = value;
+/* Which of two were meant, nobody knows. */
+static int limit_set(msg_limits_t *limits, unit_kind_t kind, int64_t value, fault_t *why) {
+    bool *given = kind == UNIT_DURATION ? &limits->has_duration_ms : kind == UNIT_BYTES ? &limits->has_bytes : &limits->has_count;
+    if (*given) {
+        return fault_set(why, "the limit `%s` is given twice", kind == UNIT_DURATION ? "duration" : kind == UNIT_BYTES ? "bytes" : "count");
     }
+    *given = true;
+    *(kind == UNIT_DURATION ? &limits->duration_ms : kind == UNIT_BYTES ? &limits->bytes : &limits->count) = value;
+    return 0;
 }
 
 /* One of the list: `name=value`, or a value that tells by its unit what it limits. */
@@ -147,8 +148,7 @@ static int limit_parse(char *text, msg_limits_t *limits, fault_t *why) {
             return fault_set(why, "`%s` is no limit; there are `duration`, `bytes` and `count`", text);
         }
         if (strcmp(value, "none") == 0) {
-            limit_set(limits, named->kind, LIMIT_NONE);
-            return 0;
+            return limit_set(limits, named->kind, LIMIT_NONE, why);
         }
     }
     unit_kind_t kind;
@@ -162,8 +162,7 @@ static int limit_parse(char *text, msg_limits_t *limits, fault_t *why) {
     if (amount < 1) {
         return fault_set(why, "`%s`: a limit must be 1 or more", value ? value : text);
     }
-    limit_set(limits, named ? named->kind : kind, amount);
-    return 0;
+    return limit_set(limits, named ? named->kind : kind, amount, why);
 }
 
 int units_parse_limits(const char *text, msg_limits_t *limits, fault_t *why) {

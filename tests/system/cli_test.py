@@ -82,7 +82,10 @@ class Helping(CliTest):
     def test_wrong_words_are_exit_status_2_and_named(self):
         for words, named in ((("explode",), "`explode`"), (("status", "--bogus"), "--bogus"), (("cancel",), "cancel"),
                              (("replay", "a", "b"), "reprise replay PIPELINE"),
-                             (("record", "generator:", "--limit", "5 parsecs"), "parsecs")):
+                             (("record", "generator:", "--limit", "5 parsecs"), "parsecs"),
+                             (("record", "generator:", "--limit", "5s,6s"), "`duration` is given twice"),
+                             (("record", "generator:", "--limit", "count=5", "--limit", "6"), "`count` is given twice"),
+                             (("replay", "a", "--digest", "--events"), "--events")):
             with self.subTest(words=words):
                 self.assertIn(named, self.refused(*words, status=2))
 
@@ -205,6 +208,16 @@ class Recording(CliTest):
         self.assertIn("it was cancelled", out)
         self.assertEqual(self.document("describe", "interrupted")["job"]["stop_reason"], "user")
 
+    def test_a_source_that_cannot_be_recorded_leaves_no_pipeline_behind(self):
+        before = self.document("jobs")["jobs"], self.document("recordings")["recordings"]
+        self.assertIn("no field `colour`", self.refused("record", "generator:?colour=red"))
+        self.assertIn("is neither a pipeline", self.refused("describe", "generator"))
+        self.assertEqual((self.document("jobs")["jobs"], self.document("recordings")["recordings"]), before)
+        self.refused("record", "generator:?colour=red", "--name", "mine")  # who named it may want to look at it
+        shown = self.done("describe", "mine")
+        self.assertIn("FAILED", shown)
+        self.assertNotIn("digest", shown)
+
     def test_a_job_that_fails_is_exit_status_1(self):
         self.assertIn("/nonexistent", self.refused("record", "file:///nonexistent/file", "--name", "fails"))
 
@@ -231,9 +244,14 @@ class Recording(CliTest):
             self.assertLessEqual(len(line), 80, line)
 
     def test_what_has_no_limit_has_no_bar(self):
-        text, status = self.on_a_terminal("record", "file:///nonexistent/file", "--limit", "60s")
+        text, status = self.on_a_terminal("record", "file:///nonexistent/file", "--limit", "60s", "--name", "nowhere")
         self.assertEqual(status, 1)
         self.assertRegex(text, r"elements +0\r?\n")
+
+    def test_cancel_of_what_is_unknown_says_so_and_of_what_has_ended_is_no_error(self):
+        self.recorded("over", 5)
+        self.assertIn("nothing was running", self.done("cancel", "over"))
+        self.assertIn("`nobody` is neither a job nor a pipeline", self.refused("cancel", "nobody"))
 
     def test_cancel_ends_a_job_by_its_pipeline(self):
         self.pushable("endless")
@@ -365,6 +383,12 @@ class Keeping(CliTest):
         self.assertFalse(self.document("keep", "kept", "--release")["kept"])
         self.assertEqual(self.document("delete", job["recording"])["recordings"], [job["recording"]])
         self.refused("replay", job["recording"])
+
+    def test_all_recordings_of_an_unknown_pipeline_are_an_error_and_of_one_without_any_are_none(self):
+        self.recorded("emptied", 5)
+        self.done("delete", "--all", "emptied")
+        self.assertIn("nothing to delete", self.done("delete", "--all", "emptied"))
+        self.assertIn("`nowhere` is no pipeline", self.refused("delete", "--all", "nowhere"))
 
     def test_damage_is_found_and_is_exit_status_1(self):
         recording = self.recorded("damaged", 1000)["recording"]

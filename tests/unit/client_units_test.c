@@ -2,6 +2,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -95,6 +96,21 @@ static void limits_are_told_apart_by_their_units(void **state) {
     assert_int_equal(limits.count, 1000);
 }
 
+static void a_limit_is_given_once(void **state) {
+    (void)state;
+    const char *const twice[] = {"5s,6s", "1GB,bytes=2GB", "count=none,1000", "time=5s,duration=5s"};
+    const char *const names[] = {"duration", "bytes", "count", "duration"};
+    for (size_t i = 0; i < sizeof twice / sizeof twice[0]; i++) {
+        msg_limits_t limits = no_limits();
+        fault_t why;
+        char wanted[64];
+        snprintf(wanted, sizeof wanted, "the limit `%s` is given twice", names[i]);
+        assert_int_equal(units_parse_limits(twice[i], &limits, &why), -1);
+        assert_string_equal(why.text, wanted);
+        assert_false(limits.has_duration_ms || limits.has_bytes || limits.has_count);
+    }
+}
+
 static void limits_can_be_named_and_lifted(void **state) {
     (void)state;
     msg_limits_t limits = no_limits();
@@ -186,6 +202,7 @@ int main(void) {
         cmocka_unit_test(large_numbers_are_exact_and_too_large_ones_refused),
         cmocka_unit_test(what_is_no_number_is_refused),
         cmocka_unit_test(limits_are_told_apart_by_their_units),
+        cmocka_unit_test(a_limit_is_given_once),
         cmocka_unit_test(limits_can_be_named_and_lifted),
         cmocka_unit_test(a_wrong_limit_changes_nothing),
         cmocka_unit_test(a_place_to_start_is_an_element_or_a_time),
