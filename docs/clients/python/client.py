@@ -122,6 +122,8 @@ def replay(endpoint, keys=None, **what):
         spent = 0
         while True:
             event, elements, size = stream.receive()
+            if event.get("ok") is False:
+                raise Refused(event["error"])  # the engine does not know the replay any more: it was restarted, or we were silent too long
             spent += size
             if spent >= CREDIT // 2:
                 stream.send("replay.credit", replay=event["replay"], bytes=spent)
