@@ -167,7 +167,7 @@ static const char protocol_intro[] =
     "- Where a message carries elements, a second frame follows, the **body**: a msgpack list of elements, each `[event time, bytes]` or "
     "`[event time, bytes, attributes]`. The event time is a whole number within int64, the second part is msgpack bin, the attributes "
     "are a map of text to text or bytes. Elements are counted from 0.\n"
-    "- `id`, any value, is optional in a request and comes back in its answer.\n"
+    "- `id`, any value of up to 4,096 bytes, is optional in a request and comes back in its answer.\n"
     "- An answer is `{\"ok\": true, …}`, with the fields named below, or\n"
     "  `{\"ok\": false, \"error\": {\"code\", \"message\", \"field\"?, \"retry\"?, \"expected\"?}}`. `message` names the thing that is "
     "wrong, "

@@ -7,6 +7,7 @@
 #include "codec.h"
 
 enum {
+    WIRE_ECHO_MAX = 4096,                /* bytes of an `id`, which comes back */
     WIRE_DEPTH_MAX = 64,                 /* nesting of a message */
     WIRE_VALUE_DEPTH_MAX = 32,           /* nesting of an ANY of a client, which the engine wraps in maps of its own that it walks later */
     WIRE_MESSAGE_MAX = 16 * 1024 * 1024, /* bytes of a request, and of a body */

@@ -12,6 +12,7 @@ enum {
     REFUSALS_SHARE = 16, /* of the bytes that answers may have, as much more for refusals, and for what administrators are told */
     BEHIND_BYTES = 4 * 1024 * 1024, /* that wait for a peer to whom no more is sent for now: well before its pipe is full */
     BEHIND_LEAST = 128 * 1024,      /* with less than that it is not held up by what waits for others */
+    READER_BYTES = 1024,            /* who has read all before is told that much, whatever waits for others */
     ADMIN_REQUESTS_MAX = 16,        /* beyond the quota, for those of administrators: they must be able to end what used it up */
 };
 
@@ -164,7 +165,7 @@ int debts_allow(debts_t *debts, const peer_t *to, size_t size, const quotas_t *q
                         "%zu bytes of answers wait to be read by this client, and with the %zu of this one they would be more than "
                         "`client_unread_max` (%lld)",
                         own, size, (long long)quotas->client_unread_max);
-    else if (all > 0 && all + size > (uint64_t)quotas->unread_max)
+    else if (all > 0 && all + size > (uint64_t)quotas->unread_max && (own > 0 || size > READER_BYTES))
         result = refuse(no, ERROR_LIMIT, NULL,
                         "%zu bytes of answers wait to be read by all clients, and with the %zu of this one they would be more than "
                         "`unread_max` (%lld)",

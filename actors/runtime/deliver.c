@@ -206,13 +206,20 @@ static int sizes_check(const actor_t *me, const arrival_t *in, refusal_t *no) {
     return 0;
 }
 
+/* The `id` comes back with the answer, and with a refusal too, which is sent also where nobody reads: so it is small. */
+static int echo_check(bytes_t raw, refusal_t *no) {
+    bytes_t echo;
+    if (!wire_map_get(raw, "id", &echo) || echo.size <= WIRE_ECHO_MAX) return 0;
+    return refuse(no, ERROR_TOO_LARGE, "id", "an `id` of %zu bytes is larger than the %d that it may have", echo.size, WIRE_ECHO_MAX);
+}
+
 /* Finds out which message it is. Walks the bytes before anything else may believe what they declare. */
 static message_id_t understand(const actor_t *me, const arrival_t *in, refusal_t *no) {
     bytes_t raw = frame_bytes(in->message), op;
     const char *text;
     size_t size;
     if (sizes_check(me, in, no) < 0) return MSG_NONE;
-    if (wire_walk(raw, no) < 0) return MSG_NONE;
+    if (wire_walk(raw, no) < 0 || echo_check(raw, no) < 0) return MSG_NONE;
     if (in->frames_lost) {
         refuse(no, ERROR_BAD_REQUEST, NULL, "more frames than the message and its body");
         return MSG_NONE;
@@ -311,7 +318,8 @@ void actor_receive_peer(actor_t *me, const peer_t *from, const prefix_t *prefix,
         } else {
             bytes_t echo = {0};
             refusal_t ignored;
-            if (wire_walk(frame_bytes(message), &ignored) == 0) wire_map_get(frame_bytes(message), "id", &echo);
+            bytes_t raw = frame_bytes(message);
+            if (wire_walk(raw, &ignored) == 0 && echo_check(raw, &ignored) == 0) wire_map_get(raw, "id", &echo);
             actor_refuse_frames(me, from, prefix, echo, &no);
         }
     }

@@ -88,7 +88,7 @@ static void peers_with_whom_nothing_is_open_are_forgotten(void **state) {
 static void what_waits_for_all_peers_together_is_bounded_too(void **state) {
     debts_t debts = {0};
     peer_t one = peer_of("one"), other = peer_of("other"), third = peer_of("third");
-    frame_t first = frame_of(9000), second = frame_of(9000), refusal = frame_of(3250);
+    frame_t first = frame_of(9000), second = frame_of(9000), refusal = frame_of(3250), answer = frame_of(1024);
     refusal_t no;
     (void)state;
     debts_add(&debts, &one, &first, frame_bytes(&first).size);
@@ -102,6 +102,11 @@ static void what_waits_for_all_peers_together_is_bounded_too(void **state) {
     debts_add(&debts, &one, &refusal, frame_bytes(&refusal).size);
     assert_false(debts_bear(&debts, &one, 1, &quotas));
     assert_true(debts_bear(&debts, &third, 300, &quotas)); /* who has read all is told */
+    assert_true(allowed(&debts, &third, 1024, &no));
+    assert_false(allowed(&debts, &third, 1025, &no));
+    debts_add(&debts, &third, &answer, 1024);
+    assert_false(allowed(&debts, &third, 1, &no));
+    frame_fini(&answer);
     frame_fini(&first);
     assert_true(allowed(&debts, &third, 7750, &no));
     frame_fini(&second);

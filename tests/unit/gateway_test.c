@@ -75,6 +75,27 @@ static void garbage_is_answered(void **test) {
     stage_destroy(&stage);
 }
 
+static void an_id_comes_back_unless_it_is_large(void **test) {
+    (void)test;
+    stage_t *stage = counter();
+    for (uint16_t size = 4093; size <= 4094; size++) { /* and three bytes in front */
+        uint8_t message[4200] = "\x82\xa2op\xa4what\xa2id\xc5";
+        size_t head = 13;
+        message[head] = (uint8_t)(size >> 8);
+        message[head + 1] = (uint8_t)size;
+        bytes_t echo;
+        stage_peer_send_raw(stage, client, (bytes_t){message, head + 2 + size}, (bytes_t){0});
+        stage_run(stage);
+        const stage_message_t *m = stage_peer_take(stage, client);
+        refusal_t no;
+        assert_int_equal(refusal_decode(m->raw, &no), 0);
+        assert_int_equal(no.code, size == 4093 ? ERROR_UNKNOWN_OP : ERROR_TOO_LARGE);
+        assert_int_equal(wire_map_get(m->raw, "id", &echo), size == 4093);
+        if (size == 4093) assert_int_equal(echo.size, 4096);
+    }
+    stage_destroy(&stage);
+}
+
 static void the_engine_says_who_it_is(void **test) {
     (void)test;
     stage_t *stage = counter();
@@ -225,6 +246,7 @@ int main(void) {
         cmocka_unit_test(a_refusal_comes_back_whole),
         cmocka_unit_test(every_request_of_a_client_has_an_owner_that_is_asked),
         cmocka_unit_test(garbage_is_answered),
+        cmocka_unit_test(an_id_comes_back_unless_it_is_large),
         cmocka_unit_test(the_engine_says_who_it_is),
         cmocka_unit_test(the_protocol_is_given_as_data),
         cmocka_unit_test(failures_are_made_only_where_that_is_allowed),
