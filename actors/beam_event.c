@@ -26,6 +26,7 @@ enum {
     WATERMARK_TO = 1 << 3,
     WATERMARK_TAG = 2 << 3 | 2,
     TIME_ADVANCE = 1 << 3,
+    HEALTH_STATUS = 1 << 3,
     ELEMENTS_ELEMENT = 1 << 3 | 2,
     ELEMENTS_TAG = 3 << 3 | 2,
     ELEMENT_PAYLOAD = 1 << 3 | 2,
@@ -118,6 +119,10 @@ void beam_watermark_write(int64_t to, const char *tag, beam_message_t *ret) {
 void beam_advance_write(int64_t advance_us, beam_message_t *ret) {
     uint8_t *at = begin_message(1 + VARINT_MAX, ret);
     end_message(put_number(at, TIME_ADVANCE, advance_us), EVENT_TIME, ret);
+}
+
+void beam_health_write(int status, beam_message_t *ret) {
+    ret->size = (size_t)(put_number(begin_message(1 + VARINT_MAX, ret), HEALTH_STATUS, status) - ret->data);
 }
 
 static uint8_t *put_element(uint8_t *at, const wire_element_t *element) {

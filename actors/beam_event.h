@@ -19,11 +19,14 @@ typedef struct beam_message {
     size_t size;
 } beam_message_t;
 
-/* The output ids of an EventsRequest, made in `zone`. Refuses as proto_walk does, with the field `output_ids`. */
+/* The output ids of an EventsRequest, or of any message with texts in its field 1 alone, made in `zone`. Refuses as proto_walk does, with the field `output_ids`. */
 int beam_request_read(bytes_t request, msgpack_zone *zone, names_t *ret_ids, refusal_t *no);
 
 void beam_watermark_write(int64_t to, const char *tag, beam_message_t *ret);
 void beam_advance_write(int64_t advance_us, beam_message_t *ret);
+
+/* A HealthCheckResponse of grpc.health.v1. */
+void beam_health_write(int status, beam_message_t *ret);
 
 /* An event with elements from the front of `rest`, which holds `count` elements without a header and was checked before: as many as fit into
  * `size_max` bytes, and one at least, whatever its size. Moves `rest` behind them and gives their number. */

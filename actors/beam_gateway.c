@@ -104,6 +104,52 @@ static void call_events(beam_gateway_t *g, caller_t *caller, const port_news_t *
         beam_opening_start(g, caller, pipeline, (bytes_t){news->request, news->size});
 }
 
+/* ---- health, as gRPC has it for every server ---- */
+
+enum { HEALTH_SERVING = 1, HEALTH_UNKNOWN = 3 };
+
+static bool is_service(const char *name) {
+    static const char *const services[] = {"", "org.apache.beam.model.pipeline.v1.TestStreamService",
+                                           "org.apache.beam.model.interactive.v1.TestStreamService", "grpc.health.v1.Health"};
+    for (size_t i = 0; i < sizeof services / sizeof services[0]; i++)
+        if (strcmp(name, services[i]) == 0) return true;
+    return false;
+}
+
+/* The service that is asked about; NULL: the call has ended. The request has one text, where an EventsRequest has its ids. */
+static const char *health_service(beam_gateway_t *g, caller_t *caller, const port_news_t *news) {
+    refusal_t no;
+    names_t names;
+    if (beam_request_read((bytes_t){news->request, news->size}, caller->zone, &names, &no) < 0) {
+        beam_caller_refuse(g, caller, &no);
+        return NULL;
+    }
+    return names.count ? names.items[names.count - 1] : "";
+}
+
+static void call_check(beam_gateway_t *g, caller_t *caller, const port_news_t *news) {
+    const char *service = health_service(g, caller, news);
+    if (!service) return;
+    if (!is_service(service)) {
+        beam_caller_end(g, caller, CALL_NOT_FOUND, "there is no service `%.200s` here", service);
+        return;
+    }
+    beam_message_t message;
+    beam_health_write(HEALTH_SERVING, &message);
+    beam_port_send(g->kept->port, caller->call, &message, 0, false);
+    beam_caller_end(g, caller, CALL_OK, "%s", "");
+}
+
+/* It stays as it is for as long as anybody can be told. */
+static void call_watch(beam_gateway_t *g, caller_t *caller, const port_news_t *news) {
+    const char *service = health_service(g, caller, news);
+    if (!service) return;
+    caller->watches = true;
+    beam_message_t message;
+    beam_health_write(is_service(service) ? HEALTH_SERVING : HEALTH_UNKNOWN, &message);
+    beam_port_send(g->kept->port, caller->call, &message, 0, false);
+}
+
 /* Beam has moved its service to another package; clients of both times are served. */
 static const struct {
     const char *name;
@@ -111,6 +157,8 @@ static const struct {
 } methods[] = {
     {"/org.apache.beam.model.pipeline.v1.TestStreamService/Events", call_events},
     {"/org.apache.beam.model.interactive.v1.TestStreamService/Events", call_events},
+    {"/grpc.health.v1.Health/Check", call_check},
+    {"/grpc.health.v1.Health/Watch", call_watch},
 };
 
 static void on_call(beam_gateway_t *g, const port_news_t *news) {

@@ -29,6 +29,7 @@ typedef struct caller {
     uint64_t events;       /* that the replay sent */
     uint64_t skip;         /* that the replay which took its place sends again */
     int64_t heard, spoken; /* when something came from the replay, and went to the caller, in ticks */
+    bool watches;          /* the engine's health, and no recording */
     bool asked;            /* the server is being asked whether it still knows the replay */
 } caller_t;
 typedef LIST_HEAD(callers, caller) callers_t;

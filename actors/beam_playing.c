@@ -220,7 +220,7 @@ void beam_playing_check(beam_gateway_t *g, caller_t *caller, int64_t ticks) {
         caller->asked = true;
         actor_door_ask(g->me, 0, MSG_REPLAY_RESUME, &(msg_replay_resume_t){.replay = caller->replay}, NULL, on_asked, caller->call);
     }
-    if (ticks - caller->spoken < ALIVE_US) return;
+    if (caller->watches || ticks - caller->spoken < ALIVE_US) return;
     caller->spoken = ticks;
     beam_message_t message;
     beam_advance_write(0, &message);

@@ -22,9 +22,10 @@ enum {
     REQUEST_MAX = 1024 * 1024, /* bytes of a request */
     WRITE_BUFFER = 256 * 1024, /* which the core writes at once */
     HANDSHAKE_MS = 3000,
-    PING_LEAST_MS = 5000, /* who pings more often is sent away */
-    PILE_MAX = 32,        /* orders that are handed over without a flush */
-    CLOSE_S = 2,          /* how long closing may take; then what is left goes with the process */
+    PING_LEAST_MS = 5000,  /* who pings more often is sent away */
+    PEM_MAX = 1024 * 1024, /* bytes of a file with certificates */
+    PILE_MAX = 32,         /* orders that are handed over without a flush */
+    CLOSE_S = 2,           /* how long closing may take; then what is left goes with the process */
 };
 
 /* ---- errors ---- */
@@ -49,8 +50,9 @@ static int bind_errno(const char *address) {
 }
 
 static int cannot_listen(const beam_port_t *port, const char *address, fault_t *why) {
-    (void)port;
     int error = bind_errno(address);
+    if (!error && port->tls[0])
+        return fault_set(why, "cannot serve TLS at the beam endpoint %s: gRPC does not take %s", address, port->tls);
     return fault_set(why, "cannot bind the beam endpoint %s: %s", address, error ? strerror(error) : "gRPC does not take it");
 }
 
@@ -184,13 +186,52 @@ static void log_nothing(gpr_log_func_args *args) {
     (void)args;
 }
 
-static int start(beam_port_t *port, fault_t *why) {
+/* The file's text, for the caller to free; NULL and `why` where it cannot be read. */
+static char *read_text(const char *path, fault_t *why) {
+    FILE *file = fopen(path, "re");
+    char *text = calloc(1, PEM_MAX);
+    must(text);
+    size_t size = file ? fread(text, 1, PEM_MAX - 1, file) : 0;
+    bool whole = file && !ferror(file) && feof(file);
+    if (!whole) fault_errno(why, "cannot read %s", path);
+    if (file) fclose(file);
+    if (whole && size > 0) return text;
+    if (whole) fault_set(why, "cannot read %s: it is empty", path);
+    free(text);
+    return NULL;
+}
+
+static int make_credentials(beam_port_t *port, const config_t *config, fault_t *why) {
+    if (!config->beam_cert[0]) {
+        port->credentials = grpc_insecure_server_credentials_create();
+        return 0;
+    }
+    bool guarded = config->beam_ca[0] != '\0';
+    snprintf(port->tls, sizeof port->tls, "the certificate %.300s with the key %.300s%s%.300s", config->beam_cert, config->beam_key,
+             guarded ? " and the signer " : "", config->beam_ca);
+    char *cert = read_text(config->beam_cert, why), *key = cert ? read_text(config->beam_key, why) : NULL;
+    char *ca = key && guarded ? read_text(config->beam_ca, why) : NULL;
+    if (key && (ca || !guarded)) {
+        grpc_ssl_pem_key_cert_pair pair = {key, cert};
+        port->credentials = grpc_ssl_server_credentials_create_ex(
+            ca, &pair, 1, guarded ? GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY : GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE,
+            NULL);
+        must(port->credentials);
+    }
+    if (key) explicit_bzero(key, PEM_MAX);
+    free(cert);
+    free(key);
+    free(ca);
+    return port->credentials ? 0 : -1;
+}
+
+static int start(beam_port_t *port, const config_t *config, fault_t *why) {
+    if (make_credentials(port, config, why) < 0) return -1;
     port->descriptor = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (port->descriptor < 0) return fault_errno(why, "cannot make a descriptor for the beam endpoint");
-    port->credentials = grpc_insecure_server_credentials_create();
     port->queue = grpc_completion_queue_create_for_next(NULL);
     port->nowhere = grpc_lame_client_channel_create("nowhere", GRPC_STATUS_UNAVAILABLE, "nobody is there");
-    must(port->credentials && port->queue && port->nowhere);
+    must(port->queue && port->nowhere);
     port->waker = grpc_channel_create_call(port->nowhere, NULL, 0, port->queue, grpc_slice_from_static_string("/wake"), NULL,
                                            gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
     must(port->waker);
@@ -229,7 +270,7 @@ beam_port_t *beam_port_open(const config_t *config, fault_t *why) {
     LIST_INIT(&port->lines);
     gpr_set_log_function(log_nothing);
     grpc_init();
-    if (start(port, why) == 0) return port;
+    if (start(port, config, why) == 0) return port;
     if (port->queue) grpc_completion_queue_shutdown(port->queue);
     port_free(port);
     return NULL;

@@ -36,6 +36,7 @@ struct beam_port {
     uint32_t *numbers; /* of the lines */
     size_t numbers_count;
     int64_t heartbeat_ms;
+    char tls[1024]; /* of what its credentials are made, for a fault; empty: there is no TLS */
     grpc_server_credentials *credentials;
     pthread_t thread;
     /* the thread's */

@@ -19,10 +19,12 @@ typedef enum endpoint_id {
 typedef enum durability { DURABILITY_ASYNC, DURABILITY_INTERVAL, DURABILITY_SYNC } durability_t;
 
 typedef struct config {
-    char data[4096];                     /* the data folder */
-    char endpoints[ENDPOINT_COUNT][512]; /* ZeroMQ endpoints, as they are bound */
-    char beam[512];                      /* where Apache Beam calls, "host:port"; empty: nowhere */
-    int32_t beam_first, beam_last;       /* the ports for pipelines, each of its own, at the same host; 0: none */
+    char data[4096];                      /* the data folder */
+    char endpoints[ENDPOINT_COUNT][512];  /* ZeroMQ endpoints, as they are bound */
+    char beam[512];                       /* where Apache Beam calls, "host:port"; empty: nowhere */
+    int32_t beam_first, beam_last;        /* the ports for pipelines, each of its own, at the same host; 0: none */
+    char beam_cert[4096], beam_key[4096]; /* files in PEM: with them Beam's callers must speak TLS; empty: none */
+    char beam_ca[4096];                   /* and these must have signed a caller's certificate; empty: callers need none */
     durability_t durability;
     char keys[4096];       /* the folder of keys; empty: none are needed */
     char secret[41];       /* the engine's own, in Z85 */

@@ -103,6 +103,24 @@ static int take_beam_ports(draft_t *draft, const char *text, fault_t *why) {
     return 0;
 }
 
+static int take_file(const char *name, const char *text, char *ret_path, size_t size, fault_t *why) {
+    if (text[0] == '\0' || strlen(text) >= size) return fault_set(why, "`%s`: `%s` is no file's name", name, text);
+    snprintf(ret_path, size, "%s", text);
+    return 0;
+}
+
+static int take_beam_cert(draft_t *draft, const char *text, fault_t *why) {
+    return take_file("beam-tls-cert", text, draft->config.beam_cert, sizeof draft->config.beam_cert, why);
+}
+
+static int take_beam_key(draft_t *draft, const char *text, fault_t *why) {
+    return take_file("beam-tls-key", text, draft->config.beam_key, sizeof draft->config.beam_key, why);
+}
+
+static int take_beam_ca(draft_t *draft, const char *text, fault_t *why) {
+    return take_file("beam-tls-ca", text, draft->config.beam_ca, sizeof draft->config.beam_ca, why);
+}
+
 static const char *const durabilities[] = {[DURABILITY_ASYNC] = "async", [DURABILITY_INTERVAL] = "interval", [DURABILITY_SYNC] = "sync"};
 
 static int take_durability(draft_t *draft, const char *text, fault_t *why) {
@@ -211,6 +229,9 @@ static const setting_t settings[] = {
     {"notifications", "ENDPOINT", true, TURN_REST, take_notifications, "Where news is published (PUB)."},
     {"beam", "ADDR", true, TURN_REST, take_beam, "Where Apache Beam calls (gRPC), HOST:PORT; or off."},
     {"beam-ports", "A-B", true, TURN_REST, take_beam_ports, "Give each pipeline a port of its own from these."},
+    {"beam-tls-cert", "FILE", true, TURN_REST, take_beam_cert, "With these two Beam calls over TLS (PEM)."},
+    {"beam-tls-key", "FILE", true, TURN_REST, take_beam_key, "The certificate's private key."},
+    {"beam-tls-ca", "FILE", true, TURN_REST, take_beam_ca, "Callers need a certificate that this one signed."},
     {"durability", "POLICY", true, TURN_REST, take_durability, "async, interval (default) or sync."},
     {"segment-bytes", "N", true, TURN_REST, take_segment_bytes, "A segment file's size. Default: 134217728."},
     {"heartbeat-ms", "N", true, TURN_REST, take_heartbeat, "Close a connection silent so long. Default: 60000."},
@@ -315,17 +336,25 @@ static bool is_local(const char *endpoint) {
     return strncmp(endpoint, "tcp://", 6) == 0 && is_loopback(endpoint + 6);
 }
 
-/* What Beam's clients call has no keys: with keys nothing is served there, unless somebody asks for it. */
+/* Keys of ours mean nothing to gRPC: where they are demanded, its callers need certificates, or nothing is served there. */
 static int check_beam(draft_t *draft, fault_t *why) {
     const char *address = draft->config.beam;
     char endpoint[sizeof draft->config.beam + 8];
     snprintf(endpoint, sizeof endpoint, "tcp://%s", address);
+    const config_t *config = &draft->config;
+    bool guarded = config->beam_ca[0] != '\0';
+    if (!config->beam_cert[0] != !config->beam_key[0])
+        return fault_set(why, "`beam-tls-cert` and `beam-tls-key` belong together, and one of them is missing");
+    if (guarded && !config->beam_cert[0]) return fault_set(why, "`beam-tls-ca` needs `beam-tls-cert` and `beam-tls-key`");
+    if (config->keys[0] && !guarded && !draft->beam_given) draft->config.beam[0] = '\0';
     if (!address[0]) return 0;
-    if (draft->config.keys[0] && draft->beam_given)
-        return fault_set(why, "`beam`: with `keys` nobody is let in without a key, and gRPC at %s knows none: say --beam off", address);
-    if (draft->config.keys[0]) draft->config.beam[0] = '\0';
-    if (!draft->insecure && !draft->config.keys[0] && !is_local(endpoint))
-        return fault_set(why, "%s can be reached from other machines, and nothing guards it: say --insecure to allow that", address);
+    if (config->keys[0] && !guarded)
+        return fault_set(
+            why, "`beam`: with `keys` nobody is let in without a key, and %s knows none: give --beam-tls-ca, or say --beam off", address);
+    if (!draft->insecure && !guarded && !is_local(endpoint))
+        return fault_set(
+            why, "%s can be reached from other machines, and nothing guards it: give --beam-tls-ca, or say --insecure to allow that",
+            address);
     for (int i = 0; i < ENDPOINT_COUNT; i++)
         if (strcmp(endpoint, draft->config.endpoints[i]) == 0) return fault_set(why, "%s is given for two endpoints", endpoint);
     return 0;
@@ -391,8 +420,14 @@ void settings_print(const config_t *config, FILE *out) {
         print_text(out, names[i], config->endpoints[i]);
         local = local && is_local(config->endpoints[i]);
     }
+    char beam[sizeof config->beam + 8];
+    snprintf(beam, sizeof beam, "tcp://%s", config->beam);
+    local = local && (!config->beam[0] || config->beam_ca[0] || is_local(beam));
     print_text(out, "beam", config->beam[0] ? config->beam : "off");
     if (config->beam_first) fprintf(out, "beam-ports = %d-%d\n", config->beam_first, config->beam_last);
+    if (config->beam_cert[0]) print_text(out, "beam-tls-cert", config->beam_cert);
+    if (config->beam_key[0]) print_text(out, "beam-tls-key", config->beam_key);
+    if (config->beam_ca[0]) print_text(out, "beam-tls-ca", config->beam_ca);
     fprintf(out, "durability = \"%s\"\nsegment-bytes = %lld\nchaos = %s\n", durabilities[config->durability],
             (long long)config->segment_bytes, config->chaos ? "true" : "false");
     fprintf(out, "heartbeat-ms = %lld\n", (long long)config->heartbeat_ms);

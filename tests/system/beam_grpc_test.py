@@ -1,12 +1,16 @@
 """Apache Beam as a client: recordings over gRPC, as Beam's own TestStreamService would serve them."""
 import concurrent.futures
+import pathlib
 import socket
+import subprocess
+import tempfile
 import unittest
 
 import grpc
 
 from beam_client import INFINITY, SERVICES, call, channel, expected, request
-from engine import GENERATOR, PATIENCE, PUSH, Engine, EngineTest, Producer, batches, free_ports, pipeline, source
+from engine import BUILD, GENERATOR, PATIENCE, PORTS, PUSH, Engine, EngineTest, Producer, batches, free_ports, pipeline, source
+from wire import text
 
 
 class GrpcTest(EngineTest):
@@ -115,6 +119,158 @@ class Errors(GrpcTest):
             list(events)
         self.assertEqual(caught.exception.code(), grpc.StatusCode.ABORTED)
         producer.close()
+
+
+class Failures(GrpcTest):
+    """What happens to calls when an actor fails, and when the engine stops."""
+
+    def under_way(self, name, batches_=2):
+        """A call that has got some elements and waits for more."""
+        self.pushable(name)
+        events, producer = call(self.channel, f"{name}/Read"), Producer(self.engine, name)
+        self.addCleanup(producer.close)
+        producer.push(batches_)
+        return events, producer
+
+    def until(self, events, producer, batches_):
+        """The elements that come, until there are those of so many batches."""
+        seen = []
+        for one in events:
+            seen += one[1] if one[0] == "elements" else []
+            if len(seen) >= batches_ * producer.size:
+                return seen
+        return seen
+
+    def test_a_gateway_that_fails_ends_its_calls_and_their_replays_and_serves_the_next(self):
+        events, producer = self.under_way("failing")
+        self.until(events, producer, 2)
+        self.engine.ask("chaos.fail", actor="beam_gateway")
+        with self.assertRaises(grpc.RpcError) as caught:
+            list(events)
+        self.assertEqual(caught.exception.code(), grpc.StatusCode.UNAVAILABLE)
+        self.assertIn("the engine's gateway failed", caught.exception.details())
+        again = call(self.channel, "failing/Read")
+        self.assertEqual(self.until(again, producer, 2), [one for seq in (1, 2) for one in producer.body(seq)])
+        self.assertEqual(self.engine.ask("test_stream.status", pipeline="failing")["replays"], 1)
+        producer.push(3)
+        self.assertEqual(self.until(again, producer, 1), producer.body(3))
+        again.cancel()
+        self.engine.ask("pipeline.forget", pipeline="failing")
+
+    def test_a_test_stream_server_that_fails_is_not_noticed_by_the_caller(self):
+        events, producer = self.under_way("unnoticed")
+        self.until(events, producer, 2)
+        self.engine.ask("chaos.fail", actor="test_stream_server")
+        producer.push(5)
+        self.assertEqual(self.until(events, producer, 3), [one for seq in (3, 4, 5) for one in producer.body(seq)])
+        producer.done()
+        self.assertEqual([one[0] for one in list(events)][-1], "watermark")
+        producer.close()
+
+    def test_an_engine_that_stops_says_so(self):
+        engine = Engine()
+        self.addCleanup(engine.remove)
+        engine.run(pipeline("stopping", source("Read", PUSH)))
+        with channel(engine.beam) as on:
+            waiting = [call(on, "stopping/Read") for _ in range(3)]
+            while engine.ask("test_stream.status", pipeline="stopping")["replays"] < 3:
+                pass
+            self.assertEqual(engine.stop(), 0)
+            for one in waiting:
+                with self.assertRaises(grpc.RpcError) as caught:
+                    list(one)
+                self.assertEqual((caught.exception.code(), caught.exception.details()),
+                                 (grpc.StatusCode.UNAVAILABLE, "the engine stops"))
+
+
+class Health(GrpcTest):
+    def ask(self, method, service, answers="unary_unary"):
+        return getattr(self.channel, answers)(f"/grpc.health.v1.Health/{method}")(text(1, service) if service else b"", timeout=PATIENCE)
+
+    def test_each_service_is_served_and_no_other(self):
+        for service in ("", *(f"{one}.TestStreamService" for one in SERVICES)):
+            self.assertEqual(self.ask("Check", service), b"\x08\x01")
+        with self.assertRaises(grpc.RpcError) as caught:
+            self.ask("Check", "other")
+        self.assertEqual(caught.exception.code(), grpc.StatusCode.NOT_FOUND)
+        self.assertIn("`other`", caught.exception.details())
+
+    def test_a_watch_says_how_it_is_and_stays(self):
+        for service, status in ((f"{SERVICES[0]}.TestStreamService", b"\x08\x01"), ("other", b"\x08\x03")):
+            watch = self.ask("Watch", service, "unary_stream")
+            self.assertEqual(next(watch), status)
+            self.assertTrue(watch.is_active())
+            watch.cancel()
+
+
+class Tls(unittest.TestCase):
+    """gRPC over TLS, with and without certificates of callers."""
+
+    @classmethod
+    def setUpClass(cls):
+        folder = tempfile.TemporaryDirectory(prefix="reprise-tls-")
+        cls.addClassCleanup(folder.cleanup)
+        cls.folder = pathlib.Path(folder.name)
+        for signer in ("ca", "other"):
+            cls.openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj",
+                        f"/CN={signer}", "-keyout", f"{signer}.key", "-out", f"{signer}.pem")
+        (cls.folder / "names").write_text("subjectAltName=IP:127.0.0.1,DNS:localhost")
+        for name, signer in (("server", "ca"), ("client", "ca"), ("stranger", "other")):
+            cls.openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", f"/CN={name}", "-keyout",
+                        f"{name}.key", "-out", f"{name}.csr")
+            cls.openssl("x509", "-req", "-in", f"{name}.csr", "-CA", f"{signer}.pem", "-CAkey", f"{signer}.key", "-CAcreateserial", "-days",
+                        "2", "-extfile", "names", "-out", f"{name}.pem")
+
+    @classmethod
+    def openssl(cls, *words):
+        subprocess.run(["openssl", *words], cwd=cls.folder, check=True, capture_output=True)
+
+    def read(self, name):
+        return (self.folder / name).read_bytes()
+
+    def engine(self, *flags):
+        engine = Engine("--beam-tls-cert", self.folder / "server.pem", "--beam-tls-key", self.folder / "server.key", *flags)
+        self.addCleanup(engine.remove)
+        return engine
+
+    def secure(self, engine, name=None):
+        pair = (self.read(f"{name}.key"), self.read(f"{name}.pem")) if name else (None, None)
+        credentials = grpc.ssl_channel_credentials(self.read("ca.pem"), *pair)
+        return grpc.secure_channel(engine.beam, credentials, options=[("grpc.use_local_subchannel_pool", 1)])
+
+    def record(self, engine):
+        engine.run(pipeline("clicks", source("Read", GENERATOR, {"rate": 0})), limits={"count": 100})
+        engine.wait("clicks")
+
+    def assert_nothing(self, on):
+        with on, self.assertRaises(grpc.RpcError) as caught:
+            list(call(on, "clicks/Read"))
+        self.assertEqual(caught.exception.code(), grpc.StatusCode.UNAVAILABLE)
+
+    def test_without_a_signer_anybody_is_served_over_tls_and_nobody_without(self):
+        engine = self.engine()
+        self.record(engine)
+        with self.secure(engine) as on:
+            self.assertEqual(len(list(call(on, "clicks/Read"))), len(expected(engine, pipeline="clicks")))
+        self.assert_nothing(channel(engine.beam))
+
+    def test_with_a_signer_only_its_certificates_are_let_in(self):
+        engine = self.engine("--beam-tls-ca", self.folder / "ca.pem")
+        self.record(engine)
+        with self.secure(engine, "client") as on:
+            self.assertEqual(len(list(call(on, "clicks/Read"))), len(expected(engine, pipeline="clicks")))
+        self.assert_nothing(self.secure(engine, "stranger"))
+        self.assert_nothing(self.secure(engine))
+        self.assert_nothing(channel(engine.beam))
+
+    def test_files_that_are_none_are_named(self):
+        for cert, key, said in (("nowhere.pem", "server.key", "nowhere.pem: No such file"), ("names", "server.key", "names"),
+                                ("server.pem", "client.key", "client.key")):
+            result = subprocess.run([BUILD / "reprised", "--no-guard", "--data", self.folder / "data", "--port", str(free_ports(PORTS)),
+                                     "--beam-tls-cert", self.folder / cert, "--beam-tls-key", self.folder / key],
+                                    capture_output=True, text=True, timeout=PATIENCE)
+            self.assertEqual(result.returncode, 1)
+            self.assertIn(said, result.stderr)
 
 
 class Ports(unittest.TestCase):

@@ -45,7 +45,8 @@ class Settings(unittest.TestCase):
         self.assertEqual((result.returncode, result.stderr), (0, ""))
         for line in result.stdout.splitlines():
             self.assertLessEqual(len(line), 80, line)
-        for flag in ("--config", "--data", "--port", "--commands", "--ingest", "--test-stream", "--notifications", "--beam", "--beam-ports", "--durability",
+        for flag in ("--config", "--data", "--port", "--commands", "--ingest", "--test-stream", "--notifications", "--beam", "--beam-ports", "--beam-tls-cert", "--beam-tls-key",
+                     "--beam-tls-ca", "--durability",
                      "--chaos", "--crashes", "--no-guard",
                      "--insecure", "--check-config", "--version"):
             self.assertIn(f"  {flag} ", result.stdout)

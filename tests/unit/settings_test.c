@@ -202,8 +202,15 @@ static void beam_is_guarded_as_the_endpoints_are(void **test) {
     assert_refused(READ("--beam", "127.example.com:5574"), "can be reached from other machines");
     good(READ("--beam", "localhost:5574"));
     assert_string_equal(good(READ("--keys", "/keys", "--check-config"))->config.beam, "");
-    assert_refused(READ("--keys", "/keys", "--beam", "127.0.0.1:5574", "--check-config"), "gRPC at 127.0.0.1:5574 knows none");
+    assert_refused(READ("--keys", "/keys", "--beam", "127.0.0.1:5574", "--check-config"), "127.0.0.1:5574 knows none: give --beam-tls-ca");
     assert_string_equal(good(READ("--keys", "/keys", "--beam", "off", "--check-config"))->config.beam, "");
+    assert_refused(READ("--beam-tls-cert", "/c"), "`beam-tls-cert` and `beam-tls-key` belong together");
+    assert_refused(READ("--beam-tls-ca", "/a"), "`beam-tls-ca` needs `beam-tls-cert` and `beam-tls-key`");
+    assert_refused(READ("--beam", "0.0.0.0:5574", "--beam-tls-cert", "/c", "--beam-tls-key", "/k"),
+                   "nothing guards it: give --beam-tls-ca");
+    good(READ("--beam", "0.0.0.0:5574", "--beam-tls-cert", "/c", "--beam-tls-key", "/k", "--beam-tls-ca", "/a"));
+    const reading_t *r = good(READ("--keys", "/keys", "--beam-tls-cert=/c", "--beam-tls-key=/k", "--beam-tls-ca=/a", "--check-config"));
+    assert_string_equal(r->config.beam, "127.0.0.1:5574");
 }
 
 static void each_durability_has_its_word(void **test) {
