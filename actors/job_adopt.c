@@ -33,6 +33,7 @@ static int on_adopted(void *state, const answer_t *answer, uint64_t serial, faul
     must(m->recordings.count == 1);
     const job_t *job = job_load(s, &m->recordings.items[0]);
     job_notify(s, "recording.complete", "recording", job->recording, job->stop_reason, NULL);
+    job_remember(s, job);
     if (job_is_valid(job))
         job_answer_made_of(s, task->ticket, job, "recording_valid");
     else

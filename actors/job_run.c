@@ -169,8 +169,7 @@ static size_t jobs_to_forget(const job_supervisor_t *s, const job_t *spared, job
     return found;
 }
 
-/* Has the catalog remember a job that has ended, in place of the oldest ones. */
-static void remember(job_supervisor_t *s, const job_t *job) {
+void job_remember(job_supervisor_t *s, const job_t *job) {
     msg_job_t described;
     job_describe(job, actor_now(s->me), NULL, &described);
     msgpack_sbuffer out;
@@ -208,7 +207,7 @@ static void ended(job_supervisor_t *s, job_t *job) {
     go_to(s, job, job->target);
     if (job_is_done(job)) job_notify(s, "recording.complete", "recording", job->recording, job->stop_reason, NULL);
     record_free(&message_class(MSG_RECORDING_CREATE)->record, (void **)&job->plan);
-    remember(s, job);
+    job_remember(s, job);
     answer_waiters(s, job, false);
     tasks_run(s);
 }

@@ -65,6 +65,8 @@ typedef struct job_supervisor {
 job_t *job_load(job_supervisor_t *s, const msg_recording_job_t *recording);
 
 /* ---- job_run.c ---- */
+/* Has the catalog remember a job that has ended, in place of the oldest ones: it is known when its recording is gone. */
+void job_remember(job_supervisor_t *s, const job_t *job);
 /* Begins a job on what `ensure` says: creates its recording, starts its sources. */
 void job_begin(job_supervisor_t *s, job_t *job, const msg_job_ensure_t *ensure, const msg_limits_t *limits, const char *reason);
 /* After a restart: goes on with a job whose recording has not ended, or with its end where that was under way. */

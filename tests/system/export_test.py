@@ -293,6 +293,16 @@ class Becoming(ExportTest):
         self.engine.ask("pipeline.forget", pipeline=self.name)
         self.refused("not_found", "recording.describe", recording=made["recording"])
 
+    def test_its_job_is_known_when_its_recording_is_gone_also_after_a_restart(self):
+        data = self.export("json", recording=self.recorded("source of an import", 10)["recording"])
+        made = self.imports("json", data, pipeline=self.name)
+        self.engine.ask("recording.delete", recording=made["recording"])
+        before = self.engine.ask("job.describe", pipeline=self.name)
+        self.assertEqual((before["state"], before["elements"]), ("DONE", 10))
+        self.engine.restart()
+        after = self.engine.ask("job.describe", pipeline=self.name)
+        self.assertEqual({**after, "id": 0}, {**before, "id": 0})
+
     def test_a_definition_that_comes_later_finds_it(self):
         sources = [source("one", PUSH, {"of": "both"}), source("two", PUSH, {"of": "two"})]
         made = self.imports("json", self.export("json", recording=self.rich("before")), pipeline=self.name)

@@ -74,6 +74,21 @@ static void the_first_is_the_pipelines_own_and_no_job_is_needed(void **test) {
     stage_destroy(&stage);
 }
 
+/* As every job that has ended: so it is known still when its recording is not there any more. */
+static void its_job_is_remembered(void **test) {
+    (void)test;
+    stage_t *stage = foreman();
+    msg_recording_job_t recording = complete("r1", "j1", &push_stream);
+    ask_adopt(stage, &recording);
+    taken(stage, &recording, false);
+    const msg_catalog_write_t *write = desk_told(stage, "catalog", MSG_CATALOG_WRITE);
+    assert_int_equal(write->documents.count, 1);
+    assert_string_equal(write->documents.items[0].kind, "job");
+    assert_string_equal(write->documents.items[0].key, "j1");
+    assert_true(write->documents.items[0].has_value);
+    stage_destroy(&stage);
+}
+
 static void beside_a_valid_one_of_other_sources_it_is_invalid_until_they_come(void **test) {
     (void)test;
     stage_t *stage = foreman();
@@ -145,6 +160,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_name_is_given_twice),
         cmocka_unit_test(the_first_is_the_pipelines_own_and_no_job_is_needed),
+        cmocka_unit_test(its_job_is_remembered),
         cmocka_unit_test(beside_a_valid_one_of_other_sources_it_is_invalid_until_they_come),
         cmocka_unit_test(one_of_the_same_sources_takes_the_place_of_the_older),
         cmocka_unit_test(none_is_taken_while_a_job_of_the_pipeline_runs),
