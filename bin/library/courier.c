@@ -63,6 +63,10 @@ static void courier_fail(courier_t *self, const reprise_error_t *problem) {
 static void courier_lose(courier_t *self) {
     int64_t now = channel_clock();
     bool had = self->state == COURIER_ATTACHED;
+    if (self->given && self->known) {
+        courier_stop(self, "lost");
+        return;
+    }
     if (had) {
         self->attach_until = engine_deadline(self->timeout_ms);
     }

@@ -36,6 +36,7 @@ typedef struct courier {
     letter_t letter;
     msgpack_zone zone;
     const char *pipeline, *tag, *producer; /* borrowed from the feed */
+    bool given;                            /* to a worker: once lost, the engine gives it out again, and nobody attaches unasked */
     int64_t timeout_ms, linger_us;
     int over;        /* an eventfd, readable from the end on */
     int wake, ticks; /* an eventfd; a timerfd that goes off twice in a linger while there is something to watch */

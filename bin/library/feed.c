@@ -138,7 +138,14 @@ static int feed_verdict(const reprise_feed_t *feed, reprise_error_t *error) {
     return -1;
 }
 
-reprise_feed_t *reprise_feed_open(reprise_t *engine, const reprise_feed_options_t *options, reprise_error_t *error) {
+reprise_feed_t *reprise_feed_open(reprise_t *engine, const reprise_feed_options_t *given, reprise_error_t *error) {
+    reprise_feed_options_t of_start = *given, *options = &of_start;
+    if (given->start) {
+        of_start.pipeline = NULL;
+        of_start.job = given->start->job;
+        of_start.tag = given->start->tag;
+        of_start.producer = given->start->producer;
+    }
     if (options_check(options, error) == -1) {
         return NULL;
     }
@@ -148,6 +155,7 @@ reprise_feed_t *reprise_feed_open(reprise_t *engine, const reprise_feed_options_
     }
     reprise_feed_t *feed = feed_make(options);
     courier_t *courier = &feed->courier;
+    courier->given = options->start != NULL;
     courier_start(courier, engine, &channel);
     int result = 0;
     feed_lock(feed);

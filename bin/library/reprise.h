@@ -110,6 +110,16 @@ REPRISE_API int reprise_wait(reprise_t *engine, const char *pipeline, int64_t ti
 
 typedef struct reprise_feed reprise_feed_t;
 
+/* A source that the engine wants to be run: see reprise_worker_next. */
+typedef struct reprise_start {
+    const char *job, *tag, *urn;
+    const char *producer; /* the name to attach under */
+    const void *payload;  /* one msgpack value; NULL: none */
+    size_t payload_size;
+    const void *cursor; /* how far whoever ran it before had come, as far as that is known; the feed's own is what counts */
+    size_t cursor_size;
+} reprise_start_t;
+
 typedef struct reprise_feed_options {
     const char *pipeline; /* whose running job is fed, or */
     const char *job;      /* this one */
@@ -120,6 +130,7 @@ typedef struct reprise_feed_options {
     size_t batch_bytes;   /* nor longer than until they are about this many bytes; 0: the default, 256 KiB */
     uint32_t batch_count; /* or this many elements; 0: any number */
     int64_t timeout_ms;   /* how long an engine that is not there is waited for, when opening and later; 0: the default, 30,000 */
+    const reprise_start_t *start; /* a source that a worker was given, in place of pipeline, job, tag and producer; NULL: none */
 } reprise_feed_options_t;
 
 /* With an element: a header of a Kafka message, the topic of an MQTT one. */
@@ -177,6 +188,32 @@ REPRISE_API const char *reprise_feed_stopped(const reprise_feed_t *feed);
 REPRISE_API int reprise_feed_descriptor(const reprise_feed_t *feed);
 /* Sets the pointer to NULL; accepts NULL. Waits for nothing: what was not flushed may be lost. */
 REPRISE_API void reprise_feed_close(reprise_feed_t **feed);
+
+/* ---- running sources for the engine ---- */
+
+typedef struct reprise_worker reprise_worker_t;
+
+/* Tells the engine that sources of these URNs can run here. `name`: what the worker is called in lists; NULL: the engine makes one up. A
+ * thread of the worker keeps the engine informed from here on, also after restarts of the engine. */
+REPRISE_API reprise_worker_t *reprise_worker_open(reprise_t *engine, const char *name, const char *const *urns, size_t count,
+                                                  reprise_error_t *error);
+/* The next source that is to be run: 1, and `*ret_start` is the caller's until reprise_start_free; 0 where none came in time; negative: an
+ * error, after which no more come.
+ * Open a feed with `start` in its options, and begin behind the cursor that reprise_feed_cursor has then. Do that in a thread of its own, with
+ * a connection of its own: it waits until the job has started, and the job may wait for another source that is given next. Where it is
+ * refused with `conflict` or `invalid_state`, another worker has the source, or the job has ended.
+ * Such a feed does not attach again when its attachment is lost: then a push returns 1, and reprise_feed_stopped says `lost` or `superseded`.
+ * The source comes by this function again, here or in another worker. Several sources run at once; one that runs may come again, and then
+ * the new feed takes over from the old one. */
+REPRISE_API int reprise_worker_next(reprise_worker_t *worker, int64_t timeout_ms, reprise_start_t **ret_start, reprise_error_t *error);
+/* Sets the pointer to NULL; accepts NULL. */
+REPRISE_API void reprise_start_free(reprise_start_t **start);
+/* A source cannot be run: its job fails, with this message. */
+REPRISE_API void reprise_worker_fail(reprise_worker_t *worker, const reprise_start_t *start, const char *message);
+/* A descriptor that is readable while reprise_worker_next would not wait. It is the worker's: only poll it. */
+REPRISE_API int reprise_worker_descriptor(const reprise_worker_t *worker);
+/* Leaves. Close the feeds first: what they fed goes on in another worker. Sets the pointer to NULL; accepts NULL. */
+REPRISE_API void reprise_worker_close(reprise_worker_t **worker);
 
 /* ---- reading a test stream ---- */
 

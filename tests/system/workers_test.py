@@ -11,11 +11,13 @@ import unittest
 
 import msgpack
 
-from engine import PATIENCE, PUSH, ROOT, Engine, EngineTest, pipeline, source, subscriber
+from engine import BUILD, PATIENCE, PUSH, ROOT, EngineTest, pipeline, source, subscriber
 
 LINES = "example:lines:v1"
 COUNT = 150000
 CLIENTS = ROOT / "docs" / "clients"
+PYTHON = [sys.executable, CLIENTS / "python" / "worker.py"]
+C = [BUILD / "tests" / "worker-c"]
 
 
 class WorkersTest(EngineTest):
@@ -29,9 +31,8 @@ class WorkersTest(EngineTest):
         self.addCleanup(shutil.rmtree, self.folder)
         self.workers = {}
 
-    def spawn(self, name, command=None):
+    def spawn(self, name, command=PYTHON):
         name = f"{name} of {self.id().rpartition('.')[2]}"  # those of other tests may not have been missed yet
-        command = command or [sys.executable, CLIENTS / "python" / "worker.py"]
         self.workers[name] = process = subprocess.Popen([*command, "--engine", self.engine.endpoints["commands"], "--name", name])
         self.addCleanup(process.wait)
         self.addCleanup(process.kill)
@@ -74,9 +75,9 @@ class WorkersTest(EngineTest):
         self.assertEqual((job["is_done"], job.get("stop_reason"), job["elements"]), (True, reason, count), job.get("error"))
         self.assertEqual([element[2] for element in self.engine.elements(pipeline=name)], [b"line %d" % number for number in range(count)])
 
-    def in_the_middle(self, name, harm, command=None):
+    def in_the_middle(self, name, harm, *commands):
         """Two workers; the one that runs the source is harmed in the middle of it."""
-        for worker in ("one", "other"):
+        for worker, command in zip(("one", "other"), commands or (PYTHON, PYTHON)):
             self.spawn(worker, command)
         harmed = self.runner(self.begin(name))
         harm(self.workers[harmed])
@@ -158,9 +159,46 @@ class Python(WorkersTest):
         self.check("next", 100)
 
 
+class Languages(WorkersTest):
+    def test_a_worker_is_replaced_by_one_in_another_language(self):
+        for number, (one, other) in enumerate(((C, PYTHON), (PYTHON, C), (C, C))):
+            with self.subTest(number):
+                name = f"in two languages {number}"
+                self.workers = {}
+                self.spawn(f"first {number}", one)
+                job = self.begin(name)
+                self.spawn(f"second {number}", other)
+                self.workers[self.runner(job)].kill()
+                self.go_on(name)
+                for process in self.workers.values():
+                    process.kill()
+
+    def test_a_worker_in_c_that_is_interrupted_leaves(self):
+        left = self.in_the_middle("left in c", lambda process: process.send_signal(signal.SIGINT), C, C)
+        self.assertEqual(self.workers[left].wait(PATIENCE), 0)
+
+    def test_a_worker_in_c_that_cannot_run_it_fails_the_job_and_says_why(self):
+        self.spawn("unable", C)
+        self.engine.run(pipeline("no file in c", source("Read", LINES, {"path": "/does/not/exist"})))
+        self.assertEqual(self.engine.wait("no file in c")["error"], "`Read`: No such file or directory")
+
+    def test_two_sources_of_a_job_are_let_in_together(self):
+        self.spawn("both", C)
+        sources = [source(tag, LINES, {"path": self.lines(tag, 100)}) for tag in ("A", "B")]
+        self.engine.run(pipeline("pair in c", *sources))
+        self.assertEqual(self.engine.wait("pair in c")["elements"], 200)
+
+    def test_a_worker_in_c_that_falls_silent_is_replaced_and_does_no_harm_when_it_is_back(self):
+        self.engine.ask("options.set", worker_timeout_ms=1000)
+        self.addCleanup(self.engine.ask, "options.set", worker_timeout_ms=10000)
+        silent = self.in_the_middle("silent c", lambda process: process.send_signal(signal.SIGSTOP), C, C)
+        self.workers[silent].send_signal(signal.SIGCONT)
+        self.until(lambda: any(one["worker"] == silent for one in self.engine.ask("worker.list")["workers"]))
+
+
 class Restarts(WorkersTest):
     def test_the_engine_is_killed_in_the_middle_and_the_workers_come_back(self):
-        self.spawn("one")
+        self.spawn("one", C)
         self.spawn("other")
         for round in range(3):
             name = f"killed {round}"
@@ -169,7 +207,7 @@ class Restarts(WorkersTest):
             self.go_on(name)
 
     def test_the_recorder_fails_in_the_middle_and_the_workers_go_on(self):
-        self.spawn("one")
+        self.spawn("one", C)
         self.spawn("other")
         self.begin("failed")
         for part in range(5):

@@ -10,6 +10,7 @@ your own. Needs pyzmq and msgpack.
 import argparse
 import collections
 import os
+import signal
 import sys
 import time
 
@@ -225,7 +226,8 @@ class Worker:
 
 
 def serve(readers, doc):
-    """The command line of a worker: runs until it is interrupted, and then leaves."""
+    """The command line of a worker: runs until it is interrupted or terminated, and then leaves."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     arguments = argparse.ArgumentParser(description=doc.splitlines()[0])
     arguments.add_argument("--engine", default="tcp://127.0.0.1:5570", help="the commands endpoint")
     arguments.add_argument("--key", default=os.environ.get("REPRISE_KEY"), help="our key, where the engine has keys")
