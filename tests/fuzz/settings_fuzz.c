@@ -33,14 +33,14 @@ static FILE *file_make(char ret_flag[64]) {
 
 static void read_again(const config_t *config) {
     char flag[64];
-    char *arguments[] = {(char[]){"reprised"}, flag};
+    char *arguments[] = {(char[]){"reprised"}, flag, (char[]){"--check-config"}}; /* without looking for the keys that it names */
     config_t again;
     settings_action_t action;
     fault_t why = {""};
     FILE *file = file_make(flag);
     settings_print(config, file);
     must(fflush(file) == 0);
-    if (settings_read(2, arguments, &again, &action, &why) < 0) {
+    if (settings_read(3, arguments, &again, &action, &why) < 0) {
         fprintf(stderr, "%s\n", why.text);
         settings_print(config, stderr);
         abort();
