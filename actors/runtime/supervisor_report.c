@@ -77,13 +77,19 @@ static int on_counting_timeout(void *state, uint64_t index, fault_t *why) {
     return 0;
 }
 
+static counting_t *counting_of_serial(supervisor_t *s, uint32_t serial) {
+    for (size_t i = 0; i < COUNTINGS_MAX; i++)
+        if (s->countings[i].used && s->countings[i].serial == serial) return &s->countings[i];
+    return NULL;
+}
+
 /* The context names both the counting and the child. */
 static int on_counted(void *state, const answer_t *answer, uint64_t context, fault_t *why) {
     (void)why;
     supervisor_t *s = state;
-    counting_t *counting = &s->countings[context >> 32];
+    counting_t *counting = counting_of_serial(s, (uint32_t)(context >> 32));
     child_t *child = child_of_id(s, context & UINT32_MAX);
-    if (!counting->used) return 0;
+    if (!counting) return 0;
     const msg_actor_counted_t *counted = answer->message;
     if (counted && child) child->mailbox = counted->mailbox;
     for (size_t i = 0; counted && i < counted->counters.count; i++)
@@ -103,15 +109,16 @@ static int start_counting(supervisor_t *s, ticket_t ticket, bool states) {
         return 0;
     }
     counting_t *counting = &s->countings[index];
-    *counting = (counting_t){.ticket = ticket, .used = true, .states = states, .waiting = 1};
+    *counting = (counting_t){.serial = ++s->last_counting, .ticket = ticket, .used = true, .states = states, .waiting = 1};
+    uint64_t context = (uint64_t)counting->serial << 32;
     counting->timer = actor_after(s->me, states ? ACTORS_TIMEOUT_US : STATS_TIMEOUT_US, on_counting_timeout, index);
     static const msg_actor_count_t ask;
-    actor_ask(s->me, supervisor_class.name, MSG_ACTOR_COUNT, &ask, on_counted, (uint64_t)index << 32);
+    actor_ask(s->me, supervisor_class.name, MSG_ACTOR_COUNT, &ask, on_counted, context);
     for (size_t i = 0; i < s->count; i++) {
         const child_t *child = s->children[i];
         if (child->threadless || (states && child->pinged)) continue;
         counting->waiting++;
-        actor_ask(s->me, child->address, MSG_ACTOR_COUNT, &ask, on_counted, (uint64_t)index << 32 | child->id);
+        actor_ask(s->me, child->address, MSG_ACTOR_COUNT, &ask, on_counted, context | child->id);
     }
     return 0;
 }

@@ -56,6 +56,7 @@ typedef struct left {
 } left_t;
 
 typedef struct counting {
+    uint32_t serial; /* what questions name it by: an answer may come when its time is over */
     ticket_t ticket;
     size_t waiting; /* answers still to come */
     uint64_t totals[COUNTER_COUNT];
@@ -76,6 +77,7 @@ typedef struct supervisor {
     bool stopping;
     timer_id_t stop_timer, beat_timer;
     counting_t countings[COUNTINGS_MAX];
+    uint32_t last_counting;
 } supervisor_t;
 
 /* ---- one child: supervisor_child.c ---- */

@@ -89,6 +89,22 @@ static void the_table_of_actors_does_not_wait_for_one_that_is_known_to_be_silent
     stage_destroy(&stage);
 }
 
+static void an_answer_that_is_late_is_not_taken_for_one_to_the_next_question(void **test) {
+    (void)test;
+    stage_t *stage = stage_serving();
+    let_hang(stage, "one", 900);
+    let_hang(stage, "two", 1000);
+    stage_ask(stage, "client", "supervisor", MSG_ENGINE_ACTORS, &(msg_engine_actors_t){0});
+    stage_advance(stage, 600000);
+    assert_non_null(actors_now(stage));
+    stage_ask(stage, "client", "supervisor", MSG_ENGINE_STATS, &(msg_engine_stats_t){0});
+    stage_advance(stage, 399999); /* what the first of them says to both questions */
+    assert_null(stage_take(stage, "client", MSG_ENGINE_STATS));
+    stage_advance(stage, 1);
+    assert_non_null(stage_take(stage, "client", MSG_ENGINE_STATS));
+    stage_destroy(&stage);
+}
+
 static void one_that_has_failed_or_loads_answers_too(void **test) {
     (void)test;
     stage_t *stage = stage_serving();
@@ -291,6 +307,7 @@ int main(void) {
         cmocka_unit_test(a_ping_that_was_lost_is_sent_again),
         cmocka_unit_test(one_that_no_ping_reaches_is_found_like_one_that_hangs),
         cmocka_unit_test(the_table_of_actors_does_not_wait_for_one_that_is_known_to_be_silent),
+        cmocka_unit_test(an_answer_that_is_late_is_not_taken_for_one_to_the_next_question),
         cmocka_unit_test(one_that_has_failed_or_loads_answers_too),
         cmocka_unit_test(one_that_hangs_as_it_starts_is_given_up_by_the_time_for_that),
         cmocka_unit_test(nobody_grows_silent_while_the_supervisor_stands_still),
