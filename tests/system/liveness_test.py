@@ -21,6 +21,7 @@ class Liveness(unittest.TestCase):
         self.engine.ask("options.set", recording_duration_ms=None)
         self.engine.run(pipeline("long", source("Read", GENERATOR, {"rate": 0, "size": 1000})), limits={"count": 50000})
         self.recording = self.engine.wait("long")["recording"]
+        self.engine.replay(recording=self.recording)  # which is mapped from now on, for longer than a test takes
         self.engine.run(pipeline("pushed", source("Read", PUSH)))
 
     def proc(self, *path):
