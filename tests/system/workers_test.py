@@ -18,6 +18,8 @@ COUNT = 150000
 CLIENTS = ROOT / "docs" / "clients"
 PYTHON = [sys.executable, CLIENTS / "python" / "worker.py"]
 C = [BUILD / "tests" / "worker-c"]
+NODE = ["node", CLIENTS / "node" / "worker.mjs"]
+LANGUAGES = {"Python": PYTHON, "C": C, "Node": NODE}
 
 
 class WorkersTest(EngineTest):
@@ -130,13 +132,6 @@ class Python(WorkersTest):
         self.assertEqual((job["state"], job["stop_reason"]), ("FAILED", "error"))
         self.assertEqual(job["error"], f"nobody can run the source of `Clicks`: no worker was ready for `{LINES}` in 200 ms")
 
-    def test_a_worker_that_cannot_run_it_fails_the_job_and_says_why(self):
-        self.spawn("unable")
-        self.engine.run(pipeline("no file", source("Read", LINES, {"path": "/does/not/exist"})))
-        job = self.engine.wait("no file")
-        self.assertEqual(job["state"], "FAILED")
-        self.assertRegex(job["error"], "`Read`: .*No such file or directory: '/does/not/exist'")
-
     def test_many_sources_are_spread_over_the_workers(self):
         ours = [self.spawn(worker) for worker in ("one", "other", "third")]
         names = [f"spread {number}" for number in range(9)]
@@ -161,7 +156,7 @@ class Python(WorkersTest):
 
 class Languages(WorkersTest):
     def test_a_worker_is_replaced_by_one_in_another_language(self):
-        for number, (one, other) in enumerate(((C, PYTHON), (PYTHON, C), (C, C))):
+        for number, (one, other) in enumerate(((C, PYTHON), (PYTHON, NODE), (NODE, C), (NODE, NODE))):
             with self.subTest(number):
                 name = f"in two languages {number}"
                 self.workers = {}
@@ -173,33 +168,49 @@ class Languages(WorkersTest):
                 for process in self.workers.values():
                     process.kill()
 
-    def test_a_worker_in_c_that_is_interrupted_leaves(self):
-        left = self.in_the_middle("left in c", lambda process: process.send_signal(signal.SIGINT), C, C)
-        self.assertEqual(self.workers[left].wait(PATIENCE), 0)
+    def test_a_worker_that_is_interrupted_leaves(self):
+        for language in ("C", "Node"):
+            with self.subTest(language):
+                self.workers, command = {}, LANGUAGES[language]
+                left = self.in_the_middle(f"left {language}", lambda process: process.send_signal(signal.SIGINT), command, command)
+                self.assertEqual(self.workers[left].wait(PATIENCE), 0)
+                for process in self.workers.values():
+                    process.kill()
 
-    def test_a_worker_in_c_that_cannot_run_it_fails_the_job_and_says_why(self):
-        self.spawn("unable", C)
-        self.engine.run(pipeline("no file in c", source("Read", LINES, {"path": "/does/not/exist"})))
-        self.assertEqual(self.engine.wait("no file in c")["error"], "`Read`: No such file or directory")
+    def test_a_worker_that_cannot_run_it_fails_the_job_and_says_why(self):
+        for language, command in LANGUAGES.items():
+            with self.subTest(language):
+                worker = self.spawn(f"unable {language}", command)
+                self.engine.run(pipeline(f"no file {language}", source("Read", LINES, {"path": "/does/not/exist"})))
+                self.assertRegex(self.engine.wait(f"no file {language}")["error"], "^`Read`: .*(?i:no such file or directory)")
+                self.workers[worker].kill()
 
     def test_two_sources_of_a_job_are_let_in_together(self):
-        self.spawn("both", C)
-        sources = [source(tag, LINES, {"path": self.lines(tag, 100)}) for tag in ("A", "B")]
-        self.engine.run(pipeline("pair in c", *sources))
-        self.assertEqual(self.engine.wait("pair in c")["elements"], 200)
+        for language, command in LANGUAGES.items():
+            with self.subTest(language):
+                worker = self.spawn(f"both {language}", command)
+                sources = [source(tag, LINES, {"path": self.lines(f"{tag} {language}", 100)}) for tag in ("A", "B")]
+                self.engine.run(pipeline(f"pair {language}", *sources))
+                self.assertEqual(self.engine.wait(f"pair {language}")["elements"], 200)
+                self.workers[worker].kill()
 
-    def test_a_worker_in_c_that_falls_silent_is_replaced_and_does_no_harm_when_it_is_back(self):
+    def test_a_worker_that_falls_silent_is_replaced_and_does_no_harm_when_it_is_back(self):
         self.engine.ask("options.set", worker_timeout_ms=1000)
         self.addCleanup(self.engine.ask, "options.set", worker_timeout_ms=10000)
-        silent = self.in_the_middle("silent c", lambda process: process.send_signal(signal.SIGSTOP), C, C)
-        self.workers[silent].send_signal(signal.SIGCONT)
-        self.until(lambda: any(one["worker"] == silent for one in self.engine.ask("worker.list")["workers"]))
+        for language in ("C", "Node"):
+            with self.subTest(language):
+                self.workers, command = {}, LANGUAGES[language]
+                silent = self.in_the_middle(f"silent {language}", lambda process: process.send_signal(signal.SIGSTOP), command, command)
+                self.workers[silent].send_signal(signal.SIGCONT)
+                self.until(lambda: any(one["worker"] == silent for one in self.engine.ask("worker.list")["workers"]))
+                for process in self.workers.values():
+                    process.kill()
 
 
 class Restarts(WorkersTest):
     def test_the_engine_is_killed_in_the_middle_and_the_workers_come_back(self):
-        self.spawn("one", C)
-        self.spawn("other")
+        for language, command in LANGUAGES.items():
+            self.spawn(language, command)
         for round in range(3):
             name = f"killed {round}"
             self.begin(name)
@@ -207,8 +218,8 @@ class Restarts(WorkersTest):
             self.go_on(name)
 
     def test_the_recorder_fails_in_the_middle_and_the_workers_go_on(self):
-        self.spawn("one", C)
-        self.spawn("other")
+        for language, command in LANGUAGES.items():
+            self.spawn(language, command)
         self.begin("failed")
         for part in range(5):
             self.engine.ask("chaos.fail", actor="recorder")

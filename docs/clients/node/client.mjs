@@ -7,6 +7,7 @@
 // Where the engine has keys, REPRISE_KEY names the file of ours (NAME.key) and REPRISE_SERVER_KEY the engine's (server.pub).
 // Numbers of 64 bits are read as doubles: times in µs stay exact until the year 2255, and the end of time prints as it is.
 import {readFileSync} from 'node:fs'
+import {fileURLToPath} from 'node:url'
 import {parseArgs} from 'node:util'
 import {Dealer} from 'zeromq'
 import {decode, encode} from '@msgpack/msgpack'
@@ -36,9 +37,9 @@ function keys() {
 class Connection {
   asked = 0
 
-  constructor(endpoint) {
+  constructor(endpoint, receiveTimeout = TIMEOUT_MS + 1000) {
     this.endpoint = endpoint
-    this.socket = new Dealer({linger: 0, receiveTimeout: TIMEOUT_MS + 1000, ...keys()})
+    this.socket = new Dealer({linger: 0, receiveTimeout, ...keys()})
     this.socket.connect(endpoint)
   }
 
@@ -167,7 +168,11 @@ async function main() {
   }
 }
 
-main().catch(problem => {
-  console.error(`client.mjs: ${problem.message}`)
-  process.exitCode = 1
-})
+export {Connection, Refused, feed, replay}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  main().catch(problem => {
+    console.error(`client.mjs: ${problem.message}`)
+    process.exitCode = 1
+  })
+}
