@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bindings.h"
+
 static const char *const names[JOB_STATES] = {"STARTING", "RUNNING", "CANCELLING", "CANCELLED", "DONE", "FAILED"};
 
 static const bool may_follow[JOB_STATES][JOB_STATES] = {
@@ -121,7 +123,7 @@ void job_describe(const job_t *job, int64_t now, const char **waiting_for, msg_j
     ret->needs_workers.items = waiting_for + job->plan->streams.count;
     for (size_t i = 0; i < job->plan->streams.count; i++)
         if (!job->sources[i].joined && job->plan->streams.items[i].worker)
-            ret->needs_workers.items[ret->needs_workers.count++] = job->plan->streams.items[i].urn;
+            ret->needs_workers.items[ret->needs_workers.count++] = bound_urn(&job->plan->streams.items[i]);
     ret->has_needs_workers = ret->needs_workers.count > 0;
 }
 

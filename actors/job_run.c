@@ -344,7 +344,7 @@ static void name_child(const char *job, const source_kind_t *kind, size_t index,
 
 void job_stop_sources(job_supervisor_t *s, const msg_recording_job_t *recording) {
     for (size_t i = 0; i < recording->streams.count; i++) {
-        const source_kind_t *kind = source_kind_find(recording->streams.items[i].urn);
+        const source_kind_t *kind = source_kind_find(bound_urn(&recording->streams.items[i]));
         char name[256];
         if (!kind || !kind->class) continue;
         name_child(recording->job, kind, i, name);
@@ -355,12 +355,12 @@ void job_stop_sources(job_supervisor_t *s, const msg_recording_job_t *recording)
 static void start_source(job_supervisor_t *s, job_t *job, size_t index) {
     const msg_stream_t *stream = &job->plan->streams.items[index];
     job_source_t *source = &job->sources[index];
-    const source_kind_t *kind = source_kind_find(stream->urn);
+    const source_kind_t *kind = source_kind_find(bound_urn(stream));
     if (source->ended || stream->worker) return; /* the recorder has a worker run it */
     if (!kind) {
         char text[700];
         snprintf(text, sizeof text, "nobody can run the source of `%s`: this engine has no connector for `%s`", stream->tags.items[0],
-                 stream->urn);
+                 bound_urn(stream));
         job_finish(s, job, JOB_FAILED, "error", text);
         return;
     }
@@ -368,13 +368,18 @@ static void start_source(job_supervisor_t *s, job_t *job, size_t index) {
         source->joined = true; /* whoever attaches */
         return;
     }
-    msg_source_args_t args = {
-        .job = job->job, .tag = stream->tags.items[0], .has_payload = stream->has_payload, .payload = stream->payload};
+    bytes_t payload = bound_payload(stream);
+    msg_source_args_t args = {.job = job->job,
+                              .tag = stream->tags.items[0],
+                              .has_payload = payload.size > 0,
+                              .payload = payload,
+                              .has_coder = stream->has_bound && stream->bound.has_coder,
+                              .coder = stream->bound.coder};
     msgpack_sbuffer out;
     msgpack_sbuffer_init(&out);
     message_encode(MSG_SOURCE_ARGS, &args, false, (bytes_t){0}, &out);
     name_child(job->job, kind, index, source->child);
-    msg_child_start_t start = {.name = source->child, .urn = stream->urn, .args = {(const uint8_t *)out.data, out.size}};
+    msg_child_start_t start = {.name = source->child, .urn = bound_urn(stream), .args = {(const uint8_t *)out.data, out.size}};
     actor_ask(s->me, "supervisor", MSG_CHILD_START, &start, on_source_started, job->serial);
     msgpack_sbuffer_destroy(&out);
 }
@@ -438,12 +443,16 @@ static void take_plan(job_t *job, const msg_recording_create_t *plan) {
 
 void job_begin(job_supervisor_t *s, job_t *job, const msg_job_ensure_t *ensure, const msg_limits_t *limits, const char *reason) {
     msg_stream_t *streams = calloc(ensure->recordables.count + 1, sizeof *streams);
-    must(streams);
+    msgpack_zone zone;
+    fault_t unbound = {0};
+    must(streams && msgpack_zone_init(&zone, 1024));
     for (size_t i = 0; i < ensure->recordables.count; i++) {
         const msg_recordable_t *r = &ensure->recordables.items[i];
         streams[i] =
             (msg_stream_t){.signature = r->signature, .urn = r->urn, .has_payload = r->has_payload, .payload = r->payload, .tags = r->tags};
-        streams[i].has_worker = streams[i].worker = !source_kind_find(r->urn);
+        int bound = bindings_find(s->bindings, r->urn, r->has_payload ? r->payload : (bytes_t){0}, &zone, &streams[i].bound, &unbound);
+        streams[i].has_bound = bound > 0;
+        streams[i].has_worker = streams[i].worker = !source_kind_find(bound_urn(&streams[i]));
     }
     msg_recording_create_t plan = {.recording = job->recording,
                                    .job = job->job,
@@ -456,9 +465,11 @@ void job_begin(job_supervisor_t *s, job_t *job, const msg_job_ensure_t *ensure, 
                                    .reason = reason};
     take_plan(job, &plan);
     free(streams);
+    msgpack_zone_destroy(&zone);
     job->timer = actor_after(s->me, START_TIMEOUT_US, on_start_timeout, job->serial);
     job_notify(s, "job.state", "job", job->job, job_state_name(job->state), NULL);
     ask_create(s, job);
+    if (unbound.text[0]) job_finish(s, job, JOB_FAILED, "error", unbound.text);
 }
 
 void job_resume(job_supervisor_t *s, job_t *job, const msg_recording_job_t *recording) {

@@ -20,15 +20,19 @@ static void job_supervisor_destroy(void **state) {
     if (!s) return;
     tasks_fini(s);
     jobs_fini(&s->jobs);
+    bindings_destroy(&s->bindings);
     free(s);
     *state = NULL;
 }
 
 static void *job_supervisor_create(actor_t *me, bytes_t args, fault_t *why) {
-    (void)args, (void)why;
+    (void)args;
+    bindings_t *bindings = bindings_create(actor_config(me)->bindings, why);
+    if (!bindings) return NULL;
     job_supervisor_t *s = calloc(1, sizeof *s);
     must(s);
     s->me = me;
+    s->bindings = bindings;
     actor_loading(me);
     actor_ask(me, "catalog", MSG_OPTIONS_GET, &(msg_options_get_t){0}, on_options, 0);
     return s;

@@ -4,6 +4,7 @@
 #ifndef REPRISE_JOB_SUPERVISOR_STATE_H
 #define REPRISE_JOB_SUPERVISOR_STATE_H
 
+#include "bindings.h"
 #include "job.h"
 
 enum { JOB_SUPERVISOR_PROGRESS = 0 }; /* its door */
@@ -54,7 +55,8 @@ typedef struct task {
 typedef struct job_supervisor {
     actor_t *me;
     jobs_t jobs;
-    task_t *tasks; /* the oldest first */
+    bindings_t *bindings; /* what runs sources that other systems have written down */
+    task_t *tasks;        /* the oldest first */
     uint64_t last_task;
     bool replay_enabled;     /* option enable_recording_replay */
     int64_t keep_recordings; /* the option */

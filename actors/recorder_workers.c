@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "../messages/text.h"
+#include "bindings.h"
 #include "liveness.h"
 #include "recorder_state.h"
 
@@ -204,7 +205,7 @@ int posts_admit(const recorder_t *self, const join_t *join, const char **produce
 /* Of those that are ready for it, the one that has the fewest; of equals, the one whose last was longest ago. Who was given it and did not
  * feed it comes last. */
 static worker_t *post_candidate(const recorder_t *self, const post_t *post) {
-    const char *urn = post_stream(post)->urn;
+    const char *urn = bound_urn(post_stream(post));
     worker_t *worker, *best = NULL;
     size_t least = SIZE_MAX;
     TAILQ_FOREACH(worker, &self->workers, link) {
@@ -229,12 +230,12 @@ static bytes_t post_cursor(recorder_t *self, const post_t *post) {
 
 static void post_give(recorder_t *self, post_t *post) {
     const msg_stream_t *stream = post_stream(post);
-    bytes_t cursor = post_cursor(self, post);
+    bytes_t cursor = post_cursor(self, post), payload = bound_payload(stream);
     msg_source_start_t start = {.job = recording_job(post->recording)->job,
                                 .tag = stream->tags.items[0],
-                                .urn = stream->urn,
-                                .has_payload = stream->has_payload,
-                                .payload = stream->payload,
+                                .urn = bound_urn(stream),
+                                .has_payload = payload.size > 0,
+                                .payload = payload,
                                 .has_cursor = cursor.size > 0,
                                 .cursor = cursor,
                                 .producer = WORKER_PRODUCER};
@@ -260,7 +261,7 @@ static void post_give_up(recorder_t *self, post_t *post, int64_t now) {
                  post->idle->name);
     else
         snprintf(text, sizeof text, "nobody can run the source of `%s`: no worker was ready for `%s` in %lld ms", stream->tags.items[0],
-                 stream->urn, (long long)(self->worker_wait_us / 1000));
+                 bound_urn(stream), (long long)(self->worker_wait_us / 1000));
     actor_tell(self->me, "job_supervisor", MSG_SOURCE_FAILED,
                &(msg_source_failed_t){.job = recording_job(post->recording)->job, .message = text});
     post->fed = now;
@@ -353,7 +354,7 @@ static msg_worker_source_t post_describe(const post_t *post, int64_t now) {
     return (msg_worker_source_t){.job = job->job,
                                  .pipeline = job->pipeline,
                                  .tag = stream->tags.items[0],
-                                 .urn = stream->urn,
+                                 .urn = bound_urn(stream),
                                  .has_waiting_ms = !post_feeder(post),
                                  .waiting_ms = (now - post->fed) / 1000};
 }

@@ -25,6 +25,7 @@ typedef struct config {
     int32_t beam_first, beam_last;        /* the ports for pipelines, each of its own, at the same host; 0: none */
     char beam_cert[4096], beam_key[4096]; /* files in PEM: with them Beam's callers must speak TLS; empty: none */
     char beam_ca[4096];                   /* and these must have signed a caller's certificate; empty: callers need none */
+    char bindings[16384];                 /* the sections within `bind`, in ZPL: what runs sources of other systems */
     durability_t durability;
     char keys[4096];       /* the folder of keys; empty: none are needed */
     char secret[41];       /* the engine's own, in Z85 */

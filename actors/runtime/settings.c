@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "../bindings.h"
 #include "../store/keyring.h"
 
 #define SEGMENT_BYTES INT64_C(134217728)
@@ -275,11 +276,43 @@ static int default_data(draft_t *draft, fault_t *why) {
     return take(draft, find("data", 4), path, why);
 }
 
+/* The sections within `item` in ZPL again. -1: they are more than there is room for, or something in them cannot be said. */
+static int bindings_write(draft_t *draft, zconfig_t *item, int depth, fault_t *why) {
+    char *text = draft->config.bindings;
+    for (zconfig_t *child = zconfig_child(item); child; child = zconfig_next(child)) {
+        const char *value = zconfig_child(child) ? NULL : zconfig_value(child) ? zconfig_value(child) : "";
+        size_t used = strlen(text), size = sizeof draft->config.bindings - used;
+        if (value && !is_sayable(value))
+            return fault_set(why, "`bind`: `%s` must have no control characters and not both kinds of quotes", zconfig_name(child));
+        char quote = value && strchr(value, '"') ? '\'' : '"';
+        int wrote = value ? snprintf(text + used, size, "%*s%s = %c%s%c\n", 4 * depth, "", zconfig_name(child), quote, value, quote)
+                          : snprintf(text + used, size, "%*s%s\n", 4 * depth, "", zconfig_name(child));
+        if (wrote < 0 || (size_t)wrote >= size) return fault_set(why, "`bind` has more than %zu bytes", sizeof draft->config.bindings - 1);
+        if (bindings_write(draft, child, depth + 1, why) < 0) return -1;
+    }
+    return 0;
+}
+
+static int take_bindings(draft_t *draft, zconfig_t *item, fault_t *why) {
+    draft->config.bindings[0] = '\0';
+    if (zconfig_value(item) && zconfig_value(item)[0])
+        return fault_set(why, "`bind` is a section and has no value, such as \"%s\"", zconfig_value(item));
+    if (bindings_write(draft, item, 0, why) < 0) return -1;
+    bindings_t *bindings = bindings_create(draft->config.bindings, why);
+    if (!bindings) return -1;
+    bindings_destroy(&bindings);
+    return 0;
+}
+
 /* What the file says at this turn. */
 static int read_items(draft_t *draft, zconfig_t *root, turn_t turn, fault_t *why) {
     for (zconfig_t *item = zconfig_child(root); item; item = zconfig_next(item)) {
         const char *name = zconfig_name(item), *value = zconfig_value(item);
         const setting_t *setting = find(name, strlen(name));
+        if (strcmp(name, "bind") == 0) {
+            if (turn == TURN_REST && take_bindings(draft, item, why) < 0) return -1;
+            continue;
+        }
         if (!setting || !setting->in_file) return fault_set(why, "no setting is called `%s`", name);
         if (zconfig_child(item))
             return fault_set(why, "`%s` is a setting and has none in it, such as `%s`", name, zconfig_name(zconfig_child(item)));
@@ -412,6 +445,14 @@ static void print_text(FILE *out, const char *name, const char *value) {
     fprintf(out, "%s = %c%s%c\n", name, quote, value, quote);
 }
 
+static void print_bindings(const char *bindings, FILE *out) {
+    if (bindings[0]) fprintf(out, "bind\n");
+    for (size_t size; *bindings; bindings += size) {
+        size = strcspn(bindings, "\n") + 1;
+        fprintf(out, "    %.*s", (int)size, bindings);
+    }
+}
+
 void settings_print(const config_t *config, FILE *out) {
     static const char *const names[ENDPOINT_COUNT] = {"commands", "ingest", "test-stream", "notifications"};
     bool local = true;
@@ -435,4 +476,5 @@ void settings_print(const config_t *config, FILE *out) {
     fprintf(out, "crashes = %lld\nno-guard = %s\n", (long long)config->crashes_max, config->guarded ? "false" : "true");
     if (config->keys[0]) fprintf(out, "keys = \"%s\"\n", config->keys);
     if (!local && !config->keys[0]) fprintf(out, "insecure = true\n");
+    print_bindings(config->bindings, out);
 }

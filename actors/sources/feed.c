@@ -37,6 +37,7 @@ static void batch_drop(feed_t *feed) {
     feed->size = HEADER_BYTES;
     feed->count = 0;
     feed->has_gap = false;
+    feed->unfit.text[0] = '\0';
 }
 
 static void finish(feed_t *feed, feed_phase_t phase) {
@@ -198,6 +199,7 @@ int feed_init(feed_t *feed, actor_t *me, const feed_source_t *source, bytes_t ar
     must(feed->zone);
     if (wire_walk(args, &no) < 0 || message_decode(MSG_SOURCE_ARGS, args, feed->zone, &feed->args, &no) < 0)
         return fault_set(why, "%s", no.message);
+    if (feed->args.has_coder && coder_parse(feed->args.coder, &feed->coder, why) < 0) return -1;
     bytes_t given = feed->args.has_payload ? feed->args.payload : (bytes_t){0};
     feed->args.payload = (bytes_t){0}; /* it does not outlive create */
     return payload_decode(record, source->urn, given, feed->zone, payload, why);
@@ -241,6 +243,12 @@ static void batch_grow(feed_t *feed, size_t need) {
 
 uint8_t *feed_element(feed_t *feed, int64_t event_time, size_t size, bytes_t attributes) {
     must(size <= FEED_ELEMENT_MAX && attributes.size <= FEED_ELEMENT_MAX - size);
+    uint8_t length[CODER_LENGTH_MAX];
+    size_t length_size;
+    bytes_t key;
+    coder_key(&feed->coder, attributes, length, &length_size, &key, &feed->unfit);
+    size_t value = size;
+    size += length_size + key.size;
     size_t need = ELEMENT_OVERHEAD + size + attributes.size;
     if (feed->size + need > feed->capacity) batch_grow(feed, need);
     uint8_t *at = feed->batch + feed->size;
@@ -255,7 +263,21 @@ uint8_t *feed_element(feed_t *feed, int64_t event_time, size_t size, bytes_t att
     if (attributes.size > 0) memcpy(at + size, attributes.data, attributes.size);
     feed->size = (size_t)(at - feed->batch) + size + attributes.size;
     feed->count++;
-    return at;
+    if (length_size > 0) memcpy(at, length, length_size);
+    if (key.size > 0) memcpy(at + length_size, key.data, key.size);
+    return at + size - value;
+}
+
+/* Is each element of the batch what its coder can read? */
+static bool batch_fits(feed_t *feed) {
+    if (!feed->coder.text_key && !feed->coder.text_value) return feed->unfit.text[0] == '\0';
+    bytes_t rest = {feed->batch + HEADER_BYTES, feed->size - HEADER_BYTES};
+    for (uint32_t i = 0; i < feed->count && feed->unfit.text[0] == '\0'; i++) {
+        wire_element_t element = wire_element_at(rest);
+        coder_check(&feed->coder, element.payload, &feed->unfit);
+        rest = (bytes_t){rest.data + element.size, rest.size - element.size};
+    }
+    return feed->unfit.text[0] == '\0';
 }
 
 static void batch_release(void *data, void *hint) {
@@ -299,6 +321,11 @@ void feed_gap(feed_t *feed, int64_t lost_us, const char *format, ...) {
 
 void feed_send(feed_t *feed, bytes_t cursor, const int64_t *watermark) {
     if (feed->phase != FEED_OPEN || (feed->count == 0 && !feed->has_gap)) return;
+    if (feed->count > 0 && !batch_fits(feed)) {
+        fault_t why = feed->unfit;
+        feed_fail(feed, "%s", why.text);
+        return;
+    }
     msg_source_batch_t message = {.has_source = true,
                                   .source = feed->attachment,
                                   .tag = feed->args.tag,

@@ -7,6 +7,7 @@
 #define REPRISE_FEED_H
 
 #include "../runtime/actor.h"
+#include "coder.h"
 
 enum {
     FEED_BATCH_BYTES = 256 * 1024,       /* a batch is sent when it has these, or half of its credit */
@@ -41,6 +42,7 @@ typedef struct feed {
     const feed_source_t *source;
     msgpack_zone *zone; /* the texts of the arguments and of the payload */
     msg_source_args_t args;
+    coder_t coder; /* of what is recorded */
     feed_phase_t phase;
     int64_t attachment;             /* its number */
     int64_t next_seq, acked;        /* numbers of batches */
@@ -58,6 +60,7 @@ typedef struct feed {
     timer_id_t retry, silence;
     uint64_t heard;  /* messages from the recorder */
     fault_t failure; /* why it cannot go on */
+    fault_t unfit;   /* why an element of the batch cannot be encoded; empty: they all can */
 } feed_t;
 
 /* Decodes the SOURCE_ARGS map `args`, and the source's payload into `payload`, a record of class `record`, whose texts live as long as the
@@ -72,8 +75,8 @@ void feed_start(feed_t *feed);
 /* May a batch be made and sent? */
 bool feed_room(const feed_t *feed);
 
-/* Adds an element to the batch and returns where its `size` bytes are to be written. `attributes`: a msgpack map; size 0: none.
- * Only while feed_room, and at most FEED_ELEMENT_MAX bytes in all. */
+/* Adds an element to the batch and returns where its `size` bytes are to be written, which the source's coder, if it has one, puts behind the
+ * key. `attributes`: a msgpack map; size 0: none. Only while feed_room, and at most FEED_ELEMENT_MAX bytes in all. */
 uint8_t *feed_element(feed_t *feed, int64_t event_time, size_t size, bytes_t attributes);
 
 /* Is the batch to be sent before another element is added? */

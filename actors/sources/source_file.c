@@ -16,6 +16,7 @@
 enum {
     LINES_A_TURN = 64 * 1024, /* read without a look at the mailbox, where none of them is sent */
     PLACE_NUMBERS = 5,
+    KEY_ROOM = CODER_KEY_MAX + 64, /* of an element, as its attribute */
 };
 
 typedef enum file_format { FORMAT_LINES, FORMAT_JSON } file_format_t;
@@ -27,6 +28,8 @@ typedef struct file {
     tail_t *tail;
     unsigned format, on_error, from; /* file_format_t and so on */
     const char *pointer;             /* to the event time in JSON; NULL: it is the time of arrival */
+    const char *key;                 /* to the key in JSON; NULL: there is none */
+    msgpack_sbuffer attributes;      /* of the line that is read: its key */
     int64_t unit_us;                 /* that a number there counts */
     bool follow;
     bool has_lateness;
@@ -47,7 +50,7 @@ static int file_send(file_t *file, fault_t *why) {
     int64_t watermark = file->pointer ? file->newest - file->lateness : file->arrival;
     bool has_watermark = !file->pointer || (file->has_lateness && file->newest > INT64_MIN + file->lateness);
     feed_send(&file->feed, feed_cursor(&file->feed, numbers, PLACE_NUMBERS), has_watermark ? &watermark : NULL);
-    return 0;
+    return file->tail ? 0 : fault_set(why, "%s", file->feed.failure.text); /* what was sent does not fit its coder */
 }
 
 static bool is_blank(bytes_t line) {
@@ -66,14 +69,38 @@ static json_t *json_read(bytes_t line, json_error_t *error) {
     return json;
 }
 
-/* The line's event time. -1: it is not what it should be. */
-static int line_time(file_t *file, bytes_t line, int64_t *ret_time, fault_t *why) {
+/* Text, or a whole number as its digits. Nothing there is no key. */
+static int line_key(file_t *file, const json_t *json, fault_t *why) {
+    const json_t *key = event_time_find(json, file->key);
+    char digits[24];
+    msgpack_packer packer;
+    if (!key || json_is_null(key)) return 0;
+    if (!json_is_string(key) && !json_is_integer(key))
+        return fault_set(why, "the key at `%s` is neither text nor a whole number", file->key);
+    const char *text = digits;
+    size_t size = (size_t)snprintf(digits, sizeof digits, "%lld", (long long)json_integer_value(key));
+    if (json_is_string(key)) {
+        text = json_string_value(key);
+        size = json_string_length(key);
+    }
+    if (size > CODER_KEY_MAX) return fault_set(why, "the key at `%s` has more than %d bytes", file->key, CODER_KEY_MAX);
+    if (memchr(text, '\0', size)) return fault_set(why, "the key at `%s` has a NUL in it", file->key);
+    msgpack_packer_init(&packer, &file->attributes, msgpack_sbuffer_write);
+    msgpack_pack_map(&packer, 1);
+    msgpack_pack_str_with_body(&packer, "key", 3);
+    msgpack_pack_str_with_body(&packer, text, size);
+    return 0;
+}
+
+/* The line's event time, and its key. -1: they are not what they should be. */
+static int line_read(file_t *file, bytes_t line, int64_t *ret_time, fault_t *why) {
     int64_t time = file->arrival;
     if (file->format == FORMAT_JSON) {
         json_error_t error;
         json_t *json = json_read(line, &error);
         if (!json) return fault_set(why, "this is not JSON: %s", error.text);
         int got = file->pointer ? event_time_of(json, file->pointer, file->unit_us, &time, why) : 0;
+        if (got == 0 && file->key) got = line_key(file, json, why);
         json_decref(json);
         if (got < 0) return -1;
     }
@@ -85,18 +112,20 @@ static int line_time(file_t *file, bytes_t line, int64_t *ret_time, fault_t *why
 static int line_add(file_t *file, bytes_t line) {
     fault_t why;
     int64_t time = 0;
+    msgpack_sbuffer_clear(&file->attributes);
     if (file->format == FORMAT_JSON && is_blank(line)) return 0;
-    if (line_time(file, line, &time, &why) < 0) {
+    if (line_read(file, line, &time, &why) < 0) {
         char where[sizeof why.text];
         fault_t unread;
         if (file->on_error == ERROR_SKIPS) return 0;
-        file_send(file, &unread);
+        if (file_send(file, &unread) < 0) return -1;
         tail_where(file->tail, where, sizeof where);
         feed_fail(&file->feed, "%s: %s", where, why.text);
         return -1;
     }
     if (time > file->newest) file->newest = time;
-    uint8_t *at = feed_element(&file->feed, time, line.size, (bytes_t){0});
+    bytes_t attributes = {(const uint8_t *)file->attributes.data, file->attributes.size};
+    uint8_t *at = feed_element(&file->feed, time, line.size, attributes);
     if (line.size > 0) memcpy(at, line.data, line.size);
     return 0;
 }
@@ -207,6 +236,11 @@ static int payload_take(file_t *file, const msg_file_payload_t *payload, fault_t
                          file->pointer);
     if (file->pointer && file->format != FORMAT_JSON)
         return fault_set(why, "`%s`: `event_time` is a JSON pointer, which needs the `format` `json`", SOURCE_FILE_URN);
+    if (payload->has_key) file->key = payload->key;
+    if (file->key && !event_time_pointer_valid(file->key))
+        return fault_set(why, "`%s`: `key` must be a JSON pointer such as `/user`, not `%.64s`", SOURCE_FILE_URN, file->key);
+    if (file->key && file->format != FORMAT_JSON)
+        return fault_set(why, "`%s`: `key` is a JSON pointer, which needs the `format` `json`", SOURCE_FILE_URN);
     if (payload->out_of_order_ms > INT64_MAX / 4000)
         return fault_set(why, "`%s`: `out_of_order_ms` is too large: %lld", SOURCE_FILE_URN, (long long)payload->out_of_order_ms);
     file->has_lateness = payload->has_out_of_order_ms;
@@ -221,6 +255,7 @@ static void file_destroy(void **state) {
     if (!file) return;
     tail_destroy(&file->tail);
     feed_fini(&file->feed);
+    msgpack_sbuffer_destroy(&file->attributes);
     free(file);
     *state = NULL;
 }
@@ -230,9 +265,10 @@ static void *file_create(actor_t *me, bytes_t args, fault_t *why) {
     void *state = calloc(1, sizeof(file_t));
     must(state);
     file_t *file = state;
+    msgpack_sbuffer_init(&file->attributes);
     if (feed_init(&file->feed, me, &file_source, args, RECORD_CLASS(file_payload), &payload, why) < 0) goto fail;
     if (payload_take(file, &payload, why) < 0) goto fail;
-    file->tail = tail_create(payload.path, file->follow, FEED_ELEMENT_MAX, why);
+    file->tail = tail_create(payload.path, file->follow, file->key ? FEED_ELEMENT_MAX - KEY_ROOM : FEED_ELEMENT_MAX, why);
     if (!file->tail) goto fail;
     if (keyring_is_secret(actor_config(me)->keys, payload.path)) {
         fault_set(why, "%s is the engine's own key, which is nobody's to record", payload.path);

@@ -7,9 +7,9 @@
 #include "source_generator.h"
 
 static const source_kind_t kinds[] = {
-    {SOURCE_GENERATOR_URN, &source_generator_class, "Elements made from a number, at a rate."},
-    {SOURCE_FILE_URN, &source_file_class, "The lines of a file, as it grows."},
-    {"reprise:source:push:v1", NULL, "Whatever attaches to the ingest endpoint."},
+    {SOURCE_GENERATOR_URN, &source_generator_class, RECORD_CLASS(generator_payload), "Elements made from a number, at a rate."},
+    {SOURCE_FILE_URN, &source_file_class, RECORD_CLASS(file_payload), "The lines of a file, as it grows."},
+    {"reprise:source:push:v1", NULL, NULL, "Whatever attaches to the ingest endpoint."},
 };
 
 const source_kind_t *source_kind_find(const char *urn) {

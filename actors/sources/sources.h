@@ -6,8 +6,9 @@
 
 typedef struct source_kind {
     const char *urn;
-    const actor_class_t *class; /* NULL: it comes from outside, through the ingest endpoint */
-    const char *doc;            /* one line */
+    const actor_class_t *class;    /* NULL: it comes from outside, through the ingest endpoint */
+    const record_class_t *payload; /* what it takes; NULL: whatever it is told */
+    const char *doc;               /* one line */
 } source_kind_t;
 
 /* NULL where the engine knows none of that URN. */

@@ -10,7 +10,7 @@ import unittest
 from beam_client import INFINITY, expected
 from cli_test import CliEngine
 from engine import PATIENCE, PUSH, EngineTest, batches
-from wire import BOUNDED, PUBSUB, READ, beam, coder, pcollection, read, transform
+from wire import BOUNDED, PUBSUB, beam, coder, pcollection, read, transform
 
 HERE = pathlib.Path(__file__).parent / "beam"
 TEST_STREAM = "beam:transform:teststream:v1"

@@ -77,7 +77,7 @@ const actor_class_t *tree_class(size_t index) {
 }
 
 const source_kind_t *source_kind_find(const char *urn) {
-    static const source_kind_t kinds[] = {{"test:source", &source_class, "A source."}, {"test:outside", NULL, "From outside."}};
+    static const source_kind_t kinds[] = {{"test:source", &source_class, NULL, "A source."}, {"test:outside", NULL, NULL, "From outside."}};
     for (size_t i = 0; i < 2; i++)
         if (strcmp(kinds[i].urn, urn) == 0) return &kinds[i];
     return NULL;
