@@ -39,6 +39,12 @@ def pipeline(name, *sources):
     return {"name": name, "transforms": list(sources)}
 
 
+def sanitizers():
+    """The compiler's flags of the sanitizer that the binaries are built with."""
+    program = (BUILD / "reprised").read_bytes()
+    return [f"-fsanitize={name}" for name, sign in (("address", b"__asan_init"), ("thread", b"__tsan_init")) if sign in program]
+
+
 def free_ports(count):
     """The first of `count` ports in a row that nobody has. They lie below those that the system gives to outgoing connections."""
     while True:

@@ -14,7 +14,7 @@ import msgpack
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
-from engine import BUILD, DOORS, FILE, GENERATOR, PATIENCE, PUSH, ROOT, Connection, Engine, EngineTest, Refused, pipeline, source
+from engine import BUILD, DOORS, FILE, GENERATOR, PATIENCE, PUSH, ROOT, Connection, Engine, EngineTest, Refused, pipeline, sanitizers, source
 
 QUIET_MS = 300  # in which an answer would have come many times over
 SHAKEN = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_AUTH | \
@@ -405,7 +405,7 @@ class SecurityTest(KeyedTest):
 
     def linked(self):
         program = self.keys.folder / "library"
-        subprocess.run(["cc", ROOT / "docs" / "clients" / "c" / "library.c", "-o", program, f"-I{ROOT}/bin/library", f"-L{BUILD}", "-lreprise",
+        subprocess.run(["cc", *sanitizers(), ROOT / "docs" / "clients" / "c" / "library.c", "-o", program, f"-I{ROOT}/bin/library", f"-L{BUILD}", "-lreprise",
                         f"-Wl,-rpath,{BUILD}"], check=True, timeout=PATIENCE)
         return program
 
