@@ -46,14 +46,19 @@ static int on_options(void *state, const answer_t *answer, uint64_t context, fau
     (void)context;
     pipeline_tracker_t *t = state;
     if (!answer->message) return fault_set(why, "cannot read the options: %s", answer->refusal->message);
-    t->pipelines_max = ((const msg_options_t *)answer->message)->pipelines_max;
+    const msg_options_t *options = answer->message;
+    t->pipelines_max = options->pipelines_max;
+    t->definitions_size_max = options->definitions_size_max;
     actor_ask(t->me, "catalog", MSG_CATALOG_READ, &(msg_catalog_read_t){.kind = "pipeline"}, on_pipelines, 0);
     return 0;
 }
 
 static int on_options_changed(void *state, const envelope_t *in, fault_t *why) {
     (void)why;
-    ((pipeline_tracker_t *)state)->pipelines_max = ((const msg_options_changed_t *)in->message)->pipelines_max;
+    pipeline_tracker_t *t = state;
+    const msg_options_changed_t *options = in->message;
+    t->pipelines_max = options->pipelines_max;
+    t->definitions_size_max = options->definitions_size_max;
     return 0;
 }
 

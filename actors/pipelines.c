@@ -35,6 +35,15 @@ pipeline_t *pipelines_find(const pipelines_t *pipelines, const char *name) {
     return zhashx_lookup(pipelines->table, name);
 }
 
+static size_t size_of(const msg_pipeline_t *definition) {
+    msgpack_sbuffer out;
+    msgpack_sbuffer_init(&out);
+    record_encode(RECORD_CLASS(pipeline), definition, &out);
+    size_t size = out.size;
+    msgpack_sbuffer_destroy(&out);
+    return size;
+}
+
 bool pipelines_set(pipelines_t *pipelines, const msg_pipeline_t *definition) {
     pipeline_t *pipeline = pipelines_find(pipelines, definition->name);
     bool is_new = !pipeline;
@@ -46,10 +55,15 @@ bool pipelines_set(pipelines_t *pipelines, const msg_pipeline_t *definition) {
     void *old = pipeline->definition;
     pipeline->definition = record_copy(RECORD_CLASS(pipeline), definition);
     record_free(RECORD_CLASS(pipeline), &old);
+    pipelines->size -= pipeline->size;
+    pipeline->size = size_of(definition);
+    pipelines->size += pipeline->size;
     return is_new;
 }
 
 void pipelines_remove(pipelines_t *pipelines, const char *name) {
+    const pipeline_t *pipeline = pipelines_find(pipelines, name);
+    if (pipeline) pipelines->size -= pipeline->size;
     zhashx_delete(pipelines->table, name);
 }
 

@@ -17,12 +17,14 @@ typedef struct run {
 
 typedef struct pipeline {
     msg_pipeline_t *definition;
+    size_t size; /* of the definition, as it is stored */
     run_t *runs; /* the oldest first */
     size_t runs_count, runs_room;
 } pipeline_t;
 
 typedef struct pipelines {
     zhashx_t *table; /* name → pipeline_t */
+    size_t size;     /* of all definitions */
     int64_t last_run;
 } pipelines_t;
 

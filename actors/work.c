@@ -122,7 +122,10 @@ static bool check_rewrite(pipeline_tracker_t *t, work_t *work) {
 static int on_stored(void *state, const answer_t *answer, uint64_t serial, fault_t *why) {
     pipeline_tracker_t *t = state;
     work_t *work = work_of_serial(t, serial);
-    if (work) work->is_new = false;
+    if (work) {
+        work->is_new = false;
+        work->grows = 0;
+    }
     if (work && answer->message && pipelines_set(&t->pipelines, work->definition))
         actor_tell(t->me, "notifier", MSG_NOTIFY,
                    &(msg_notify_t){.topic = "pipeline.tracked", .key = "pipeline", .name = work->definition->name, .state = "tracked"});
@@ -140,6 +143,24 @@ static int room_check(const pipeline_tracker_t *t, const work_t *work, refusal_t
     if (count < (uint64_t)t->pipelines_max) return 0;
     return refuse(no, ERROR_LIMIT, "pipeline", "pipeline `%.80s` is new: there are %zu, and `pipelines_max` is %lld",
                   work->definition->name, count, (long long)t->pipelines_max);
+}
+
+/* All definitions are in memory, and the next process reads them all: so they are bounded together. One that takes no more than before always has
+ * room. */
+static int size_check(const pipeline_tracker_t *t, const work_t *work, size_t size, size_t grows, refusal_t *no) {
+    size_t all = t->pipelines.size + grows;
+    for (const work_t *other = t->works; other; other = other->next) all += other->grows;
+    if (grows == 0 || all <= (uint64_t)t->definitions_size_max) return 0;
+    return refuse(no, ERROR_LIMIT, "pipeline",
+                  "the definition of pipeline `%.80s` has %zu bytes: all together would have %zu, and `definitions_size_max` is %lld",
+                  work->definition->name, size, all, (long long)t->definitions_size_max);
+}
+
+static void write_definition(pipeline_tracker_t *t, const work_t *work, bytes_t definition) {
+    const char *name = work->definition->name;
+    msg_document_t documents[] = {{.kind = "pipeline", .key = name, .has_value = true, .value = definition}, {.kind = "run", .key = name}};
+    msg_catalog_write_t write = {.documents = {work->is_new ? 2 : 1, documents}};
+    actor_ask(t->me, "catalog", MSG_CATALOG_WRITE, &write, on_stored, work->serial);
 }
 
 /* The definition becomes the stored one; one that is stored already costs no write. A new pipeline has no runs, whatever an older one of
@@ -162,14 +183,14 @@ static bool store(pipeline_tracker_t *t, work_t *work) {
     msgpack_sbuffer_init(&before);
     record_encode(RECORD_CLASS(pipeline), work->definition, &now);
     if (known) record_encode(RECORD_CLASS(pipeline), known->definition, &before);
+    size_t grows = now.size > before.size ? now.size - before.size : 0;
     bool stored = known && same(&now, &before);
-    work->is_new = !known;
-    if (!stored) {
-        const char *name = work->definition->name;
-        msg_document_t documents[] = {{.kind = "pipeline", .key = name, .has_value = true, .value = {(const uint8_t *)now.data, now.size}},
-                                      {.kind = "run", .key = name}};
-        msg_catalog_write_t write = {.documents = {known ? 1 : 2, documents}};
-        actor_ask(t->me, "catalog", MSG_CATALOG_WRITE, &write, on_stored, work->serial);
+    if (!stored && size_check(t, work, now.size, grows, &no) < 0) {
+        refuse_work(t, work, &no);
+    } else if (!stored) {
+        work->is_new = !known;
+        work->grows = grows;
+        write_definition(t, work, (bytes_t){(const uint8_t *)now.data, now.size});
     }
     msgpack_sbuffer_destroy(&now);
     msgpack_sbuffer_destroy(&before);

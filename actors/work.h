@@ -13,6 +13,7 @@ typedef struct work {
     bool updates; /* may change what is stored and recorded */
     bool settled; /* what changed is recorded, or valid again */
     bool is_new;  /* its definition is being stored, and there was none */
+    size_t grows; /* by so many bytes, where its definition is being stored and is larger than the one before */
     bool rewrite; /* the answer has the pipeline of Beam that replays what is recorded */
     bool by_name; /* the definition is the stored one; otherwise it becomes that, if it updates */
     msg_pipeline_t *definition;
@@ -34,8 +35,8 @@ typedef struct finishing finishing_t;
 typedef struct pipeline_tracker {
     actor_t *me;
     pipelines_t pipelines;
-    int64_t pipelines_max; /* the option */
-    work_t *works;         /* the oldest first */
+    int64_t pipelines_max, definitions_size_max; /* the options */
+    work_t *works;                               /* the oldest first */
     uint64_t last_work;
     finishing_t *finishings; /* runs whose end is being remembered */
 } pipeline_tracker_t;

@@ -1,4 +1,5 @@
 """Quotas: each option that bounds what clients may cost holds at its number and not before, and the error names it and its value."""
+import os
 import socket
 import struct
 import time
@@ -115,6 +116,26 @@ class Quotas(EngineTest):
         self.engine.ask("pipeline.track", pipeline=pipeline("another"))
         for name in (*names[1:], "another"):
             self.engine.ask("pipeline.forget", pipeline=name)
+
+    def test_definitions_have_no_more_bytes_together_than_are_allowed(self):
+        self.set(definitions_size_max=4 * MIB)
+        def large(name, size):
+            return pipeline(name, source("Other", "elsewhere:v1", os.urandom(size)))
+        dealer = self.dealer("commands")
+        for number in range(6):  # at once: those that are being stored count
+            dealer.send(msgpack.packb({"op": "pipeline.track", "pipeline": large(f"large {number}", MIB), "id": number}))
+        answers = sorted((self.answer(dealer) for _ in range(6)), key=lambda answer: answer["id"])
+        self.assertEqual([answer["ok"] for answer in answers], 3 * [True] + 3 * [False])
+        self.assertEqual(answers[5]["error"]["code"], "limit")
+        self.assertRegex(answers[5]["error"]["message"], r"`large 5` has 10\d{5} bytes: .* `definitions_size_max` is 4194304")
+        self.engine.restart()  # what is stored counts again
+        self.limited("`definitions_size_max`", "pipeline.track", pipeline=large("large 3", MIB))
+        self.limited("`definitions_size_max`", "pipeline.track", pipeline=large("large 2", 2 * MIB))
+        self.engine.ask("pipeline.track", pipeline=large("large 2", MIB // 2))
+        self.engine.ask("pipeline.forget", pipeline="large 1")
+        self.engine.ask("pipeline.track", pipeline=large("large 3", MIB))
+        for number in (0, 2, 3):
+            self.engine.ask("pipeline.forget", pipeline=f"large {number}")
 
     def test_there_are_no_more_replays_than_are_allowed_of_all_and_of_one_connection(self):
         recording = self.recorded("replayed")["recording"]
