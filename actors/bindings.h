@@ -24,7 +24,7 @@ typedef struct bindings bindings_t;
 
 /* `text`: the sections within `bind`, in ZPL. Checks them: a fault names the key, "`bind/clicks/source` …", and the value. */
 bindings_t *bindings_create(const char *text, fault_t *why);
-void bindings_destroy(bindings_t **bindings);
+void bindings_destroy(bindings_t **self);
 
 /* What runs a source of this URN and payload (a msgpack value; size 0: none). 1: `ret`, made in `zone`. 0: no binding speaks of it.
  * -1: the binding that does cannot be filled. Without a section `payload`, a connector gets none, and a worker the source's own. */
