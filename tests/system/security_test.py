@@ -335,14 +335,19 @@ class SecurityTest(KeyedTest):
 
     # ---- routing ids ----
 
+    def waiting(self, name, identity):
+        """A connection that waits for the job of a pipeline, and has been heard."""
+        self.engine.run(pipeline(name, source("Read", PUSH)))
+        one, _ = self.connect("commands", self.keys.of("admin"), identity=identity)
+        one.setsockopt(zmq.SNDTIMEO, PATIENCE * 1000)
+        one.send(msgpack.packb({"op": "job.wait", "pipeline": name, "timeout_ms": 20000, "id": "theirs"}))
+        one.send(msgpack.packb({"op": "engine.info", "id": 1}))
+        self.assertTrue(one.poll(PATIENCE * 1000))
+        one.recv()
+        return one
+
     def test_who_claims_anothers_routing_id_neither_gets_its_answers_nor_speaks_for_it(self):
-        self.engine.run(pipeline("waited", source("Read", PUSH)))
-        victim, _ = self.connect("commands", self.keys.of("admin"), identity=b"victim")
-        victim.setsockopt(zmq.SNDTIMEO, PATIENCE * 1000)
-        victim.send(msgpack.packb({"op": "job.wait", "pipeline": "waited", "timeout_ms": 20000, "id": "theirs"}))
-        victim.send(msgpack.packb({"op": "engine.info", "id": 1}))
-        self.assertTrue(victim.poll(PATIENCE * 1000))
-        victim.recv()
+        victim = self.waiting("waited", b"victim")
         thief, monitor = self.connect("commands", self.keys.of("read"), identity=b"victim")
         self.assertTrue(monitor.poll(PATIENCE * 1000))
         self.say(thief, {"op": "engine.info", "id": 2})
@@ -352,13 +357,7 @@ class SecurityTest(KeyedTest):
         self.assertFalse(thief.poll(QUIET_MS))
 
     def test_who_takes_a_routing_id_over_once_it_is_free_gets_nothing_of_what_went_before(self):
-        self.engine.run(pipeline("left", source("Read", PUSH)))
-        victim, _ = self.connect("commands", self.keys.of("admin"), identity=b"heir")
-        victim.setsockopt(zmq.SNDTIMEO, PATIENCE * 1000)
-        victim.send(msgpack.packb({"op": "job.wait", "pipeline": "left", "timeout_ms": 20000, "id": "theirs"}))
-        victim.send(msgpack.packb({"op": "engine.info", "id": 1}))
-        self.assertTrue(victim.poll(PATIENCE * 1000))
-        victim.recv()
+        victim = self.waiting("left", b"heir")
         self.leave(victim)
         thief, _ = self.connect("commands", self.keys.of("read"), identity=b"heir")
         deadline = time.monotonic() + PATIENCE

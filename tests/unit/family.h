@@ -120,6 +120,13 @@ static inline const msg_actor_failed_t *given_up(stage_t *stage) {
     return m ? m->message : NULL;
 }
 
+static inline void assert_given_up(stage_t *stage, const char *why, bool starting) {
+    const msg_actor_failed_t *failed = given_up(stage);
+    assert_non_null(failed);
+    assert_string_equal(failed->why, why);
+    assert_int_equal(failed->starting, starting);
+}
+
 static inline msg_child_start_t child(const char *name, const char *urn) {
     return (msg_child_start_t){.name = name, .urn = urn, .args = {(const uint8_t *)"\x80", 1}};
 }

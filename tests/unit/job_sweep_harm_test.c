@@ -129,14 +129,18 @@ static void one_that_is_valid_already_is_the_answer_of_a_new_state(void **test) 
     stage_destroy(&stage);
 }
 
+/* With a state that finds this recording. */
+static void begin_anew(stage_t *stage, msg_recording_job_t there) {
+    stage_fail(stage, "job_supervisor");
+    foreman_load(stage, 0, NULL, 1, &there);
+}
+
 static void a_process_that_died_before_it_began_anew_finds_its_recording_again(void **test) {
     (void)test;
     for (int dry = 0; dry < 2; dry++) {
         stage_t *stage = foreman();
         const msg_recording_create_t *a = first(stage, "a");
-        stage_fail(stage, "job_supervisor");
-        msg_recording_job_t there = on_disk(a, true);
-        foreman_load(stage, 0, NULL, 1, &there);
+        begin_anew(stage, on_disk(a, true));
         ask_ensure(stage, "runner", &(wanted_t){.pipeline = "p", .urns = {PUSH}, .payload = "a", .dry = dry});
         marked(stage, a->recording, false);
         assert_restored(stage, "runner", a);
@@ -148,10 +152,9 @@ static void an_invalid_recording_is_never_taken_for_a_valid_one(void **test) {
     (void)test;
     stage_t *stage = foreman();
     const msg_recording_create_t *a = first(stage, "a");
-    stage_fail(stage, "job_supervisor");
     msg_recording_job_t there = on_disk(a, true);
     there.has_stop_reason = false; /* it is not done, and cannot become valid */
-    foreman_load(stage, 0, NULL, 1, &there);
+    begin_anew(stage, there);
     ask_ensure(stage, "runner", &(wanted_t){.pipeline = "p", .urns = {PUSH}, .payload = "a"});
     drop(stage, a->recording);
     begin(stage);

@@ -15,6 +15,7 @@
 #include "actors/store/keyring.h"
 
 static char folder[64], public_key[41], secret_key[41];
+static keyring_t ring; /* as it was loaded last */
 
 static int set_up(void **test) {
     (void)test;
@@ -28,6 +29,7 @@ static int set_up(void **test) {
 static int tear_down(void **test) {
     (void)test;
     char command[128];
+    keyring_fini(&ring);
     snprintf(command, sizeof command, "rm -r '%s'", folder);
     return system(command);
 }
@@ -51,6 +53,15 @@ static void write_key(const char *name, mode_t mode, const char *metadata, bool 
     write_text(name, mode, text);
 }
 
+/* Loads it: so many clients, and files that are left out. */
+static void load(size_t count, size_t complaints) {
+    fault_t why;
+    keyring_fini(&ring);
+    if (keyring_load(folder, &ring, &why) < 0) fail_msg("%s", why.text);
+    assert_int_equal(ring.count, count);
+    assert_int_equal(ring.complaints, complaints);
+}
+
 static void the_engines_key_is_read_and_must_be_its_own(void **test) {
     (void)test;
     char read[41];
@@ -70,13 +81,9 @@ static void the_engines_key_is_read_and_must_be_its_own(void **test) {
 
 static void a_client_goes_by_its_files_name_and_has_what_the_file_says(void **test) {
     (void)test;
-    keyring_t ring;
-    fault_t why;
     write_key("clients/bob.pub", 0600, "    name = \"root\"\n", false);
     write_key("clients/alice.pub", 0600, "    permission = \"admin\"\n", false);
-    assert_int_equal(keyring_load(folder, &ring, &why), 0);
-    assert_int_equal(ring.count, 2);
-    assert_int_equal(ring.complaints, 0);
+    load(2, 0);
     assert_string_equal(ring.clients[0].name, "alice");
     assert_string_equal(ring.clients[0].key, public_key);
     assert_int_equal(ring.clients[0].permission, PERMISSION_ADMIN);
@@ -87,42 +94,30 @@ static void a_client_goes_by_its_files_name_and_has_what_the_file_says(void **te
     assert_ptr_equal(keyring_find(&ring, bytes), &ring.clients[0]);
     bytes[0] ^= 1;
     assert_null(keyring_find(&ring, bytes));
-    keyring_fini(&ring);
 }
 
 static void what_is_no_certificate_is_left_out_and_named(void **test) {
     (void)test;
-    keyring_t ring;
-    fault_t why;
     write_key("clients/good.pub", 0600, "    permission = \"write\"\n", false);
     write_text("clients/empty.pub", 0600, "");
-    assert_int_equal(keyring_load(folder, &ring, &why), 0);
-    assert_int_equal(ring.count, 1);
-    assert_int_equal(ring.complaints, 1);
+    load(1, 1);
     assert_non_null(strstr(ring.complaint.text, "empty.pub"));
-    keyring_fini(&ring);
     write_key("clients/all.pub", 0600, "    permission = \"everything\"\n", false);
     write_key("clients/secret.key", 0600, "", true);
     write_text("clients/.hidden", 0600, "not even looked at");
-    assert_int_equal(keyring_load(folder, &ring, &why), 0);
-    assert_int_equal(ring.count, 1);
-    assert_int_equal(ring.complaints, 3);
+    load(1, 3);
     assert_non_null(strstr(ring.complaint.text, "not `everything`"));
-    keyring_fini(&ring);
 }
 
 static void a_certificate_is_what_its_own_file_says(void **test) {
     (void)test;
-    keyring_t ring;
     fault_t why;
     char read[41];
     write_key("clients/alice.pub_secret", 0600, "    permission = \"admin\"\n", true);
     write_key("clients/alice.pub", 0600, "    permission = \"read\"\n", false);
-    assert_int_equal(keyring_load(folder, &ring, &why), 0);
-    assert_int_equal(ring.count, 1);
+    load(1, 1);
     assert_string_equal(ring.clients[0].key, public_key);
     assert_int_equal(ring.clients[0].permission, PERMISSION_READ);
-    keyring_fini(&ring);
     write_key("server.key_secret", 0644, "", true);
     write_key("server.key", 0600, "", true);
     assert_int_equal(keyring_secret(folder, read, &why), 0);
@@ -147,48 +142,36 @@ static void the_engines_key_is_known_by_whatever_path(void **test) {
 
 static void forty_characters_that_are_no_key_are_nobodys(void **test) {
     (void)test;
-    keyring_t ring;
-    fault_t why;
     write_text("clients/none.pub", 0600, "curve\n    public-key = \"~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~\"\n");
-    assert_int_equal(keyring_load(folder, &ring, &why), 0);
-    assert_int_equal(ring.count, 0);
+    load(0, 1);
     assert_non_null(strstr(ring.complaint.text, "none.pub has no public key"));
-    keyring_fini(&ring);
 }
 
 static void what_is_no_plain_file_is_not_waited_for(void **test) {
     (void)test;
-    keyring_t ring;
-    fault_t why;
     char path[128];
     snprintf(path, sizeof path, "%s/clients/pipe.pub", folder);
     assert_int_equal(mkfifo(path, 0600), 0);
     alarm(10);
-    assert_int_equal(keyring_load(folder, &ring, &why), 0);
+    load(0, 1);
     alarm(0);
-    assert_int_equal(ring.count, 0);
     assert_non_null(strstr(ring.complaint.text, "pipe.pub is no certificate"));
-    keyring_fini(&ring);
 }
 
 static void a_key_has_one_name(void **test) {
     (void)test;
-    keyring_t ring;
-    fault_t why;
     char command[256];
     write_key("clients/one.pub", 0600, "    permission = \"read\"\n", false);
     snprintf(command, sizeof command, "sed s/read/admin/ %s/clients/one.pub > %s/clients/two.pub", folder, folder);
     assert_int_equal(system(command), 0);
-    assert_int_equal(keyring_load(folder, &ring, &why), 0);
-    assert_int_equal(ring.count, 1);
+    load(1, 1);
     assert_int_equal(ring.clients[0].permission, PERMISSION_READ);
     assert_non_null(strstr(ring.complaint.text, "same key as one.pub"));
-    keyring_fini(&ring);
 }
 
 static void without_a_folder_there_are_no_clients(void **test) {
     (void)test;
-    keyring_t ring = {.count = 7};
+    ring.count = 7;
     fault_t why;
     assert_int_equal(keyring_load("/nowhere", &ring, &why), -1);
     assert_non_null(strstr(why.text, "/nowhere/clients"));

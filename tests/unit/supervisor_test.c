@@ -24,24 +24,22 @@ static void a_start_that_fails_ends_the_engine(void **test) {
     stage_t *stage = stage_started();
     stage_refuse(stage, stage_take(stage, "gate", MSG_NONE), ERROR_NO_SPACE, "no space");
     stage_run(stage);
-    const msg_actor_failed_t *failed = given_up(stage);
-    assert_non_null(failed);
-    assert_string_equal(failed->why, "two: cannot load: no space");
-    assert_true(failed->starting);
+    assert_given_up(stage, "two: cannot load: no space", true);
     assert_string_equal(said, "+one +two -two ");
     stage_destroy(&stage);
+}
+
+static void assert_two_is_late(stage_t *stage, bool starting) {
+    stage_advance(stage, 1999999);
+    assert_null(given_up(stage));
+    stage_advance(stage, 1);
+    assert_given_up(stage, "two: it was not ready within 2000 ms", starting);
 }
 
 static void a_start_that_takes_too_long_ends_the_engine(void **test) {
     (void)test;
     stage_t *stage = stage_started();
-    stage_advance(stage, 1999999);
-    assert_null(given_up(stage));
-    stage_advance(stage, 1);
-    const msg_actor_failed_t *failed = given_up(stage);
-    assert_non_null(failed);
-    assert_string_equal(failed->why, "two: it was not ready within 2000 ms");
-    assert_true(failed->starting);
+    assert_two_is_late(stage, true);
     stage_destroy(&stage);
 }
 
@@ -59,10 +57,7 @@ static void a_thread_that_cannot_be_had_ends_the_engine_in_order(void **test) {
         stage_add(stage, &supervisor_class, "supervisor", (bytes_t){0});
         stage_run(stage);
         if (i == 1) open_gate(stage);
-        const msg_actor_failed_t *failed = given_up(stage);
-        assert_non_null(failed);
-        assert_string_equal(failed->why, cases[i].why);
-        assert_true(failed->starting);
+        assert_given_up(stage, cases[i].why, true);
         stage_tell(stage, "main", "supervisor", MSG_ACTOR_STOP, &(msg_actor_stop_t){0});
         stage_run(stage);
         assert_non_null(stage_take(stage, "main", MSG_ACTOR_STOPPED));
@@ -75,13 +70,7 @@ static void one_that_is_not_ready_again_in_time_ends_the_engine(void **test) {
     (void)test;
     stage_t *stage = stage_serving();
     let_fail(stage, "two");
-    stage_advance(stage, 1999999);
-    assert_null(given_up(stage));
-    stage_advance(stage, 1);
-    const msg_actor_failed_t *failed = given_up(stage);
-    assert_non_null(failed);
-    assert_string_equal(failed->why, "two: it was not ready within 2000 ms");
-    assert_false(failed->starting);
+    assert_two_is_late(stage, false);
     stage_destroy(&stage);
 }
 
@@ -135,10 +124,7 @@ static void one_that_fails_is_restarted_at_once_and_then_later_and_later(void **
     }
     assert_null(given_up(stage));
     let_fail(stage, "one");
-    const msg_actor_failed_t *failed = given_up(stage);
-    assert_non_null(failed);
-    assert_string_equal(failed->why, "one: told to fail by a tell");
-    assert_false(failed->starting);
+    assert_given_up(stage, "one: told to fail by a tell", false);
     stage_destroy(&stage);
 }
 

@@ -4,14 +4,20 @@
 #include "store.h"
 #include "tests/stage/stage.h"
 
-static void a_file_is_brought_to_the_disk(void **state) {
+/* A syncer, and a file that it can bring to the disk. */
+static stage_t *with_file(char ret_path[5000]) {
     stage_t *stage = stage_create(1, NULL);
-    char path[5000];
-    (void)state;
-    snprintf(path, sizeof path, "%s/x.seg", stage_config(stage)->data);
-    file_write(path, (const uint8_t *)"abc", 3);
+    snprintf(ret_path, 5000, "%s/x.seg", stage_config(stage)->data);
+    file_write(ret_path, (const uint8_t *)"abc", 3);
     stage_add(stage, &syncer_class, "syncer", (bytes_t){0});
     stage_run(stage);
+    return stage;
+}
+
+static void a_file_is_brought_to_the_disk(void **state) {
+    char path[5000];
+    (void)state;
+    stage_t *stage = with_file(path);
     const msg_synced_t *synced = stage_get(stage, "syncer", MSG_SYNC, &(msg_sync_t){.path = path, .token = 42});
     assert_int_equal(synced->token, 42);
     const msg_actor_counted_t *counted = stage_get(stage, "syncer", MSG_ACTOR_COUNT, &(msg_actor_count_t){0});
@@ -22,10 +28,9 @@ static void a_file_is_brought_to_the_disk(void **state) {
 }
 
 static void a_file_that_cannot_be_synced_is_named(void **state) {
-    stage_t *stage = stage_create(1, NULL);
+    char path[5000];
     (void)state;
-    stage_add(stage, &syncer_class, "syncer", (bytes_t){0});
-    stage_run(stage);
+    stage_t *stage = with_file(path);
     const refusal_t *no = stage_get_refusal(stage, "syncer", MSG_SYNC, &(msg_sync_t){.path = "/nowhere/1.seg"});
     assert_int_equal(no->code, ERROR_INTERNAL);
     assert_non_null(strstr(no->message, "/nowhere/1.seg: No such file or directory"));
@@ -35,13 +40,9 @@ static void a_file_that_cannot_be_synced_is_named(void **state) {
 }
 
 static void as_many_calls_fail_as_were_asked_to(void **state) {
-    stage_t *stage = stage_create(1, NULL);
     char path[5000];
     (void)state;
-    snprintf(path, sizeof path, "%s/x.seg", stage_config(stage)->data);
-    file_write(path, (const uint8_t *)"abc", 3);
-    stage_add(stage, &syncer_class, "syncer", (bytes_t){0});
-    stage_run(stage);
+    stage_t *stage = with_file(path);
     const refusal_t *no = stage_get_refusal(stage, "syncer", MSG_CHAOS_SYNC, &(msg_chaos_sync_t){.syncs = 1, .error = "EVIL"});
     assert_int_equal(no->code, ERROR_BAD_REQUEST);
     stage_get(stage, "syncer", MSG_CHAOS_SYNC, &(msg_chaos_sync_t){.syncs = 2, .error = "EIO"});
