@@ -120,12 +120,12 @@ static const msg_stream_t *post_stream(const post_t *post) {
     return &recording_job(post->recording)->streams.items[post->stream];
 }
 
-static const attachment_t *post_feeder(const post_t *post) {
+static bool post_is_fed(const post_t *post) {
     const attachment_t *attachment;
     LIST_FOREACH(attachment, &post->recording->attachments, of_recording) {
-        if (attachment->producer->stream == post->stream) return attachment;
+        if (attachment->producer->stream == post->stream) return true;
     }
-    return NULL;
+    return false;
 }
 
 /* Does somebody wait to be let in, to feed it? */
@@ -269,9 +269,7 @@ static void post_give_up(recorder_t *self, post_t *post, int64_t now) {
 
 static void post_check(recorder_t *self, post_t *post, int64_t now) {
     if (reel_is_sealed(post->recording->reel) || post->recording->finish || post->recording->reel->broken) return;
-    const attachment_t *feeder = post_feeder(post);
-    if (feeder || post_is_joined(self, post)) {
-        if (feeder && !post->worker) post->worker = feeder->connection->worker;
+    if (post_is_fed(post) || post_is_joined(self, post)) {
         post->idle = NULL;
         post->fed = now;
         return;
@@ -355,7 +353,7 @@ static msg_worker_source_t post_describe(const post_t *post, int64_t now) {
                                  .pipeline = job->pipeline,
                                  .tag = stream->tags.items[0],
                                  .urn = bound_urn(stream),
-                                 .has_waiting_ms = !post_feeder(post),
+                                 .has_waiting_ms = !post_is_fed(post),
                                  .waiting_ms = (now - post->fed) / 1000};
 }
 
@@ -365,7 +363,7 @@ static void posts_describe(const recorder_t *self, const worker_t *worker, msg_w
     const post_t *post;
     *ret_count = 0;
     LIST_FOREACH(post, &self->posts, link) {
-        if (post->worker != worker || (!worker && post_feeder(post))) continue;
+        if (post->worker != worker || (!worker && post_is_fed(post))) continue;
         *(*room)++ = post_describe(post, now);
         ++*ret_count;
     }

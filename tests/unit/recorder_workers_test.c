@@ -145,6 +145,26 @@ static void sources_are_dealt_out_evenly(void **state) {
     studio_close(&studio);
 }
 
+static void who_has_the_fewest_is_given_the_next(void **state) {
+    studio_t studio;
+    (void)state;
+    studio_open(&studio, DURABILITY_ASYNC);
+    ready(&studio, "w", false);
+    create_for_workers(&studio, "1", false);
+    create_for_workers(&studio, "2", false);
+    stage_run(studio.stage);
+    ready(&studio, "v", false);
+    create_for_workers(&studio, "3", false);
+    stage_run(studio.stage);
+    assert_string_equal(started(&studio, "v", "a")->job, "j3");
+    studio_finish(&studio, "r3", "CANCELLED", "user");
+    source_is_stopped(&studio, "v", "user");
+    create_for_workers(&studio, "4", false); /* it was the last to be given one, and has none */
+    stage_run(studio.stage);
+    assert_string_equal(started(&studio, "v", "a")->job, "j4");
+    studio_close(&studio);
+}
+
 static void a_worker_that_leaves_hands_on_what_it_ran(void **state) {
     studio_t studio;
     uint8_t cursor[] = {0xcd, 1, 2};
@@ -266,6 +286,36 @@ static void a_worker_alone_is_given_again_what_it_let_lie(void **state) {
     studio_close(&studio);
 }
 
+static void who_let_a_source_lie_is_asked_after_those_who_have_more(void **state) {
+    studio_t studio;
+    (void)state;
+    studio_open(&studio, DURABILITY_ASYNC);
+    create_for_workers(&studio, "1", false);
+    studio_budget(&studio, "j1", LIMIT_NONE);
+    ready(&studio, "w", false);
+    obey(&studio, "w", "a");
+    ready(&studio, "v", false);
+    create_for_workers(&studio, "2", false);
+    stage_run(studio.stage);
+    assert_string_equal(started(&studio, "v", "a")->job, "j2");
+    wait_with(&studio, 11 * SECOND, "v", "w");
+    assert_string_equal(((const msg_source_start_t *)take_of(&studio, "w", MSG_SOURCE_START))->job, "j2");
+    studio_close(&studio);
+}
+
+static void a_worker_that_let_it_lie_and_left_is_not_blamed(void **state) {
+    studio_t studio;
+    (void)state;
+    open_job(&studio, false);
+    ready(&studio, "v", false);
+    wait_with(&studio, 12 * SECOND, "v", NULL);
+    say_ready(&studio, "v", 0, NULL);
+    stage_advance(studio.stage, 20 * SECOND);
+    const msg_source_failed_t *failed = studio_take(&studio, "job_supervisor", MSG_SOURCE_FAILED);
+    assert_non_null(strstr(failed->message, "no worker was ready"));
+    studio_close(&studio);
+}
+
 static void a_worker_that_is_ready_again_runs_nothing_and_is_given_it_anew(void **state) {
     studio_t studio;
     (void)state;
@@ -306,12 +356,17 @@ static void a_source_that_somebody_feeds_needs_no_worker(void **state) {
     (void)state;
     open_job(&studio, false);
     source_attach(&studio, "s", "j1", "a", "by hand");
+    msg_source_batch_t batch = {.tag = "a", .seq = 1, .has_cursor = true, .cursor = {(const uint8_t *)"\x05", 1}};
+    stage_peer_send(studio.stage, source_named("s"), MSG_SOURCE_BATCH, &batch, stage_body(studio.stage, 1, 0, 5));
+    stage_run(studio.stage);
     ready(&studio, "w", false);
     assert_true(source_is_quiet(&studio, "w"));
     assert_int_equal(listed(&studio)->waiting.count, 0);
     stage_peer_leave(studio.stage, source_named("s"));
     wait_with(&studio, 3 * SECOND, "w", NULL);
-    take_of(&studio, "w", MSG_SOURCE_START);
+    const msg_source_start_t *start = take_of(&studio, "w", MSG_SOURCE_START);
+    assert_int_equal(start->cursor.size, 1);
+    assert_int_equal(start->cursor.data[0], 5);
     studio_close(&studio);
 }
 
@@ -400,6 +455,46 @@ static void a_source_that_has_ended_is_given_to_nobody(void **state) {
     studio_close(&studio);
 }
 
+static void what_is_about_to_end_is_given_to_nobody(void **state) {
+    studio_t studio;
+    (void)state;
+    studio_open(&studio, DURABILITY_ASYNC);
+    create_for_workers(&studio, "1", false);
+    studio_budget(&studio, "j1", 3);
+    ready(&studio, "v", false);
+    obey(&studio, "v", "a");
+    source_batch(&studio, "v", "a", 1, 5);
+    say_ready(&studio, "v", 0, NULL);
+    ready(&studio, "w", false);
+    assert_true(source_is_quiet(&studio, "w"));
+    studio_close(&studio);
+}
+
+/* To be told a cursor is to be told that what came before it is safe. */
+static void a_cursor_that_is_not_on_the_disk_is_not_told(void **state) {
+    studio_t studio;
+    (void)state;
+    studio_open(&studio, DURABILITY_SYNC);
+    create_for_workers(&studio, "1", false);
+    studio_budget(&studio, "j1", LIMIT_NONE);
+    studio_sync(&studio);
+    ready(&studio, "v", false);
+    obey(&studio, "v", "a");
+    msg_source_batch_t batch = {.tag = "a", .seq = 1, .has_cursor = true, .cursor = {(const uint8_t *)"\x05", 1}};
+    stage_peer_send(studio.stage, source_named("v"), MSG_SOURCE_BATCH, &batch, stage_body(studio.stage, 1, 0, 5));
+    stage_run(studio.stage);
+    say_ready(&studio, "v", 0, NULL);
+    ready(&studio, "w", false);
+    const msg_source_start_t *start = started(&studio, "w", "a");
+    assert_false(start->has_cursor);
+    source_ask(&studio, "w", "j1", "a", start->producer);
+    assert_true(source_is_quiet(&studio, "w"));
+    studio_sync(&studio);
+    const msg_source_attached_t *attached = stage_peer_answer(studio.stage, source_named("w"), MSG_SOURCE_ATTACHED);
+    assert_int_equal(attached->cursor.data[0], 5);
+    studio_close(&studio);
+}
+
 /* ---- failures of the engine ---- */
 
 static void a_worker_hears_of_a_recorder_that_lost_its_state_and_goes_on(void **state) {
@@ -464,6 +559,8 @@ static void who_leaves_without_having_come_is_answered(void **state) {
     say_ready(&studio, "w", 0, NULL);
     stage_peer_answer(studio.stage, source_named("w"), MSG_OK);
     assert_null(stage_take(studio.stage, "notifier", MSG_NOTIFY));
+    stage_advance(studio.stage, 5 * SECOND);
+    assert_true(source_is_quiet(&studio, "w")); /* nobody asks whether it is there */
     studio_close(&studio);
 }
 
@@ -472,12 +569,15 @@ int main(void) {
         cmocka_unit_test(a_worker_is_given_what_it_is_ready_for_and_nothing_else),
         cmocka_unit_test(a_job_that_comes_later_finds_the_worker_that_waits),
         cmocka_unit_test(sources_are_dealt_out_evenly),
+        cmocka_unit_test(who_has_the_fewest_is_given_the_next),
         cmocka_unit_test(a_worker_that_leaves_hands_on_what_it_ran),
         cmocka_unit_test(a_worker_that_attaches_without_a_name_is_the_sources_producer),
         cmocka_unit_test(a_worker_that_is_gone_is_replaced_by_one_that_is_ready),
         cmocka_unit_test(a_worker_that_falls_silent_is_replaced_and_cut_off),
         cmocka_unit_test(a_worker_that_does_not_attach_loses_the_source_to_another),
         cmocka_unit_test(a_worker_alone_is_given_again_what_it_let_lie),
+        cmocka_unit_test(who_let_a_source_lie_is_asked_after_those_who_have_more),
+        cmocka_unit_test(a_worker_that_let_it_lie_and_left_is_not_blamed),
         cmocka_unit_test(a_worker_that_is_ready_again_runs_nothing_and_is_given_it_anew),
         cmocka_unit_test(a_worker_that_is_ready_again_while_it_waits_to_be_let_in_is_given_it_anew),
         cmocka_unit_test(a_source_that_somebody_feeds_needs_no_worker),
@@ -485,6 +585,8 @@ int main(void) {
         cmocka_unit_test(how_long_a_job_waits_is_an_option),
         cmocka_unit_test(a_worker_is_told_once_that_the_job_has_ended),
         cmocka_unit_test(a_source_that_has_ended_is_given_to_nobody),
+        cmocka_unit_test(what_is_about_to_end_is_given_to_nobody),
+        cmocka_unit_test(a_cursor_that_is_not_on_the_disk_is_not_told),
         cmocka_unit_test(a_worker_hears_of_a_recorder_that_lost_its_state_and_goes_on),
         cmocka_unit_test(after_a_restart_the_source_waits_for_a_worker_again),
         cmocka_unit_test(too_many_urns_are_refused),
