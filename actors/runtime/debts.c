@@ -12,8 +12,10 @@ enum {
     REFUSALS_SHARE = 16, /* of the bytes that answers may have, as much more for refusals, and for what administrators are told */
     BEHIND_BYTES = 4 * 1024 * 1024, /* that wait for a peer to whom no more is sent for now: well before its pipe is full */
     BEHIND_LEAST = 128 * 1024,      /* with less than that it is not held up by what waits for others */
-    READER_BYTES = 1024,            /* who has read all before is told that much, whatever waits for others */
-    ADMIN_REQUESTS_MAX = 16,        /* beyond the quota, for those of administrators: they must be able to end what used it up */
+    KEPT_MAX = 256 * 1024 * 1024,   /* of requests that wait for their answers */
+    CLIENT_KEPT_MAX = 64 * 1024 * 1024,
+    READER_BYTES = 1024,     /* a request or an answer that finds room where larger ones find none */
+    ADMIN_REQUESTS_MAX = 16, /* beyond the quota, for those of administrators: they must be able to end what used it up */
 };
 
 struct debt_sum {
@@ -26,6 +28,7 @@ struct debt {
     debt_sum_t *sum;
     peer_t to;
     size_t requests; /* only the actor's thread counts them */
+    size_t kept;     /* the bytes of those */
     atomic_size_t bytes;
     atomic_size_t holders; /* the table, and each frame */
 };
@@ -146,6 +149,29 @@ void debts_close(debts_t *debts, const peer_t *from) {
     must(debt && debt->requests > 0);
     debt->requests--;
     debts->requests--;
+}
+
+int debts_keep(debts_t *debts, const peer_t *from, size_t size, refusal_t *no) {
+    debt_t *debt = debt_get(debts, from);
+    bool one = size <= READER_BYTES || debt->kept == 0, all = size <= READER_BYTES || debts->kept == 0;
+    if ((!one && debt->kept + size > CLIENT_KEPT_MAX) || (!all && debts->kept + size > KEPT_MAX)) {
+        bool own = !one && debt->kept + size > CLIENT_KEPT_MAX;
+        refuse(no, ERROR_LIMIT, NULL,
+               "%zu bytes of requests of %s wait for their answers, and with the %zu of this one they would be more than %d",
+               own ? debt->kept : debts->kept, own ? "this client" : "all clients", size, own ? CLIENT_KEPT_MAX : KEPT_MAX);
+        no->retry = true;
+        return -1;
+    }
+    debt->kept += size;
+    debts->kept += size;
+    return 0;
+}
+
+void debts_drop(debts_t *debts, const peer_t *from, size_t size) {
+    debt_t *debt = debt_find(debts, from);
+    must(debt && debt->kept >= size && debts->kept >= size);
+    debt->kept -= size;
+    debts->kept -= size;
 }
 
 /* ---- answers ---- */

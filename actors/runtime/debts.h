@@ -25,12 +25,16 @@ typedef struct debts {
     debt_t *buckets[DEBT_BUCKETS]; /* of each peer with whom something is open */
     debt_sum_t *sum;               /* of all answers; made when it is needed */
     size_t requests;               /* of all peers */
+    size_t kept;                   /* the bytes of those */
 } debts_t;
 
 /* Counts a request of the peer until it is closed. -1 where there are too many (LIMIT): it is not counted. What only administrators may ask
  * finds some room where the others find none. */
 int debts_open(debts_t *debts, const peer_t *from, permission_t permission, const quotas_t *quotas, refusal_t *no);
 void debts_close(debts_t *debts, const peer_t *from);
+/* Counts the bytes of an open request, which is kept until it is answered. -1 where there are too many (LIMIT): they are not counted. */
+int debts_keep(debts_t *debts, const peer_t *from, size_t size, refusal_t *no);
+void debts_drop(debts_t *debts, const peer_t *from, size_t size);
 
 /* May an answer of so many bytes be sent? -1: so much waits to be read that it may not (LIMIT). */
 int debts_allow(debts_t *debts, const peer_t *to, size_t size, const quotas_t *quotas, refusal_t *no);

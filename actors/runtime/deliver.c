@@ -265,7 +265,11 @@ static message_id_t admit(actor_t *me, const arrival_t *in, message_id_t id, ref
     if (id == MSG_NONE || !is_allowed(in, id, no)) return MSG_NONE;
     if (message_class(id)->kind != KIND_REQUEST || !actor_counts_requests(me, in->from)) return id;
     refusal_t many;
-    if (debts_open(&me->debts, in->from, message_class(id)->permission, &me->quotas, &many) == 0) return id;
+    if (debts_open(&me->debts, in->from, message_class(id)->permission, &me->quotas, &many) == 0) {
+        if (debts_keep(&me->debts, in->from, frame_bytes(in->message).size + (in->body ? frame_bytes(in->body).size : 0), &many) == 0)
+            return id;
+        debts_close(&me->debts, in->from);
+    }
     refuse(no, many.code, NULL, "`%s`: %s", message_class(id)->wire, many.message);
     no->retry = many.retry;
     return MSG_NONE;

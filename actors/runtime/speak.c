@@ -122,7 +122,11 @@ void actor_resolve(actor_t *me, ticket_entry_t *entry, head_kind_t kind, frame_t
     if (parcel->from[0]) {
         route(me, parcel->from, (head_t){kind, parcel->head.id, parcel->head.number}, message, NULL);
     } else {
-        if (actor_counts_requests(me, &parcel->peer)) debts_close(&me->debts, &parcel->peer);
+        if (actor_counts_requests(me, &parcel->peer)) {
+            debts_drop(&me->debts, &parcel->peer,
+                       frame_bytes(&parcel->message).size + (parcel->has_body ? frame_bytes(&parcel->body).size : 0));
+            debts_close(&me->debts, &parcel->peer);
+        }
         kind = answer_admit(me, &parcel->peer, parcel->head.id, kind, message);
         bytes_t echo;
         if (wire_map_get(frame_bytes(&parcel->message), "id", &echo)) add_echo(message, echo);

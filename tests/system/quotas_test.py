@@ -207,6 +207,22 @@ class Quotas(EngineTest):
         self.assertTrue(self.engine.ask("job.wait", pipeline="waiting", timeout_ms=1)["is_done"])
         self.engine.ask("pipeline.forget", pipeline="waiting")
 
+    def test_requests_that_wait_have_no_more_bytes_than_are_allowed(self):
+        self.engine.run(pipeline("heavy", source("Read", PUSH)))
+        before, dealer = memory(self.engine.process.pid), self.dealer("commands")
+        for number in range(20):
+            dealer.send(msgpack.packb({"op": "job.wait", "pipeline": "heavy", "timeout_ms": 600000, "id": number,
+                                       "padding": bytes(15 * MIB)}))
+        refused = [self.answer(dealer) for _ in range(16)]
+        self.assertEqual({answer["error"]["code"] for answer in refused}, {"limit"})
+        self.assertIn("bytes of requests of this client wait for their answers", refused[0]["error"]["message"])
+        self.assertLess(memory(self.engine.process.pid) - before, 128 * MIB)
+        self.engine.ask("job.cancel", pipeline="heavy")
+        self.assertEqual({self.answer(dealer)["ok"] for _ in range(4)}, {True})
+        dealer.send(msgpack.packb({"op": "job.wait", "pipeline": "heavy", "timeout_ms": 0, "padding": bytes(15 * MIB)}))
+        self.assertTrue(self.answer(dealer)["ok"])
+        self.engine.ask("pipeline.forget", pipeline="heavy")
+
     def test_an_administrator_is_heard_where_all_requests_are_used_up(self):
         self.set(client_requests_max=5, requests_max=10)
         self.pushable("used up")

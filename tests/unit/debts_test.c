@@ -160,6 +160,38 @@ static void administrators_find_room_where_others_find_none(void **state) {
     debts_fini(&debts);
 }
 
+static void bytes_of_requests_are_counted_until_they_are_answered(void **state) {
+    debts_t debts = {0};
+    const size_t most = 64 * 1024 * 1024;
+    peer_t peers[5] = {peer_of("a"), peer_of("b"), peer_of("c"), peer_of("d"), peer_of("e")};
+    refusal_t no;
+    (void)state;
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(debts_open(&debts, &peers[i], PERMISSION_READ, &(quotas_t){.requests_max = 9, .client_requests_max = 9}, &no), 0);
+    assert_int_equal(debts_keep(&debts, &peers[0], most - 2000, &no), 0);
+    assert_int_equal(debts_keep(&debts, &peers[0], 2001, &no), -1);
+    assert_int_equal(no.code, ERROR_LIMIT);
+    assert_true(no.retry);
+    assert_string_equal(
+        no.message,
+        "67106864 bytes of requests of this client wait for their answers, and with the 2001 of this one they would be more than "
+        "67108864");
+    assert_int_equal(debts_keep(&debts, &peers[0], 2000, &no), 0);
+    for (int i = 1; i < 4; i++) assert_int_equal(debts_keep(&debts, &peers[i], most, &no), 0);
+    assert_int_equal(debts_keep(&debts, &peers[4], 1025, &no), -1);
+    assert_non_null(strstr(no.message, "of all clients"));
+    assert_int_equal(debts_keep(&debts, &peers[4], 1024, &no), 0); /* a small one may be what ends the large ones */
+    debts_drop(&debts, &peers[4], 1024);
+    debts_drop(&debts, &peers[0], most - 2000);
+    assert_int_equal(debts_keep(&debts, &peers[4], 1025, &no), 0);
+    debts_drop(&debts, &peers[4], 1025);
+    debts_drop(&debts, &peers[0], 2000);
+    for (int i = 1; i < 4; i++) debts_drop(&debts, &peers[i], most);
+    assert_int_equal(debts.kept, 0);
+    for (int i = 0; i < 5; i++) debts_close(&debts, &peers[i]);
+    debts_fini(&debts);
+}
+
 static void who_does_not_read_what_it_is_sent_is_behind(void **state) {
     enum { MIB = 1024 * 1024 };
     quotas_t roomy = {.unread_max = 100 * MIB}, narrow = {.unread_max = 2 * MIB};
@@ -204,6 +236,7 @@ int main(void) {
         cmocka_unit_test(what_waits_for_all_peers_together_is_bounded_too),
         cmocka_unit_test(requests_are_counted_until_they_are_answered),
         cmocka_unit_test(administrators_find_room_where_others_find_none),
+        cmocka_unit_test(bytes_of_requests_are_counted_until_they_are_answered),
         cmocka_unit_test(who_does_not_read_what_it_is_sent_is_behind),
         cmocka_unit_test(a_frame_may_outlive_the_list),
     };
