@@ -196,7 +196,7 @@ static void beam_write(const msg_export_header_t *header, const transfer_event_t
     case TRANSFER_WATERMARK: watermark_write(event->to, out); break;
     case TRANSFER_GAP: gap_write(event, out); break;
     case TRANSFER_STREAM_ENDED: ended_write(out); break;
-    default: break; /* the file ends, and the last advance says when */
+    default: watermark_write(WATERMARK_MAX, out); /* the end of time, as Beam says it; the advance before says when */
     }
 }
 
@@ -274,10 +274,10 @@ static int elements_read(transfer_reader_t *reader, const file_record_t *record,
     return 1;
 }
 
-/* Beam says a watermark again and again, and begins with the least that there is. */
+/* Beam says a watermark again and again, begins with the least that there is, and ends with the greatest, as each replay does. */
 static int watermark_read(transfer_reader_t *reader, int64_t to, transfer_event_t *event) {
     if (reader->marked && to <= reader->watermark) return 0;
-    if (to <= -WATERMARK_MAX) return 0;
+    if (to <= -WATERMARK_MAX || to >= WATERMARK_MAX) return 0;
     reader->marked = true;
     reader->watermark = to;
     *event = (transfer_event_t){.kind = TRANSFER_WATERMARK, .at = reader->at, .to = to};

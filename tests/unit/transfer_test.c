@@ -133,7 +133,7 @@ static void json_is_a_line_an_element_and_a_line_an_event(void **state) {
     msgpack_sbuffer_destroy(&out);
 }
 
-/* The header; an advance to the start in microseconds; then each event behind an advance from the one before. */
+/* The header; an advance to the start in microseconds; then each event behind an advance from the one before; at last the end of time. */
 static void beams_lines_are_what_its_coder_makes(void **state) {
     (void)state;
     msgpack_sbuffer out = written(&transfer_beam, &alone);
@@ -150,7 +150,8 @@ static void beams_lines_are_what_its_coder_makes(void **state) {
                                   "%03%8A%B5%18%06%0A%04more\n"
                                   "%03%0A%04%12%02%08d\n"
                                   "%03%90%B5%18%01\n"
-                                  "%03%0A%04%12%02%08d\n");
+                                  "%03%0A%04%12%02%08d\n"
+                                  "%03%0A%0C%0A%0A%08%D8%F9%FF%FF%FF%FF%FF%FF%7F\n");
     msgpack_sbuffer_destroy(&out);
 }
 
