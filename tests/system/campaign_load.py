@@ -5,6 +5,7 @@ engine records as well. All of them go on through whatever befalls the engine, a
 the process lives, each acknowledged element is there once and in its order.
 """
 import collections
+import contextlib
 import pathlib
 import queue
 import random
@@ -19,6 +20,8 @@ from engine import GENERATOR, PATIENCE, PUSH, Producer, Refused, pipeline, sourc
 STEP_US = 100  # between the generator's elements
 MEMORY_MARGIN = 24 << 20  # bytes: what the allocator keeps, tables that have grown
 DESCRIPTORS_MARGIN = 8    # segments that are open for a moment, say
+LENT = {"default-executo", "resolver-execut", "grpc_global_tim", "event_engine", "timer_manager"}  # threads of gRPC, which has more when it is busy
+LENT_MARGIN = 8
 FIGURES = ("faults", "requests", "answered", "retry", "refused", "acknowledged", "lost", "doubled")
 
 
@@ -390,14 +393,26 @@ class Belongings:
     def now(self):
         memory = next(int(line.split()[1]) * 1024 for line in self.proc("smaps_rollup").read_text().splitlines()
                       if line.startswith("Anonymous:"))
-        return {"threads": len(list(self.proc("task").iterdir())), "descriptors": len(list(self.proc("fd").iterdir())), "memory": memory}
+        threads = self.threads()
+        lent = sum(threads.pop(name, 0) for name in LENT)
+        return {"threads": threads, "lent": lent, "descriptors": len(list(self.proc("fd").iterdir())), "memory": memory}
+
+    def threads(self):
+        """How many there are of each name. One may end while it is looked at."""
+        names = collections.Counter()
+        for task in self.proc("task").iterdir():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                names[(task / "comm").read_text().strip()] += 1
+        return names
 
     def note(self):
         self.before = self.now()
 
     def excess(self):
-        now, margins = self.now(), {"threads": 0, "descriptors": DESCRIPTORS_MARGIN, "memory": MEMORY_MARGIN}
-        return {what: (self.before[what], now[what]) for what, margin in margins.items() if now[what] > self.before[what] + margin}
+        now, margins = self.now(), {"lent": LENT_MARGIN, "descriptors": DESCRIPTORS_MARGIN, "memory": MEMORY_MARGIN}
+        excess = {what: (self.before[what], now[what]) for what, margin in margins.items() if now[what] > self.before[what] + margin}
+        more = now["threads"] - self.before["threads"]
+        return {**excess, "threads": dict(more)} if more else excess
 
     def check(self, patience=PATIENCE):
         """Asks until they are back: the engine notices by itself who has left."""
