@@ -141,8 +141,8 @@ typedef struct recorder {
     int64_t size_limit;    /* the option: bytes of all recordings */
     int64_t body_size_max; /* the option: bytes of a batch's elements */
     timer_id_t liveness_timer, due_timer;
-    int64_t ticks;       /* of the batches that come now */
-    int64_t ticks_bytes; /* so many more before the clock is read again */
+    int64_t ticks;                       /* of the batches that come now */
+    int64_t ticks_bytes;                 /* so many more before the clock is read again */
     TAILQ_HEAD(workers, worker) workers; /* the oldest first */
     LIST_HEAD(, post) posts;
     bool posts_due; /* they are to be looked at */

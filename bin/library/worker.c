@@ -20,7 +20,7 @@
 enum { TIMEOUT_MS = 30000, SILENCE_MS = 5000 /* two pings */, AGAIN_MS = 200, FAREWELL_MS = 2000 };
 
 typedef struct task {
-    STAILQ_ENTRY(task) link;
+    TAILQ_ENTRY(task) link;
     reprise_start_t start; /* what the program gets; it borrows from these: */
     char *texts[4];
     uint8_t *bytes[2];
@@ -28,7 +28,7 @@ typedef struct task {
 
 /* Why a source cannot be run, on its way to the engine. */
 typedef struct complaint {
-    STAILQ_ENTRY(complaint) link;
+    TAILQ_ENTRY(complaint) link;
     char *job, *tag, *message;
 } complaint_t;
 
@@ -47,8 +47,8 @@ struct reprise_worker {
     int filled; /* an eventfd, readable while there is something to take */
     pthread_mutex_t mutex;
     /* ---- guarded by it ---- */
-    STAILQ_HEAD(, task) tasks;
-    STAILQ_HEAD(, complaint) complaints;
+    TAILQ_HEAD(, task) tasks;
+    TAILQ_HEAD(, complaint) complaints;
     bool closing, failed;
     reprise_error_t problem; /* why, once failed */
 };
@@ -112,14 +112,14 @@ void reprise_start_free(reprise_start_t **start) {
 /* The mutex is held. */
 static void task_drop(reprise_worker_t *self, const char *job, const char *tag) {
     task_t *task;
-    STAILQ_FOREACH(task, &self->tasks, link) {
+    TAILQ_FOREACH(task, &self->tasks, link) {
         if (strcmp(task->start.job, job) == 0 && strcmp(task->start.tag, tag) == 0) {
-            STAILQ_REMOVE(&self->tasks, task, task, link);
+            TAILQ_REMOVE(&self->tasks, task, link);
             task_free(task);
             break;
         }
     }
-    if (STAILQ_EMPTY(&self->tasks) && !self->failed) {
+    if (TAILQ_EMPTY(&self->tasks) && !self->failed) {
         clear_descriptor(self->filled);
     }
 }
@@ -128,7 +128,7 @@ static void start_take(reprise_worker_t *self, const msg_source_start_t *message
     task_t *task = task_make(message);
     pthread_mutex_lock(&self->mutex);
     task_drop(self, message->job, message->tag);
-    STAILQ_INSERT_TAIL(&self->tasks, task, link);
+    TAILQ_INSERT_TAIL(&self->tasks, task, link);
     signal_descriptor(self->filled);
     pthread_mutex_unlock(&self->mutex);
 }
@@ -148,8 +148,8 @@ static void ready_say(reprise_worker_t *self) {
     msg_worker_ready_t ready = {.has_urns = true, .urns = self->urns, .has_worker = self->name != NULL, .worker = self->name};
     echo_t echo = echo_of(self->asked + 1);
     pthread_mutex_lock(&self->mutex);
-    while (!STAILQ_EMPTY(&self->tasks)) {
-        const task_t *task = STAILQ_FIRST(&self->tasks);
+    while (!TAILQ_EMPTY(&self->tasks)) {
+        const task_t *task = TAILQ_FIRST(&self->tasks);
         task_drop(self, task->start.job, task->start.tag);
     }
     pthread_mutex_unlock(&self->mutex);
@@ -209,7 +209,7 @@ static void complaint_free(complaint_t *complaint) {
 static void complaints_send(reprise_worker_t *self) {
     complaint_t *complaint;
     pthread_mutex_lock(&self->mutex);
-    while ((complaint = STAILQ_FIRST(&self->complaints))) {
+    while ((complaint = TAILQ_FIRST(&self->complaints))) {
         msg_source_fail_t fail = {.has_job = true,
                                   .job = complaint->job,
                                   .has_tag = true,
@@ -219,7 +219,7 @@ static void complaints_send(reprise_worker_t *self) {
         if (!channel_send(&self->channel, MSG_SOURCE_FAIL, &fail, (bytes_t){0}, NULL)) {
             break;
         }
-        STAILQ_REMOVE_HEAD(&self->complaints, link);
+        TAILQ_REMOVE(&self->complaints, complaint, link);
         complaint_free(complaint);
     }
     pthread_mutex_unlock(&self->mutex);
@@ -293,8 +293,8 @@ reprise_worker_t *reprise_worker_open(reprise_t *engine, const char *name, const
     letter_init(&self->letter);
     must(msgpack_zone_init(&self->zone, MSGPACK_ZONE_CHUNK_SIZE));
     must(pthread_mutex_init(&self->mutex, NULL) == 0);
-    STAILQ_INIT(&self->tasks);
-    STAILQ_INIT(&self->complaints);
+    TAILQ_INIT(&self->tasks);
+    TAILQ_INIT(&self->complaints);
     thread_start(self);
     return self;
 }
@@ -303,9 +303,9 @@ reprise_worker_t *reprise_worker_open(reprise_t *engine, const char *name, const
 static int worker_take(reprise_worker_t *self, reprise_start_t **ret_start, reprise_error_t *error) {
     int result = 0;
     pthread_mutex_lock(&self->mutex);
-    task_t *task = STAILQ_FIRST(&self->tasks);
+    task_t *task = TAILQ_FIRST(&self->tasks);
     if (task) {
-        STAILQ_REMOVE_HEAD(&self->tasks, link);
+        TAILQ_REMOVE(&self->tasks, task, link);
         *ret_start = &task->start;
         result = 1;
     } else if (self->failed) {
@@ -314,7 +314,7 @@ static int worker_take(reprise_worker_t *self, reprise_start_t **ret_start, repr
         }
         result = -1;
     }
-    if (STAILQ_EMPTY(&self->tasks) && !self->failed) {
+    if (TAILQ_EMPTY(&self->tasks) && !self->failed) {
         clear_descriptor(self->filled);
     }
     pthread_mutex_unlock(&self->mutex);
@@ -345,7 +345,7 @@ void reprise_worker_fail(reprise_worker_t *worker, const reprise_start_t *start,
     complaint->message = text_or_null(message);
     text_mend(complaint->message);
     pthread_mutex_lock(&worker->mutex);
-    STAILQ_INSERT_TAIL(&worker->complaints, complaint, link);
+    TAILQ_INSERT_TAIL(&worker->complaints, complaint, link);
     pthread_mutex_unlock(&worker->mutex);
     signal_descriptor(worker->wake);
 }
@@ -365,14 +365,14 @@ static void worker_leave(reprise_worker_t *self) {
 }
 
 static void worker_free(reprise_worker_t *self) {
-    while (!STAILQ_EMPTY(&self->tasks)) {
-        task_t *task = STAILQ_FIRST(&self->tasks);
-        STAILQ_REMOVE_HEAD(&self->tasks, link);
+    while (!TAILQ_EMPTY(&self->tasks)) {
+        task_t *task = TAILQ_FIRST(&self->tasks);
+        TAILQ_REMOVE(&self->tasks, task, link);
         task_free(task);
     }
-    while (!STAILQ_EMPTY(&self->complaints)) {
-        complaint_t *complaint = STAILQ_FIRST(&self->complaints);
-        STAILQ_REMOVE_HEAD(&self->complaints, link);
+    while (!TAILQ_EMPTY(&self->complaints)) {
+        complaint_t *complaint = TAILQ_FIRST(&self->complaints);
+        TAILQ_REMOVE(&self->complaints, complaint, link);
         complaint_free(complaint);
     }
     for (size_t i = 0; i < self->urns.count; i++) {

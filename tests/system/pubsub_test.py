@@ -6,11 +6,12 @@ import subprocess
 import sys
 import unittest
 
-from engine import PATIENCE, ROOT, EngineTest, pipeline, source
+from engine import ROOT, EngineTest, pipeline, source
 from workers_test import WorkersTest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "pubsub"))
 import pubsub_wire  # noqa: E402
+import wire  # noqa: E402
 from pubsub_server import PubSub  # noqa: E402
 
 READ = "beam:transform:pubsub_read:v1"
@@ -141,6 +142,17 @@ class PubSubTest(WorkersTest):
         self.publish(10)
         self.recorded_once("topic", 10)
         self.until(lambda: list(self.pubsub.subscriptions) == [SUBSCRIPTION])
+
+    def test_a_pipeline_of_beam_is_recorded_and_replayed_as_it_stands(self):
+        self.spawn("one")
+        graph = wire.beam(["Read"], wire.transform("Read", READ, beam_payload(topic=TOPIC), outputs=["Read.out"]),
+                          wire.pcollection("Read.out"))
+        run = self.engine.run({"name": "of beam", "beam": graph}, limits={"count": 10})
+        self.assertEqual(run["tags"], ["Read.out"])
+        self.until(lambda: len(self.pubsub.subscriptions) == 2)
+        self.publish(10)
+        self.assertEqual({element[0] for element in self.recorded_once("of beam", 10)}, {"Read.out"})
+        self.assertEqual(self.engine.run({"name": "of beam", "beam": graph})["reason"], "recording_valid")
 
     def test_a_payload_that_says_neither_or_is_none_fails_the_job(self):
         self.spawn("one")
