@@ -16,7 +16,7 @@
 enum {
     SLOT_BITS = 20,
     CALLS_MAX = 20000,      /* one beyond is told so at once */
-    TOLD_BYTES = 64 * 1024, /* that a caller takes before the owner is told */
+    TOLD_BYTES = 32 * 1024, /* that a caller takes before the owner is told: less than any has of credit */
 };
 
 struct call {

@@ -48,6 +48,7 @@ static caller_t *caller_add(beam_gateway_t *g, uint64_t call) {
     must(caller->zone);
     caller->heard = caller->spoken = actor_ticks(g->me);
     LIST_INSERT_HEAD(&g->callers, caller, link);
+    g->callers_count++;
     LIST_INSERT_HEAD(bucket(g, call), caller, of_call);
     if (!g->timer) g->timer = actor_after(g->me, CHECK_US, on_check, 0);
     return caller;
@@ -58,6 +59,7 @@ void beam_caller_drop(beam_gateway_t *g, caller_t *caller) {
         beam_playing_close(g, caller->replay);
         beam_playing_end(g, caller);
     }
+    g->callers_count--;
     LIST_REMOVE(caller, link);
     LIST_REMOVE(caller, of_call);
     msgpack_zone_free(caller->zone);

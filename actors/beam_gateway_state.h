@@ -44,6 +44,7 @@ typedef struct beam_kept {
 typedef struct beam_gateway {
     actor_t *me;
     beam_kept_t *kept; /* NULL: there is no port */
+    size_t callers_count;
     callers_t callers, by_call[BEAM_BUCKETS], by_replay[BEAM_BUCKETS];
     timer_id_t timer; /* set while there are callers */
     char **pipelines; /* whose each port is, in the order of the ports; NULL: nobody's */

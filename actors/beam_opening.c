@@ -8,7 +8,8 @@
 #include "beam.h"
 #include "beam_gateway_state.h"
 
-#define CREDIT INT64_C(262144) /* bytes of a replay that may be on their way to its caller */
+/* Bytes of a replay that may be on their way to its caller; and of all of them together, as far as each has enough to go on. */
+enum { CREDIT_LEAST = 64 * 1024, CREDIT_MOST = 1024 * 1024, CREDIT_ALL = 64 * 1024 * 1024 };
 
 static const char no_name[] = "None";
 
@@ -36,12 +37,20 @@ static int on_open(void *state, const answer_t *answer, uint64_t call, fault_t *
     return 0;
 }
 
+static int64_t credit_of(const beam_gateway_t *g) {
+    int64_t share = CREDIT_ALL / (int64_t)g->callers_count;
+    return share < CREDIT_LEAST ? CREDIT_LEAST : share < CREDIT_MOST ? share : CREDIT_MOST;
+}
+
 static void open_replay(beam_gateway_t *g, caller_t *caller) {
     const char **tags = calloc(caller->outputs_count + 1, sizeof *tags);
     must(tags);
     for (size_t i = 0; i < caller->outputs_count; i++) tags[i] = caller->outputs[i].tag;
-    msg_replay_open_t open = {
-        .has_pipeline = true, .pipeline = caller->pipeline, .has_tags = true, .tags = {caller->outputs_count, tags}, .credit = CREDIT};
+    msg_replay_open_t open = {.has_pipeline = true,
+                              .pipeline = caller->pipeline,
+                              .has_tags = true,
+                              .tags = {caller->outputs_count, tags},
+                              .credit = credit_of(g)};
     actor_door_ask(g->me, 0, MSG_REPLAY_OPEN, &open, NULL, on_open, caller->call);
     free(tags);
 }

@@ -24,6 +24,7 @@ static const measurement_t measurements[] = {
     {"memory", "What much at once takes of it, beside what it may take.", bench_memory},
     {"scale", "Processor time an element, from few and small to many and large.", bench_scale},
     {"keys", "An engine with keys, beside one without.", bench_keys},
+    {"beam", "Events served to Apache Beam a second, beside Python's grpcio.", bench_beam},
     {"restart", "From a failure to the next answer, beside a raw start.", bench_restart},
     {NULL, NULL, NULL},
 };

@@ -7,10 +7,10 @@
 #include "../bin/client/client.h"
 #include "process.h"
 
-enum { ROUNDS_MAX = 99, ENGINE_PORTS = 4, TAG_MAX = 24, SOURCES_MAX = 256 };
+enum { ROUNDS_MAX = 99, ENGINE_PORTS = 5, TAG_MAX = 24, SOURCES_MAX = 256 };
 
-/* How its own engine is started: without a guard; with one, and to be made to fail; with one. */
-typedef enum engine_mode { ENGINE_ALONE, ENGINE_CHAOS, ENGINE_GUARDED } engine_mode_t;
+/* How its own engine is started: without a guard; with one, and to be made to fail; with one; without, and serving Apache Beam, too. */
+typedef enum engine_mode { ENGINE_ALONE, ENGINE_CHAOS, ENGINE_GUARDED, ENGINE_BEAM } engine_mode_t;
 
 typedef struct bench {
     const char *engine;           /* NULL: one of its own */
@@ -96,6 +96,6 @@ int commands_compare(bench_t *bench, const bench_t *other, const char *peer, fau
 /* ---- the measurements ---- */
 typedef int measure_fn(bench_t *bench, fault_t *why);
 measure_fn bench_record, bench_replay, bench_commands, bench_tail, bench_limits, bench_recovery, bench_memory, bench_scale, bench_restart,
-    bench_keys;
+    bench_keys, bench_beam;
 
 #endif

@@ -38,7 +38,8 @@ static int ports_find(int ret_ports[ENGINE_PORTS], fault_t *why) {
 }
 
 /* Alone, so that its process is the one that is started and killed. */
-static const char *const modes[] = {[ENGINE_ALONE] = "--no-guard", [ENGINE_CHAOS] = "--chaos", [ENGINE_GUARDED] = "--crashes=10"};
+static const char *const modes[] = {
+    [ENGINE_ALONE] = "--no-guard", [ENGINE_CHAOS] = "--chaos", [ENGINE_GUARDED] = "--crashes=10", [ENGINE_BEAM] = "--no-guard"};
 
 static void program_find(const char *name, char ret_path[4096 + 16]) {
     process_folder(ret_path, 4096);
@@ -93,7 +94,7 @@ static int own_launch(bench_t *bench, fault_t *why) {
                                "--durability",
                                bench->durability,
                                "--beam",
-                               "off",
+                               bench->mode == ENGINE_BEAM ? endpoints[4] : "off",
                                modes[bench->mode],
                                bench->keyed ? "--keys" : NULL,
                                bench->keys,

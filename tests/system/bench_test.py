@@ -29,6 +29,7 @@ FIGURES = {
              + [f"scale.replays.{count}" for count in (1, 10, 100, 1000)] + [f"scale.sources.{count}" for count in (1, 10, 100, "raw.1", "raw.10", "raw.100")],
     "keys": [f"keys.{what}" for what in ("record.unbatched", "record.batch-64", "record.batch-256KiB", "replay.large", "replay.single",
                                          "engine.info.idle.p50", "engine.info.idle.p99")],
+    "beam": ["beam.1", "beam.10", "beam.100"],
     "restart": [f"restart.actor.{actor}" for actor in ("gateway", "catalog", "recorder", "job_supervisor", "pipeline_tracker",
                                                        "test_stream_server", "verifier", "librarian", "notifier", "syncer", "limiter",
                                                        "signature_checker")] + ["restart.process"],
