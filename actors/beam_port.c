@@ -20,7 +20,7 @@
 enum {
     STREAMS_MAX = 1000,        /* calls of one connection */
     REQUEST_MAX = 1024 * 1024, /* bytes of a request */
-    WRITE_BUFFER = 256 * 1024,  /* which the core writes at once */
+    WRITE_BUFFER = 256 * 1024, /* which the core writes at once */
     HANDSHAKE_MS = 3000,
     PING_LEAST_MS = 5000,  /* who pings more often is sent away */
     PEM_MAX = 1024 * 1024, /* bytes of a file with certificates */

@@ -45,14 +45,14 @@ typedef struct port_news {
 /* Starts the port; it listens nowhere yet. */
 beam_port_t *beam_port_open(const config_t *config, fault_t *why);
 /* Ends all calls with UNAVAILABLE and `text`, and everything else with it. Accepts NULL. */
-void beam_port_close(beam_port_t **port, const char *text);
+void beam_port_close(beam_port_t **self, const char *text);
 /* Ends all calls, as above; the lines stay. */
 void beam_port_reset(beam_port_t *port, const char *text);
 
 /* Listens at `address`, "host:port". Listening already: nothing changes. */
-int beam_port_listen(beam_port_t *port, uint32_t line, const char *address, fault_t *why);
+int beam_port_listen(beam_port_t *port, uint32_t number, const char *address, fault_t *why);
 /* Listens there no more; its calls end with UNAVAILABLE and `text`. */
-void beam_port_unlisten(beam_port_t *port, uint32_t line, const char *text);
+void beam_port_unlisten(beam_port_t *port, uint32_t number, const char *text);
 
 int beam_port_descriptor(const beam_port_t *port);
 /* The oldest news, to be freed with port_news_fini. False: none is left, and the descriptor is readable when there is again. */

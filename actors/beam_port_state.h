@@ -56,6 +56,6 @@ struct beam_port {
 };
 
 /* The thread, from beginning to end. */
-void *beam_port_run(void *port);
+void *beam_port_run(void *argument);
 
 #endif
