@@ -380,6 +380,37 @@ class Callers(GrpcTest):
         self.engine.ask("pipeline.forget", pipeline="left")
         producer.close()
 
+    def test_a_caller_that_is_killed_in_mid_stream_frees_its_replay(self):
+        self.pushable("killed")
+        producer = Producer(self.engine, "killed")
+        producer.push(1)
+        words = ("import sys; sys.path.insert(0, sys.argv[1]); from beam_client import call, channel\n"
+                 "for one in call(channel(sys.argv[2]), 'killed/Read'): print(one[0], flush=True)")
+        caller = subprocess.Popen(["/usr/bin/python3", "-c", words, str(pathlib.Path(__file__).parent), self.engine.beam],
+                                  stdout=subprocess.PIPE, text=True)
+        self.addCleanup(caller.stdout.close)
+        while caller.stdout.readline() != "elements\n":
+            self.assertIsNone(caller.poll())
+        self.assertEqual(self.engine.ask("test_stream.status", pipeline="killed")["replays"], 1)
+        caller.kill()
+        caller.wait(PATIENCE)
+        self.until(lambda: self.engine.ask("test_stream.status", pipeline="killed")["replays"] == 0)
+        self.assertEqual(next(call(self.channel, "killed/Read"))[0], "time")
+        self.engine.ask("pipeline.forget", pipeline="killed")
+        producer.close()
+
+    def test_a_connection_that_says_nothing_is_closed_and_one_that_says_nonsense_too(self):
+        host, port = self.engine.beam.split(":")
+        for said in (b"", b"GET / HTTP/1.1\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\xff" * 64):
+            with socket.create_connection((host, int(port)), PATIENCE) as one:
+                one.sendall(said)
+                try:
+                    while one.recv(4096):
+                        pass
+                except ConnectionResetError:
+                    pass
+        self.failed("NOT_FOUND", "`nowhere/Read`", "nowhere/Read")  # others are served
+
     def until(self, what):
         """Asks the engine again and again, which answers each time."""
         for _ in range(10000):
