@@ -30,6 +30,7 @@ static int bind_door(door_t *door, const config_t *config, const door_spec_t *sp
     char inside[64];
     const char *endpoint = spec->endpoint < ENDPOINT_COUNT ? config->endpoints[spec->endpoint] : NULL;
     snprintf(inside, sizeof inside, "inproc://%s", endpoint_names[spec->endpoint]);
+    if (endpoint && strchr(endpoint, '[')) set_int(door->socket, ZMQ_IPV6, 1);
     if (endpoint && zmq_bind(door->socket, endpoint) < 0)
         return fault_set(why, "cannot bind the %s endpoint %s: %s", endpoint_names[spec->endpoint], endpoint, zmq_strerror(errno));
     if (door->kind == DOOR_ROUTER && zmq_bind(door->socket, inside) < 0)

@@ -43,6 +43,7 @@ int channel_open_with(channel_t *channel, void *context, const char *endpoint, u
     /* Credit bounds what is under way, and a mark in messages would stop small batches far below it. */
     option_set(channel->socket, ZMQ_SNDHWM, 0);
     option_set(channel->socket, ZMQ_RCVHWM, 0);
+    if (strchr(channel->endpoint, '[')) option_set(channel->socket, ZMQ_IPV6, 1);
     if (!credentials_set(credentials, channel->socket)) {
         fault_set(why, "this libzmq takes no keys: %s", zmq_strerror(errno));
         channel_close(channel);

@@ -4,13 +4,14 @@ import pathlib
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import unittest
 
 import zmq
 
-from engine import BUILD, GENERATOR, PATIENCE, PUSH, Engine, pipeline, source
+from engine import BUILD, GENERATOR, PATIENCE, PUSH, Engine, free_ports, pipeline, source
 
 
 def reprised(*words, **variables):
@@ -165,6 +166,28 @@ class Life(unittest.TestCase):
         status = subprocess.run([BUILD / "reprise", "--engine", f"ipc://{folder}/commands", "stop"], capture_output=True, text=True,
                                 timeout=PATIENCE)
         self.assertEqual((status.returncode, process.wait(PATIENCE)), (0, 0), status.stderr)
+
+    def test_endpoints_may_have_addresses_of_ipv6(self):
+        try:
+            with socket.create_server(("::1", 0), family=socket.AF_INET6):
+                pass
+        except OSError as error:
+            self.skipTest(f"this machine has no loopback of IPv6: {error}")
+        folder = tempfile.mkdtemp(prefix="reprise-test-")
+        self.addCleanup(shutil.rmtree, folder)
+        names = ("commands", "ingest", "test-stream", "notifications")
+        first = free_ports(len(names))
+        flags = [f"--{name}=tcp://[::1]:{first + number}" for number, name in enumerate(names)]
+        process = subprocess.Popen([BUILD / "reprised", f"--data={folder}/data", "--beam=off", *flags], stdout=subprocess.PIPE, text=True)
+        self.addCleanup(process.stdout.close)
+        said = process.stdout.readline()
+        self.assertEqual(said, "ready " + " ".join(flag[2:].replace("test-stream", "test_stream") for flag in flags) + "\n")
+        recorded = subprocess.run([BUILD / "reprise", "--engine", flags[0].split("=")[1], "record", "generator:?count=10"],
+                                  capture_output=True, text=True, timeout=PATIENCE)
+        self.assertEqual(recorded.returncode, 0, recorded.stderr)
+        stopped = subprocess.run([BUILD / "reprise", "--engine", flags[0].split("=")[1], "stop"], capture_output=True, text=True,
+                                 timeout=PATIENCE)
+        self.assertEqual((stopped.returncode, process.wait(PATIENCE)), (0, 0), stopped.stderr)
 
     def test_what_ended_in_disorder_leaves_no_lock_behind(self):
         self.start()
