@@ -149,18 +149,16 @@ static void call_send(call_t *call, order_t *order) {
     call->sending = grpc_raw_byte_buffer_create(&slice, 1);
     grpc_slice_unref(slice);
     call->cost = order->cost;
-    grpc_op op = {.op = GRPC_OP_SEND_MESSAGE};
-    op.flags = call->first && call->first->kind == ORDER_SEND ? GRPC_WRITE_BUFFER_HINT : 0;
-    op.data.send_message.send_message = call->sending;
+    bool more = call->first && call->first->kind == ORDER_SEND;
+    grpc_op op = {.op = GRPC_OP_SEND_MESSAGE, .flags = more ? GRPC_WRITE_BUFFER_HINT : 0, .data.send_message.send_message = call->sending};
     batch(call, OP_SENT, &op, 1);
 }
 
 static void call_end(call_t *call, call_status_t status, const char *text) {
     call->ended = true;
     grpc_slice details = grpc_slice_from_copied_string(text ? text : "");
-    grpc_op op = {.op = GRPC_OP_SEND_STATUS_FROM_SERVER};
-    op.data.send_status_from_server.status = (grpc_status_code)status;
-    op.data.send_status_from_server.status_details = &details;
+    grpc_op op = {.op = GRPC_OP_SEND_STATUS_FROM_SERVER,
+                  .data.send_status_from_server = {.status = (grpc_status_code)status, .status_details = &details}};
     batch(call, OP_ENDED, &op, 1);
     grpc_slice_unref(details);
 }
