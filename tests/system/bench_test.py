@@ -129,7 +129,7 @@ class TargetsTest(unittest.TestCase):
             document, after = json.loads(result.stdout), copy.read_text()
         known = {row["target"]: row for row in document["targets"] if row["met"] is not None}
         self.assertEqual(set(known), {"P5", "P8"} if known.get("P8") else {"P5"})
-        self.assertEqual({row["target"] for row in document["targets"]}, {f"P{number}" for number in range(1, 11)})
+        self.assertEqual({row["target"] for row in document["targets"]}, {f"P{number}" for number in range(1, 12)})
         self.assertIn(result.returncode, (0, 1))
         self.assertEqual(sum(figure["name"].startswith("tail.") for figure in document["figures"]), 2)
         self.assertIn(known["P5"]["measured"], after)

@@ -100,10 +100,10 @@ class Python(WorkersTest):
         self.engine.run(pipeline("after silence", source("Read", LINES, {"path": self.lines("more", 100)})))
         self.check("after silence", 100)
 
-    def test_a_worker_that_is_interrupted_leaves_and_its_source_goes_on_at_once(self):
+    def test_a_worker_that_is_terminated_leaves_and_its_source_goes_on_at_once(self):
         sub = subscriber(self.engine)
         self.addCleanup(sub.close)
-        left = self.in_the_middle("left", lambda process: process.send_signal(signal.SIGINT))
+        left = self.in_the_middle("left", subprocess.Popen.terminate)
         self.assertEqual(self.workers[left].wait(PATIENCE), 0)
         seen = []
         while ("worker.lost", left, "left") not in seen:
@@ -168,7 +168,7 @@ class Languages(WorkersTest):
                 for process in self.workers.values():
                     process.kill()
 
-    def test_a_worker_that_is_interrupted_leaves(self):
+    def test_a_worker_that_is_terminated_leaves(self):
         for language in ("C", "Node"):
             with self.subTest(language):
                 self.workers, command = {}, LANGUAGES[language]
