@@ -143,6 +143,7 @@ static void attach_done(courier_t *self, const msg_source_attached_t *answer) {
         self->cursor_size = answer->has_cursor ? answer->cursor.size : 0;
         if (self->cursor) {
             memcpy(self->cursor, answer->cursor.data, answer->cursor.size);
+            self->outbox.cursor.used = true; /* as before: nothing is recorded ahead of the next one */
         }
         snprintf(self->job, sizeof self->job, "%s", answer->job);
     }

@@ -122,15 +122,15 @@ void outbox_cut(outbox_t *outbox, bool all) {
 bool outbox_turn(outbox_t *outbox, size_t size, uint8_t **ret_base, size_t *ret_room, mark_t *ret_at) {
     mark_t end = outbox_end(outbox);
     /* What stands after the last cursor goes along to the next buffer, unless that would make too large a batch. */
-    bool at_cursor = outbox->cursor.waits && outbox->cursor.at.count > outbox->taken.count &&
-                     end.bytes - outbox->cursor.at.bytes + size + BODY_HEAD <= WIRE_MESSAGE_MAX;
-    mark_t cut = at_cursor ? outbox->cursor.at : end;
+    mark_t cursor = outbox->cursor.waits ? outbox->cursor.at : outbox->taken; /* it was cut off already, or has nothing before it */
+    bool at_cursor = outbox->cursor.used && end.bytes - cursor.bytes + size + BODY_HEAD <= WIRE_MESSAGE_MAX;
+    mark_t cut = at_cursor ? cursor : end;
     uint32_t tail = end.bytes - cut.bytes;
     buffer_t *open = pool_take(outbox->pool, BODY_HEAD + tail + size);
     if (!open) {
         return false;
     }
-    if (outbox->cursor.waits && !at_cursor) {
+    if (outbox->cursor.waits && (!at_cursor || cut.count == outbox->taken.count)) {
         piece_cut(outbox, outbox->cursor.at, true);
     }
     if (cut.count > outbox->taken.count) {

@@ -161,7 +161,7 @@ REPRISE_API int reprise_feed_watermark(reprise_feed_t *feed, int64_t watermark_u
 
 /* The source's position after the last element pushed, as one msgpack value of at most 64 KiB: stored with the elements, and given back by
  * reprise_feed_cursor after an attach. Once a feed has one, its batches end where a cursor was set, so that what is recorded and the
- * cursor never disagree: elements wait for the cursor after them, for a flush, or until their batch is full. Returns as reprise_push. */
+ * cursor never disagree: elements wait for the cursor after them, for a flush, or until they fill a message. Returns as reprise_push. */
 REPRISE_API int reprise_feed_set_cursor(reprise_feed_t *feed, const void *cursor, size_t size, reprise_error_t *error);
 /* The cursor that came with the last element recorded before this feed was opened; NULL: none. Valid as long as the feed. */
 REPRISE_API const void *reprise_feed_cursor(const reprise_feed_t *feed, size_t *ret_size);

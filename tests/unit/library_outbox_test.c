@@ -191,7 +191,7 @@ static void what_stands_after_the_cursor_of_a_full_buffer_goes_along_to_the_next
     assert_true(outbox->first->next->has_watermark);
 }
 
-static void a_full_buffer_without_a_cursor_in_it_goes_out(void **state) {
+static void what_stands_after_a_cursor_that_has_gone_out_goes_along_too(void **state) {
     writer_t *writer = *state;
     const outbox_t *outbox = &writer->outbox;
     put(writer, "one");
@@ -199,8 +199,12 @@ static void a_full_buffer_without_a_cursor_in_it_goes_out(void **state) {
     outbox_cut(&writer->outbox, false);
     put(writer, "two");
     assert_true(turn(writer, 10));
+    assert_null(outbox->first->next);
+    assert_int_equal(writer->at.count, 1);
+    outbox_set_cursor(&writer->outbox, "\x02", 1);
+    outbox_cut(&writer->outbox, false);
     assert_batch(outbox->first->next, 2, "two");
-    assert_null(outbox->first->next->cursor);
+    assert_int_equal(outbox->first->next->cursor[0], 2);
 }
 
 static void what_is_under_way_is_bounded_by_the_credit_and_sent_again_after_a_rewind(void **state) {
@@ -268,7 +272,7 @@ int main(void) {
         WRITER_TEST(a_watermark_waits_for_the_elements_before_it),
         WRITER_TEST(batches_end_at_cursors),
         WRITER_TEST(what_stands_after_the_cursor_of_a_full_buffer_goes_along_to_the_next),
-        WRITER_TEST(a_full_buffer_without_a_cursor_in_it_goes_out),
+        WRITER_TEST(what_stands_after_a_cursor_that_has_gone_out_goes_along_too),
         WRITER_TEST(what_is_under_way_is_bounded_by_the_credit_and_sent_again_after_a_rewind),
         cmocka_unit_test(a_buffer_that_is_still_read_outlives_its_pool),
         cmocka_unit_test(a_buffer_that_came_back_is_used_again),

@@ -108,7 +108,8 @@ static void *run(void *argument) {
         size_t size;
         const void *cursor = reprise_feed_cursor(feed, &size);
         problem = lines_open(&lines, start, cursor, size);
-        if (!problem && lines_feed(&lines, feed, &error) < 0) problem = error.message;
+        /* The first cursor stands before the first line: batches end at cursors from then on. */
+        if (!problem && (cursor_set(feed, ftello(lines.file), &error) < 0 || lines_feed(&lines, feed, &error) < 0)) problem = error.message;
     }
     if (problem) reprise_worker_fail(worker, start, problem);
     if (lines.file) fclose(lines.file);
