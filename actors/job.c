@@ -95,7 +95,17 @@ void job_set_signature(job_t *job, size_t count, const msg_stream_t *streams) {
     qsort(job->signature.items, count, sizeof *job->signature.items, compare_names);
 }
 
-void job_describe(const job_t *job, int64_t now, const char **waiting_for, msg_job_t *ret) {
+void job_waits(job_t *job, const char *signature, const char *message) {
+    for (size_t i = 0; job->plan && i < job->plan->streams.count; i++) {
+        const msg_stream_t *stream = &job->plan->streams.items[i];
+        if (strcmp(stream->signature, signature) != 0) continue;
+        free(job->sources[i].waits);
+        job->sources[i].waits = NULL;
+        if (message) must(asprintf(&job->sources[i].waits, "%s: %s", stream->tags.items[0], message) >= 0);
+    }
+}
+
+void job_describe(const job_t *job, int64_t now, const char **room, msg_job_t *ret) {
     int64_t until = job->ended ? job->ended : now;
     *ret = (msg_job_t){
         .job = job->job,
@@ -115,13 +125,19 @@ void job_describe(const job_t *job, int64_t now, const char **waiting_for, msg_j
         .has_error = job->error[0] != '\0',
         .error = job->error,
     };
-    if (job->state != JOB_STARTING || !job->plan) return;
-    ret->waiting_for.items = waiting_for;
-    for (size_t i = 0; i < job->plan->streams.count; i++)
-        if (!job->sources[i].joined) waiting_for[ret->waiting_for.count++] = job->plan->streams.items[i].tags.items[0];
+    if (!room || !job->plan || !job_is_active(job)) return;
+    size_t streams = job->plan->streams.count;
+    ret->waits.items = room + 2 * streams;
+    for (size_t i = 0; i < streams; i++)
+        if (job->sources[i].waits && !job->sources[i].ended) room[2 * streams + ret->waits.count++] = job->sources[i].waits;
+    ret->has_waits = ret->waits.count > 0;
+    if (job->state != JOB_STARTING) return;
+    ret->waiting_for.items = room;
+    for (size_t i = 0; i < streams; i++)
+        if (!job->sources[i].joined) room[ret->waiting_for.count++] = job->plan->streams.items[i].tags.items[0];
     ret->has_waiting_for = ret->waiting_for.count > 0;
-    ret->needs_workers.items = waiting_for + job->plan->streams.count;
-    for (size_t i = 0; i < job->plan->streams.count; i++)
+    ret->needs_workers.items = room + streams;
+    for (size_t i = 0; i < streams; i++)
         if (!job->sources[i].joined && job->plan->streams.items[i].worker)
             ret->needs_workers.items[ret->needs_workers.count++] = bound_urn(&job->plan->streams.items[i]);
     ret->has_needs_workers = ret->needs_workers.count > 0;
@@ -243,14 +259,20 @@ job_t *jobs_complete_of(const jobs_t *jobs, const char *pipeline, const names_t 
     return found;
 }
 
+void job_drop_plan(job_t *job) {
+    for (size_t i = 0; job->plan && i < job->plan->streams.count; i++) free(job->sources[i].waits);
+    free(job->sources);
+    job->sources = NULL;
+    record_free(&message_class(MSG_RECORDING_CREATE)->record, (void **)&job->plan);
+}
+
 static void job_free(job_t *job) {
     while (job->waiters) {
         waiter_t *next = job->waiters->next;
         free(job->waiters);
         job->waiters = next;
     }
-    record_free(&message_class(MSG_RECORDING_CREATE)->record, (void **)&job->plan);
-    free(job->sources);
+    job_drop_plan(job);
     signature_free(&job->signature);
     free(job);
 }

@@ -31,6 +31,7 @@ typedef struct waiter {
 typedef struct job_source {
     char child[256]; /* the source actor's name; empty: from outside */
     bool joined, ended;
+    char *waits; /* what it waits for, as told; NULL: nothing */
 } job_source_t;
 
 typedef struct job {
@@ -98,10 +99,15 @@ bool job_is_active(const job_t *job); /* not terminal */
 bool job_is_valid(const job_t *job);  /* its recording is there, and no change of sources has made it invalid */
 /* Does it record all of `signature`, which is sorted? */
 bool job_covers(const job_t *job, const names_t *signature);
+/* It has ended: nobody asks for its sources any more. */
+void job_drop_plan(job_t *job);
 /* Copies what its streams are. */
 void job_set_signature(job_t *job, size_t count, const msg_stream_t *streams);
-/* What clients are told; `waiting_for` is room for two names a stream. Borrows from the job. */
-void job_describe(const job_t *job, int64_t now, const char **waiting_for, msg_job_t *ret);
+/* What the source of that signature waits for; NULL: nothing any more. */
+void job_waits(job_t *job, const char *signature, const char *message);
+/* What clients are told; `room` is for JOB_DESCRIBE_TEXTS texts a stream, and NULL: what sources wait for is left out. Borrows from the job. */
+enum { JOB_DESCRIBE_TEXTS = 3 };
+void job_describe(const job_t *job, int64_t now, const char **room, msg_job_t *ret);
 bool job_stopped_by_limit(const char *stop_reason);
 
 #endif

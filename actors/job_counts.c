@@ -77,16 +77,16 @@ static int on_counts_for_all(void *state, const answer_t *answer, uint64_t ticke
         streams += job->plan ? job->plan->streams.count : 0;
     }
     msg_job_t *items = calloc(count + 1, sizeof *items);
-    const char **waiting_for = calloc(2 * streams + 1, sizeof *waiting_for), **room = waiting_for;
-    must(items && waiting_for);
+    const char **texts = calloc(JOB_DESCRIBE_TEXTS * streams + 1, sizeof *texts), **room = texts;
+    must(items && texts);
     size_t n = 0;
     for (job_t *job = s->jobs.first; job; job = job->next) {
         job_describe(job, actor_now(s->me), room, &items[n++]);
-        room += job->plan ? 2 * job->plan->streams.count : 0;
+        room += job->plan ? JOB_DESCRIBE_TEXTS * job->plan->streams.count : 0;
     }
     actor_answer(s->me, ticket, &(msg_jobs_t){.jobs = {n, items}});
     free(items);
-    free(waiting_for);
+    free(texts);
     return 0;
 }
 

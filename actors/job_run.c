@@ -34,16 +34,16 @@ static void go_to(job_supervisor_t *s, job_t *job, job_state_t state) {
 
 void job_answer(job_supervisor_t *s, ticket_t ticket, const job_t *job, const bool *cancelled) {
     size_t streams = job->plan ? job->plan->streams.count : 0;
-    const char **waiting_for = calloc(2 * streams + 1, sizeof *waiting_for);
-    must(waiting_for);
+    const char **room = calloc(JOB_DESCRIBE_TEXTS * streams + 1, sizeof *room);
+    must(room);
     msg_job_t described;
-    job_describe(job, actor_now(s->me), waiting_for, &described);
+    job_describe(job, actor_now(s->me), room, &described);
     if (cancelled) {
         actor_answer(s->me, ticket, &(msg_job_cancelled_t){.cancelled = *cancelled, .has_job = true, .job = described});
     } else {
         actor_answer(s->me, ticket, &described);
     }
-    free(waiting_for);
+    free(room);
 }
 
 void job_answer_decision(job_supervisor_t *s, ticket_t ticket, const job_t *job, bool started, bool needed, const char *reason) {
@@ -206,7 +206,7 @@ static void ended(job_supervisor_t *s, job_t *job) {
     if (!job->ended) job->ended = actor_now(s->me);
     go_to(s, job, job->target);
     if (job_is_done(job)) job_notify(s, "recording.complete", "recording", job->recording, job->stop_reason, NULL);
-    record_free(&message_class(MSG_RECORDING_CREATE)->record, (void **)&job->plan);
+    job_drop_plan(job);
     job_remember(s, job);
     answer_waiters(s, job, false);
     tasks_run(s);
@@ -511,6 +511,7 @@ void job_joined(job_supervisor_t *s, job_t *job, const char *signature) {
     if (!job->plan) return;
     for (size_t i = 0; i < job->plan->streams.count; i++)
         if (strcmp(job->plan->streams.items[i].signature, signature) == 0) job->sources[i].joined = true;
+    job_waits(job, signature, NULL); /* whoever it was that waited: this one will say so if it does */
     start_clock(s, job);
 }
 

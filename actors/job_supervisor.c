@@ -250,6 +250,15 @@ static int on_joined(void *state, const envelope_t *in, fault_t *why) {
     return 0;
 }
 
+static int on_source_waits(void *state, const envelope_t *in, fault_t *why) {
+    (void)why;
+    job_supervisor_t *s = state;
+    const msg_source_waits_t *m = in->message;
+    job_t *job = jobs_find(&s->jobs, m->job);
+    if (job) job_waits(job, m->signature, m->has_message ? m->message : NULL);
+    return 0;
+}
+
 static int on_source_ended(void *state, const envelope_t *in, fault_t *why) {
     (void)why;
     job_supervisor_t *s = state;
@@ -345,6 +354,7 @@ const actor_class_t job_supervisor_class = {
             [MSG_RECORDING_CLEAR] = on_clear,
             [MSG_RECORDING_DELETE] = on_delete,
             [MSG_SOURCE_JOINED] = on_joined,
+            [MSG_SOURCE_WAITS] = on_source_waits,
             [MSG_SOURCE_ENDED] = on_source_ended,
             [MSG_SOURCE_FAILED] = on_source_failed,
             [MSG_LIMIT_REACHED] = on_limit_reached,

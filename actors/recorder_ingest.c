@@ -349,6 +349,27 @@ static void stream_ended(recorder_t *self, recording_t *recording, uint32_t stre
                                      .signature = recording_job(recording)->streams.items[stream].signature});
 }
 
+int ingest_waiting(void *state, const envelope_t *in, fault_t *why) {
+    recorder_t *self = state;
+    const msg_source_waiting_t *m = in->message;
+    (void)why;
+    attachment_t *attachment = attachment_find(self, in->peer, m->has_source, m->source, m->tag);
+    if (!attachment || attachment->done || attachment->leaving) return 0; /* a former one */
+    attachment->connection->heard = actor_ticks(self->me);
+    if (m->has_message && strlen(m->message) > GAP_MAX) {
+        actor_refuse_peer(self->me, in->peer, ERROR_TOO_LARGE, "message", "`source.waiting`: a `message` of %zu bytes is longer than %d",
+                          strlen(m->message), GAP_MAX);
+        return 0;
+    }
+    const msg_recording_job_t *job = recording_job(attachment->recording);
+    actor_tell(self->me, "job_supervisor", MSG_SOURCE_WAITS,
+               &(msg_source_waits_t){.job = job->job,
+                                     .signature = job->streams.items[attachment->producer->stream].signature,
+                                     .has_message = m->has_message,
+                                     .message = m->message});
+    return 0;
+}
+
 int ingest_done(void *state, const envelope_t *in, fault_t *why) {
     recorder_t *self = state;
     const msg_source_done_t *m = in->message;

@@ -224,7 +224,7 @@ void joins_withdraw(recorder_t *self, const recording_t *recording, uint32_t str
 void joins_free(recorder_t *self);
 
 /* ---- recorder_ingest.c: who feeds, and what they send ---- */
-handler_fn ingest_batch, ingest_done, ingest_fail, ingest_pong;
+handler_fn ingest_batch, ingest_waiting, ingest_done, ingest_fail, ingest_pong;
 /* Made where the peer is new; goes with its last attachment. */
 connection_t *connection_of(recorder_t *self, const peer_t *peer);
 /* It goes, unless somebody has a use for it. */

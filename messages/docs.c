@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "codec.h"
+#include "connectors.h"
 #include "fault.h"
 #include "message.h"
 
@@ -298,24 +299,42 @@ static void counters_print(FILE *out) {
     }
 }
 
-/* The payloads are records like any other; their list says which source each is for. */
-#define FIELD(type, name, need, doc)
-#define RECORD(name, doc, ...) &record_class_##name,
-static const record_class_t *const source_payloads[] = {
-#include "sources.def"
-};
-#undef FIELD
-#undef RECORD
+/* What they can, a line each. */
+static void abilities_print(FILE *out, const connector_t *list, size_t count) {
+    fputs("\n## What each can\n\n| source |", out);
+    for (size_t i = 0; i < CONNECTOR_ABILITIES; i++) fprintf(out, " %s |", connector_ability(i));
+    fputs("\n|---|", out);
+    for (size_t i = 0; i < CONNECTOR_ABILITIES; i++) fputs("---|", out);
+    fputc('\n', out);
+    for (size_t i = 0; i < count; i++) {
+        if (!list[i].abilities[0]) continue;
+        fprintf(out, "| [`%s`](#%s_payload) |", list[i].name, list[i].name);
+        for (size_t a = 0; a < CONNECTOR_ABILITIES; a++) {
+            fputc(' ', out);
+            cell_print(out, list[i].abilities[a]);
+            fputs(" |", out);
+        }
+        fputc('\n', out);
+    }
+    fputs("\n*cursor*: the position that is recorded together with the elements. *resume*: what a restart of the engine or of the system "
+          "outside leaves.\n"
+          "*back-pressure*: what happens while the engine takes no more.\n",
+          out);
+}
 
 static void sources_print(FILE *out) {
+    size_t count;
+    const connector_t *list = connectors(&count);
     fprintf(out,
             "# Sources inside the engine\n\n"
             "A transform whose `urn` is one of these is run by the engine itself; its `payload` is a map of the fields below. An unknown\n"
             "field is refused. `reprise:source:push:v1` takes any payload, or none: whoever attaches to the ingest endpoint, or uses\n"
             "`push`, feeds it.\n");
-    for (size_t i = 0; i < sizeof source_payloads / sizeof source_payloads[0]; i++) {
-        fprintf(out, "\n## %s\n\n%s\n", source_payloads[i]->name, source_payloads[i]->doc);
-        fields_print(out, source_payloads[i]);
+    abilities_print(out, list, count);
+    for (size_t i = 0; i < count; i++) {
+        if (!list[i].payload) continue;
+        fprintf(out, "\n## %s\n\n%s\n\nAs a URL: `%s`\n", list[i].payload->name, list[i].payload->doc, list[i].example);
+        fields_print(out, list[i].payload);
     }
     types_print(out);
 }

@@ -277,32 +277,49 @@ void actor_settle(actor_t *me) {
     if (me->phase == PHASE_READY && me->class->settle && me->class->settle(me->state, &why) < 0) actor_fail(me, &why, 0);
 }
 
-void actor_watch(actor_t *me, int descriptor, watch_fn *then) {
+static void watch_add(actor_t *me, int descriptor, short events, watch_fn *then) {
     must(me->watches < WATCHES_MAX);
-    me->watched[me->watches] = descriptor;
+    me->watched[me->watches] = (struct pollfd){.fd = descriptor, .events = events};
     me->watchers[me->watches++] = then;
 }
 
-void actor_unwatch(actor_t *me, int descriptor) {
-    for (size_t i = 0; i < me->watches; i++) {
-        if (me->watched[i] != descriptor) continue;
-        me->watches--;
-        me->watched[i] = me->watched[me->watches];
-        me->watchers[i] = me->watchers[me->watches];
-        return;
-    }
+static size_t watch_find(const actor_t *me, int descriptor, short events) {
+    size_t i = 0;
+    while (i < me->watches && (me->watched[i].fd != descriptor || me->watched[i].events != events)) i++;
+    return i;
 }
 
-const int *actor_watched(const actor_t *me, size_t *ret_count) {
+static void watch_remove(actor_t *me, int descriptor, short events) {
+    size_t i = watch_find(me, descriptor, events);
+    if (i == me->watches) return;
+    me->watches--;
+    me->watched[i] = me->watched[me->watches];
+    me->watchers[i] = me->watchers[me->watches];
+}
+
+void actor_watch(actor_t *me, int descriptor, watch_fn *then) {
+    watch_add(me, descriptor, POLLIN, then);
+}
+
+void actor_unwatch(actor_t *me, int descriptor) {
+    watch_remove(me, descriptor, POLLIN);
+}
+
+void actor_watch_writable(actor_t *me, int descriptor, watch_fn *then) {
+    watch_add(me, descriptor, POLLOUT, then);
+}
+
+void actor_unwatch_writable(actor_t *me, int descriptor) {
+    watch_remove(me, descriptor, POLLOUT);
+}
+
+const struct pollfd *actor_watched(const actor_t *me, size_t *ret_count) {
     *ret_count = me->watches;
     return me->watched;
 }
 
-void actor_readable(actor_t *me, int descriptor) {
-    for (size_t i = 0; i < me->watches; i++) {
-        if (me->watched[i] != descriptor) continue;
-        fault_t why;
-        if (me->watchers[i](me->state, descriptor, &why) < 0) actor_fail(me, &why, 0);
-        return;
-    }
+void actor_ready_for(actor_t *me, const struct pollfd *polled) {
+    size_t i = watch_find(me, polled->fd, polled->events);
+    fault_t why;
+    if (i < me->watches && me->watchers[i](me->state, polled->fd, &why) < 0) actor_fail(me, &why, 0);
 }

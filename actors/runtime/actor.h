@@ -142,7 +142,9 @@ void actor_bound(actor_t *me, const msg_options_t *options);
 timer_id_t actor_after(actor_t *me, int64_t us, timer_fn *then, uint64_t context); /* once */
 void actor_cancel(actor_t *me, timer_id_t *timer);                                 /* sets it to 0; 0 is allowed */
 void actor_watch(actor_t *me, int descriptor, watch_fn *then);                     /* when readable, until actor_unwatch */
-void actor_unwatch(actor_t *me, int descriptor);
+void actor_unwatch(actor_t *me, int descriptor);                                   /* not watched: nothing to do */
+void actor_watch_writable(actor_t *me, int descriptor, watch_fn *then);            /* when it takes more, until actor_unwatch_writable */
+void actor_unwatch_writable(actor_t *me, int descriptor);
 
 /* ---- what outlives the state: sockets of a foreign library, which new state finds here as it finds its doors ---- */
 void actor_keep(actor_t *me, void *thing, void (*destroy)(void **thing)); /* once; `destroy` is called when the actor leaves */

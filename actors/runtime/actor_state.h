@@ -40,7 +40,7 @@ struct actor {
     debts_t dues;  /* and what they are sent besides, as far as that is counted */
     quotas_t quotas;
     timers_t timers;
-    int watched[WATCHES_MAX];
+    struct pollfd watched[WATCHES_MAX]; /* each for one kind of event */
     watch_fn *watchers[WATCHES_MAX];
     size_t watches;
 

@@ -3,13 +3,15 @@
 #ifndef REPRISE_HOST_H
 #define REPRISE_HOST_H
 
+#include <poll.h>
+
 #include "actor.h"
 
 typedef struct host host_t;
 
 enum {
-    FRAMES_MAX = 8,  /* of one message from outside */
-    WATCHES_MAX = 8, /* descriptors that an actor watches */
+    FRAMES_MAX = 8,   /* of one message from outside */
+    WATCHES_MAX = 16, /* descriptors that an actor watches; one that is watched for both events counts twice */
 };
 
 /* What stands between the routing id and the message, mirrored in an answer: REQ's delimiter, and its correlation before that. */
@@ -72,7 +74,7 @@ void actor_receive(actor_t *me, const char *from, frame_t *head, frame_t *messag
  * peer did not shake hands as ZeroMQ sockets do, and gets no answer to nonsense. `pass`: what its key allows; NULL: everything. */
 void actor_receive_peer(actor_t *me, const peer_t *from, const prefix_t *prefix, frame_t *message, frame_t *body, bool frames_lost,
                         bool stranger, const pass_t *pass);
-void actor_readable(actor_t *me, int descriptor);
+void actor_ready_for(actor_t *me, const struct pollfd *polled); /* something has happened to what it watches */
 
 int64_t actor_due(const actor_t *me); /* when, in ticks, the next timer is due; INT64_MAX: none */
 void actor_run_timers(actor_t *me);
@@ -80,7 +82,8 @@ void actor_settle(actor_t *me);            /* nothing more waits */
 bool actor_takes_peers(const actor_t *me); /* ready: its doors may be read */
 bool actor_has_left(const actor_t *me);
 const actor_class_t *actor_class_of(const actor_t *me);
-const int *actor_watched(const actor_t *me, size_t *ret_count);
+/* The descriptors that it watches, to be polled as they are. */
+const struct pollfd *actor_watched(const actor_t *me, size_t *ret_count);
 size_t actor_mailbox(const actor_t *me); /* messages held back */
 
 #endif

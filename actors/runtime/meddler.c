@@ -38,6 +38,7 @@ static const bool doubles[MESSAGE_COUNT] = {
     [MSG_LIMITS_STOP] = true,
     [MSG_LIMIT_REACHED] = true,
     [MSG_SOURCE_JOINED] = true,
+    [MSG_SOURCE_WAITS] = true,
     [MSG_SOURCE_ENDED] = true,
     [MSG_SOURCE_FAILED] = true,
     [MSG_CHILD_STOP] = true,

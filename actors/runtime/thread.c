@@ -242,13 +242,13 @@ static void look_around(carrier_t *me) {
         items[opened++] = (struct pollfd){me->descriptors[i], POLLIN, 0};
     }
     size_t watched;
-    const int *descriptors = actor_watched(me->actor, &watched);
-    for (size_t i = 0; i < watched; i++) items[opened + i] = (struct pollfd){descriptors[i], POLLIN, 0};
+    const struct pollfd *descriptors = actor_watched(me->actor, &watched);
+    memcpy(items + opened, descriptors, watched * sizeof *descriptors);
     if (poll(items, opened + watched, patience(me)) <= 0) return;
     for (nfds_t i = 0; i < opened; i++)
         if (items[i].revents) me->unread[inlets[i]] = true;
     for (nfds_t i = opened; i < opened + watched; i++)
-        if (items[i].revents) actor_readable(me->actor, items[i].fd);
+        if (items[i].revents) actor_ready_for(me->actor, &items[i]);
 }
 
 static void inlet_open(carrier_t *me, unsigned inlet, void *socket) {

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../messages/handover.h"
 #include "../../messages/text.h"
 #include "../../messages/wire.h"
 #include "payload.h"
@@ -30,6 +31,7 @@ enum {
 static void attach(feed_t *feed);
 static void attach_anew(feed_t *feed);
 static void failure_tell(feed_t *feed);
+static void waiting_tell(feed_t *feed);
 
 /* ---- the end ---- */
 
@@ -166,6 +168,7 @@ static int on_attached(void *state, const answer_t *answer, uint64_t context, fa
     feed->acked = attached->next_seq - 1;
     feed->credit = attached->credit;
     feed->unacked = 0;
+    if (feed->waits[0]) waiting_tell(feed);
     if (feed->source->resume(feed, attached->has_cursor ? attached->cursor : (bytes_t){0}, why) < 0) return -1;
     return feed_room(feed) ? feed->source->produce(feed, why) : 0;
 }
@@ -282,6 +285,7 @@ static bool batch_fits(feed_t *feed) {
 
 static void batch_release(void *data, void *hint) {
     (void)hint;
+    handover_take(data);
     free(data);
 }
 
@@ -319,13 +323,7 @@ void feed_gap(feed_t *feed, int64_t lost_us, const char *format, ...) {
     feed->lost_us = lost_us;
 }
 
-void feed_send(feed_t *feed, bytes_t cursor, const int64_t *watermark) {
-    if (feed->phase != FEED_OPEN || (feed->count == 0 && !feed->has_gap)) return;
-    if (feed->count > 0 && !batch_fits(feed)) {
-        fault_t why = feed->unfit;
-        feed_fail(feed, "%s", why.text);
-        return;
-    }
+static void batch_send(feed_t *feed, bytes_t cursor, const int64_t *watermark) {
     msg_source_batch_t message = {.has_source = true,
                                   .source = feed->attachment,
                                   .tag = feed->args.tag,
@@ -346,6 +344,46 @@ void feed_send(feed_t *feed, bytes_t cursor, const int64_t *watermark) {
     feed->unacked += weight;
     actor_door_tell(feed->me, DOOR, MSG_SOURCE_BATCH, &message, &body);
     if (!feed->silence) feed->silence = actor_after(feed->me, SILENCE, on_silence, feed->heard);
+}
+
+void feed_send(feed_t *feed, bytes_t cursor, const int64_t *watermark) {
+    if (feed->phase != FEED_OPEN || (feed->count == 0 && !feed->has_gap)) return;
+    if (feed->count > 0 && !batch_fits(feed)) {
+        fault_t why = feed->unfit;
+        feed_fail(feed, "%s", why.text);
+        return;
+    }
+    batch_send(feed, cursor, watermark);
+}
+
+void feed_watermark(feed_t *feed, bytes_t cursor, int64_t watermark) {
+    must(feed->count == 0);
+    if (feed->phase == FEED_OPEN) batch_send(feed, cursor, &watermark);
+}
+
+/* ---- waiting ---- */
+
+static void waiting_tell(feed_t *feed) {
+    msg_source_waiting_t message = {.has_source = true,
+                                    .source = feed->attachment,
+                                    .tag = feed->args.tag,
+                                    .has_message = feed->waits[0] != '\0',
+                                    .message = feed->waits};
+    actor_door_tell(feed->me, DOOR, MSG_SOURCE_WAITING, &message, NULL);
+}
+
+void feed_waiting(feed_t *feed, const char *format, ...) {
+    char waits[sizeof feed->waits] = "";
+    if (format) {
+        va_list arguments;
+        va_start(arguments, format);
+        vsnprintf(waits, sizeof waits, format, arguments);
+        va_end(arguments);
+        text_mend(waits);
+    }
+    if (strcmp(waits, feed->waits) == 0) return;
+    memcpy(feed->waits, waits, sizeof waits);
+    if (feed->phase == FEED_OPEN) waiting_tell(feed);
 }
 
 bytes_t feed_cursor(feed_t *feed, const int64_t *numbers, uint32_t count) {

@@ -58,9 +58,10 @@ typedef struct feed {
     msgpack_sbuffer numbers; /* of feed_cursor */
     int64_t backoff;         /* µs until the recorder is asked again */
     timer_id_t retry, silence;
-    uint64_t heard;  /* messages from the recorder */
-    fault_t failure; /* why it cannot go on */
-    fault_t unfit;   /* why an element of the batch cannot be encoded; empty: they all can */
+    uint64_t heard;               /* messages from the recorder */
+    char waits[FEED_GAP_MAX + 1]; /* for what; empty: for nothing */
+    fault_t failure;              /* why it cannot go on */
+    fault_t unfit;                /* why an element of the batch cannot be encoded; empty: they all can */
 } feed_t;
 
 /* Decodes the SOURCE_ARGS map `args`, and the source's payload into `payload`, a record of class `record`, whose texts live as long as the
@@ -89,6 +90,14 @@ void feed_gap(feed_t *feed, int64_t lost_us, const char *format, ...) __attribut
 /* Sends the batch, if there is an element in it, or a gap before it. `cursor`: the position after it. `watermark`: may be NULL. */
 void feed_send(feed_t *feed, bytes_t cursor, const int64_t *watermark);
 
+/* Tells how far event time has come where there is no element to go with: a batch without elements. What was produced before must have been
+ * sent. Only while feed_room. */
+void feed_watermark(feed_t *feed, bytes_t cursor, int64_t watermark);
+
+/* What the source waits for outside, shown to whoever asks for the job; the same again costs nothing. Said again at every attachment.
+ * NULL: it waits no more. */
+void feed_waiting(feed_t *feed, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
 /* A cursor that is a list of numbers; valid until the next call. */
 bytes_t feed_cursor(feed_t *feed, const int64_t *numbers, uint32_t count);
 /* Reads one back; false where it is something else. */
@@ -104,7 +113,7 @@ handler_fn feed_on_ack, feed_on_nack, feed_on_stop, feed_on_ping;
 
 #define FEED_TAKES                                                                                                                         \
     [MSG_SOURCE_ACK] = feed_on_ack, [MSG_SOURCE_NACK] = feed_on_nack, [MSG_SOURCE_STOP] = feed_on_stop, [MSG_PING] = feed_on_ping
-#define FEED_SENDS MSG_SOURCE_ATTACH, MSG_SOURCE_BATCH, MSG_SOURCE_DONE, MSG_SOURCE_FAIL, MSG_PONG
+#define FEED_SENDS MSG_SOURCE_ATTACH, MSG_SOURCE_BATCH, MSG_SOURCE_WAITING, MSG_SOURCE_DONE, MSG_SOURCE_FAIL, MSG_PONG
 #define FEED_DOOR                                                                                                                          \
     { DOOR_DEALER, ENDPOINT_INGEST, SCOPE_INGEST }
 

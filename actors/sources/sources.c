@@ -1,15 +1,21 @@
-/* The one place that a new connector is named in: its file, and a line here. What is not here needs a worker outside. */
+/* Which class runs which URN. A new connector is one file and one entry in messages/sources.def, from which this is made. What is not there
+ * needs a worker outside. */
 #include "sources.h"
 
 #include <string.h>
 
-#include "source_file.h"
-#include "source_generator.h"
+#define FIELD(type, name, need, doc)
+#define RECORD(name, doc, ...)
+#define SOURCE(name, ...) extern const actor_class_t source_##name##_class;
+#include "../../messages/sources.def"
+
+#define URN(name) "reprise:source:" #name ":v1"
+#define SOURCE(name, scheme, authority, path, example, cursor, event_time, watermark, resume, back_pressure, doc)                          \
+    {URN(name), &source_##name##_class, RECORD_CLASS(name##_payload), doc},
+#define OUTSIDE(name, scheme, example, doc) {URN(name), NULL, NULL, doc},
 
 static const source_kind_t kinds[] = {
-    {SOURCE_GENERATOR_URN, &source_generator_class, RECORD_CLASS(generator_payload), "Elements made from a number, at a rate."},
-    {SOURCE_FILE_URN, &source_file_class, RECORD_CLASS(file_payload), "The lines of a file, as it grows."},
-    {"reprise:source:push:v1", NULL, NULL, "Whatever attaches to the ingest endpoint."},
+#include "../../messages/sources.def"
 };
 
 const source_kind_t *source_kind_find(const char *urn) {

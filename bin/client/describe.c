@@ -20,6 +20,9 @@ static void job_describe(const msg_job_t *job) {
     for (size_t i = 0; i < job->needs_workers.count; i++) {
         table_pair(stdout, "", "needs a worker for `%s`", job->needs_workers.items[i]);
     }
+    for (size_t i = 0; i < job->waits.count; i++) {
+        table_pair(stdout, "", "waits: %s", job->waits.items[i]);
+    }
 }
 
 void describe_recording(const msg_recording_t *recording) {

@@ -376,12 +376,12 @@ static bool watches_run(stage_t *stage) {
     for (size_t i = 0; i < stage->player_count; i++) {
         player_t *player = stage->players[i];
         size_t count = 0;
-        const int *watched = player->actor && !is_hung(player) ? actor_watched(player->actor, &count) : NULL;
-        struct pollfd polled[16];
-        for (size_t n = 0; n < count; n++) polled[n] = (struct pollfd){.fd = watched[n], .events = POLLIN};
+        const struct pollfd *watched = player->actor && !is_hung(player) ? actor_watched(player->actor, &count) : NULL;
+        struct pollfd polled[WATCHES_MAX];
+        if (count > 0) memcpy(polled, watched, count * sizeof *polled);
         if (count == 0 || poll(polled, count, 0) <= 0) continue;
         for (size_t n = 0; n < count; n++)
-            if (polled[n].revents) actor_readable(player->actor, polled[n].fd);
+            if (polled[n].revents) actor_ready_for(player->actor, &polled[n]);
         stage_player_settle(player);
         worked = true;
         if (++stage->watches_run > WATCHES_RUN_MAX) fail_msg("%s does not read the descriptor that it watches", player->name);

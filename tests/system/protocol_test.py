@@ -13,7 +13,8 @@ from engine import FILE, GENERATOR, PUSH, ROOT, Engine, EngineTest, Refused, pip
 
 JOB = {"job": str, "pipeline": str, "recording": str, "state": str, "is_done": bool, "is_running": bool, "stop_reason?": str,
        "limits": dict,
-       "elements": int, "bytes": int, "elapsed_ms": int, "started_at?": int, "waiting_for?": list, "needs_workers?": list, "error?": str}
+       "elements": int, "bytes": int, "elapsed_ms": int, "started_at?": int, "waiting_for?": list, "needs_workers?": list, "waits?": list,
+       "error?": str}
 RECORDING = {"recording": str, "pipeline": str, "job": str, "signature": list, "state": str, "size": int, "elements": int, "start": int,
              "end?": int, "tags": list, "digest?": str, "gaps": list, "kept": bool, "invalidated?": int}
 RECORDED_TAG = {"tag": str, "signature": str, "elements": int, "bytes": int, "watermark?": int}

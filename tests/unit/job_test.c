@@ -166,7 +166,7 @@ static void jobs_are_kept_in_order_of_age_and_found(void **test) {
 
 static void a_job_that_starts_says_whom_it_waits_for(void **test) {
     (void)test;
-    const char *a[] = {"A", "AA"}, *b[] = {"B"}, *waiting_for[4];
+    const char *a[] = {"A", "AA"}, *b[] = {"B"}, *waiting_for[2 * JOB_DESCRIBE_TEXTS];
     msg_stream_t streams[] = {{.tags = {2, a}}, {.tags = {1, b}}};
     msg_recording_create_t plan = {.streams = {2, streams}};
     job_source_t sources[] = {{.joined = false}, {.joined = true}};
