@@ -161,12 +161,14 @@ bytes_t timing_attributes(timing_t *timing) {
 /* Event time may be this far; INT64_MIN: not known. */
 static int64_t newest_of_all(const timing_t *timing) {
     int64_t least = INT64_MAX;
+    bool alive = false;
     for (size_t i = 0; i < timing->lanes_count; i++) {
         const timing_lane_t *lane = &timing->lanes[i];
         bool idle = timing->idle > 0 && timing->ticks - lane->heard >= timing->idle;
+        alive |= !idle;
         if (!idle && lane->newest < least) least = lane->newest;
     }
-    return least < INT64_MAX ? least : timing->arrival; /* nothing comes: the clock goes on alone */
+    return alive ? least : timing->arrival; /* nothing comes: the clock goes on alone */
 }
 
 const int64_t *timing_watermark(timing_t *timing) {

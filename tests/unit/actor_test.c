@@ -2,6 +2,7 @@
 #include "echo.h"
 
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -466,6 +467,23 @@ static void *create_watching(actor_t *me, bytes_t args, fault_t *why) {
     return state;
 }
 
+static int on_writable(void *state, int descriptor, fault_t *why) {
+    echo_t *echo = state;
+    (void)why;
+    echoes.rang += 100;
+    actor_unwatch_writable(echo->me, descriptor);
+    return 0;
+}
+
+static void *create_watching_both(actor_t *me, bytes_t args, fault_t *why) {
+    void *state = echo_create(me, args, why);
+    actor_watch(me, watched[0], on_readable);
+    actor_watch_writable(me, watched[0], on_writable);
+    return state;
+}
+
+static const actor_class_t watching_both_class = ECHO_CLASS(create_watching_both);
+
 static const actor_class_t watching_class = ECHO_CLASS(create_watching);
 
 static void a_descriptor_is_watched_until_it_is_not(void **test) {
@@ -487,8 +505,23 @@ static void a_descriptor_is_watched_until_it_is_not(void **test) {
     close(watched[1]);
 }
 
+static void a_descriptor_is_watched_for_each_event_by_itself(void **test) {
+    (void)test;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, watched), 0);
+    stage_t *stage = stage_with(&watching_both_class);
+    stage_run(stage);
+    assert_int_equal(echoes.rang, 100);
+    assert_int_equal(write(watched[1], "ab", 2), 2);
+    stage_run(stage);
+    assert_int_equal(echoes.rang, 102);
+    stage_destroy(&stage);
+    close(watched[0]);
+    close(watched[1]);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_descriptor_is_watched_for_each_event_by_itself),
         cmocka_unit_test(an_actor_answers_what_it_is_asked),
         cmocka_unit_test(a_failed_actor_loses_its_state_and_not_its_requests),
         cmocka_unit_test(the_request_that_it_failed_on_is_refused_and_may_be_asked_again),

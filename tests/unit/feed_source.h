@@ -20,6 +20,8 @@ static struct {
     size_t size;        /* bytes of an element; 0: as its text is */
     bool ends, gathers; /* gathers: does not send what it has made */
     char fails[2000];   /* at the end; empty: it does not */
+    const char *waits;  /* for what; "": for nothing any more. NULL: it says nothing */
+    int64_t idles;      /* a watermark without elements; 0: none */
     const char *gap;    /* before element `gap_at`; NULL: there is none */
     int64_t gap_at, lost_us;
     int resumed, stopped;
@@ -96,7 +98,10 @@ static inline void *counter_create(actor_t *me, bytes_t args, fault_t *why) {
 }
 
 static inline int counter_poke(void *state, const envelope_t *in, fault_t *why) {
+    counter_source_t *counter = state;
     (void)in;
+    if (script.waits) feed_waiting(&counter->feed, script.waits[0] ? "%s" : NULL, script.waits);
+    if (script.idles) feed_watermark(&counter->feed, feed_cursor(&counter->feed, &counter->next, 1), script.idles);
     return counter_produce(state, why);
 }
 

@@ -412,6 +412,56 @@ static void arguments_that_cannot_be_read_are_a_fault(void **state) {
     assert_non_null(strstr(why.text, "`test:counter`: `rate`"));
 }
 
+/* ---- waiting ---- */
+
+static void say(stage_t *stage, const char *waits) {
+    script.waits = waits;
+    go_on(stage, script.end);
+}
+
+static void what_it_waits_for_is_said_once_and_taken_back(void **state) {
+    start(*state, 10);
+    assert_int_equal(ingest.waitings, 0);
+    say(*state, "broker:9092: Connection refused");
+    assert_string_equal(ingest.waits, "broker:9092: Connection refused");
+    say(*state, "broker:9092: Connection refused");
+    assert_int_equal(ingest.waitings, 1);
+    say(*state, "");
+    assert_string_equal(ingest.waits, "");
+    say(*state, "");
+    assert_int_equal(ingest.waitings, 2);
+    assert_recorded(10);
+}
+
+static void what_it_waits_for_is_said_again_at_the_next_attachment(void **state) {
+    start(*state, 10);
+    say(*state, "an hour");
+    ingest.waits[0] = '\0';
+    script.waits = NULL;
+    ingest_do(*state, nack_conflict);
+    assert_string_equal(ingest.waits, "an hour");
+    assert_int_equal(ingest.waitings, 2);
+}
+
+static void what_it_waits_for_before_it_is_attached_is_said_then(void **state) {
+    ingest.hold_attach = true;
+    start(*state, 0);
+    say(*state, "a name for \xff");
+    assert_int_equal(ingest.waitings, 0);
+    ingest_do(*state, ingest_attach_answer);
+    assert_string_equal(ingest.waits, "a name for ?");
+}
+
+static void a_watermark_goes_alone_where_nothing_else_does(void **state) {
+    start(*state, 10);
+    int64_t batches = ingest.batches;
+    script.idles = 77;
+    go_on(*state, 10);
+    assert_int_equal(ingest.watermark, 77);
+    assert_int_equal(ingest.batches, batches + 1);
+    assert_recorded(10);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(it_attaches_as_its_actor_to_its_job_and_tag),
@@ -451,6 +501,10 @@ int main(void) {
         TEST(an_end_that_is_refused_fails_the_job),
         TEST(a_failure_is_told_with_the_job),
         TEST(arguments_that_cannot_be_read_are_a_fault),
+        TEST(what_it_waits_for_is_said_once_and_taken_back),
+        TEST(what_it_waits_for_is_said_again_at_the_next_attachment),
+        TEST(what_it_waits_for_before_it_is_attached_is_said_then),
+        TEST(a_watermark_goes_alone_where_nothing_else_does),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -41,6 +41,8 @@ typedef struct ingest {
     int64_t gap_lost_us;
     size_t gap_at; /* so many elements came before it */
     int gaps;
+    char waits[1200]; /* what the source waits for, as it said last */
+    int waitings;
     ingest_element_t *elements;
     size_t count, room;
 } ingest_t;
@@ -139,7 +141,7 @@ static inline int ingest_on_batch(void *state, const envelope_t *in, fault_t *wh
     assert_non_null(in->body);
     bytes_t body = frame_bytes(in->body);
     if (wire_body_check(body, &count, &no) < 0) fail_msg("%s", no.message);
-    assert_true(count > 0 || batch->has_gap);
+    assert_true(count > 0 || batch->has_gap || batch->has_watermark);
     if (batch->has_gap) {
         snprintf(ingest.gap, sizeof ingest.gap, "%s", batch->gap);
         ingest.gap_lost_us = batch->has_lost_us ? batch->lost_us : -1;
@@ -160,6 +162,15 @@ static inline int ingest_on_batch(void *state, const envelope_t *in, fault_t *wh
     if (batch->cursor.size > 0) memcpy(ingest.cursor, batch->cursor.data, batch->cursor.size);
     ingest.cursor_size = batch->cursor.size;
     if (!ingest.hold_acks) ingest_ack();
+    return 0;
+}
+
+static inline int ingest_on_waiting(void *state, const envelope_t *in, fault_t *why) {
+    const msg_source_waiting_t *waiting = in->message;
+    (void)state, (void)why;
+    if (ingest.deaf || waiting->source != ingest.source) return 0;
+    snprintf(ingest.waits, sizeof ingest.waits, "%s", waiting->has_message ? waiting->message : "");
+    ingest.waitings++;
     return 0;
 }
 
@@ -205,6 +216,7 @@ static const actor_class_t ingest_class = {
     .destroy = ingest_destroy,
     .takes = {[MSG_SOURCE_ATTACH] = ingest_on_attach,
               [MSG_SOURCE_BATCH] = ingest_on_batch,
+              [MSG_SOURCE_WAITING] = ingest_on_waiting,
               [MSG_SOURCE_DONE] = ingest_on_done,
               [MSG_SOURCE_FAIL] = ingest_on_fail,
               [MSG_PONG] = ingest_on_pong,

@@ -184,6 +184,29 @@ static void a_job_that_starts_says_whom_it_waits_for(void **test) {
     assert_true(told.is_running);
 }
 
+static void a_job_says_what_its_sources_wait_for_until_they_do_not(void **test) {
+    (void)test;
+    const char *tags[] = {"A", "AA"}, *room[JOB_DESCRIBE_TEXTS];
+    msg_stream_t stream = {.signature = "urn|01", .tags = {2, tags}};
+    msg_recording_create_t plan = {.streams = {1, &stream}};
+    job_source_t source = {.joined = true};
+    job_t job = {.job = "j", .state = JOB_RUNNING, .plan = &plan, .sources = &source};
+    msg_job_t told;
+    job_waits(&job, "urn|02", "nothing of ours");
+    job_waits(&job, "urn|01", "broker: down");
+    job_waits(&job, "urn|01", "broker: refused");
+    job_describe(&job, NOW, room, &told);
+    assert_int_equal(told.waits.count, 1);
+    assert_string_equal(told.waits.items[0], "A: broker: refused");
+    job.state = JOB_DONE;
+    job_describe(&job, NOW, room, &told);
+    assert_false(told.has_waits);
+    job.state = JOB_RUNNING;
+    job_waits(&job, "urn|01", NULL);
+    job_describe(&job, NOW, room, &told);
+    assert_false(told.has_waits);
+}
+
 static void time_is_counted_from_the_start_to_the_end_and_never_backwards(void **test) {
     (void)test;
     job_t job = {.state = JOB_RUNNING, .started = NOW};
@@ -285,6 +308,7 @@ int main(void) {
         cmocka_unit_test(a_folder_that_is_no_recording_does_not_spoil_the_ids),
         cmocka_unit_test(jobs_are_kept_in_order_of_age_and_found),
         cmocka_unit_test(a_job_that_starts_says_whom_it_waits_for),
+        cmocka_unit_test(a_job_says_what_its_sources_wait_for_until_they_do_not),
         cmocka_unit_test(time_is_counted_from_the_start_to_the_end_and_never_backwards),
         cmocka_unit_test(a_recording_covers_what_is_among_its_sources),
         cmocka_unit_test(the_current_job_is_the_newest_with_a_valid_recording_or_the_newest),
