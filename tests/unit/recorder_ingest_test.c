@@ -174,6 +174,44 @@ static void many_bytes_are_acknowledged_before_the_recorder_settles(void **state
     studio_close(&studio);
 }
 
+/* ---- waiting ---- */
+
+static void source_waits(studio_t *studio, const char *source, const char *message) {
+    msg_source_waiting_t waiting = {.tag = "a", .has_message = message != NULL, .message = message};
+    stage_peer_send(studio->stage, source_named(source), MSG_SOURCE_WAITING, &waiting, (bytes_t){0});
+    stage_run(studio->stage);
+}
+
+static void what_a_source_waits_for_is_told_to_its_job(void **state) {
+    studio_t studio;
+    (void)state;
+    open_attached(&studio);
+    source_waits(&studio, "s", "a broker");
+    const msg_source_waits_t *waits = studio_take(&studio, "job_supervisor", MSG_SOURCE_WAITS);
+    assert_string_equal(waits->job, "j1");
+    assert_string_equal(waits->signature, "A");
+    assert_string_equal(waits->message, "a broker");
+    source_waits(&studio, "s", NULL);
+    waits = studio_take(&studio, "job_supervisor", MSG_SOURCE_WAITS);
+    assert_false(waits->has_message);
+    source_waits(&studio, "stranger", "anything");
+    assert_null(stage_take(studio.stage, "job_supervisor", MSG_SOURCE_WAITS));
+    studio_close(&studio);
+}
+
+static void what_it_waits_for_is_refused_where_it_is_too_long_to_be_shown(void **state) {
+    studio_t studio;
+    char text[1002];
+    (void)state;
+    open_attached(&studio);
+    memset(text, 'x', sizeof text - 1);
+    text[sizeof text - 1] = '\0';
+    source_waits(&studio, "s", text);
+    assert_null(stage_take(studio.stage, "job_supervisor", MSG_SOURCE_WAITS));
+    assert_string_equal(stage_peer_refusal(studio.stage, source_named("s"))->field, "message");
+    studio_close(&studio);
+}
+
 /* ---- ends ---- */
 
 static void a_finite_source_ends_for_all_its_producers(void **state) {
@@ -392,6 +430,8 @@ int main(void) {
         cmocka_unit_test(a_batch_must_name_its_source_where_its_tag_does_not),
         cmocka_unit_test(another_connection_cannot_use_an_attachment),
         cmocka_unit_test(many_bytes_are_acknowledged_before_the_recorder_settles),
+        cmocka_unit_test(what_a_source_waits_for_is_told_to_its_job),
+        cmocka_unit_test(what_it_waits_for_is_refused_where_it_is_too_long_to_be_shown),
         cmocka_unit_test(a_finite_source_ends_for_all_its_producers),
         cmocka_unit_test(batches_before_done_are_in_the_recording),
         cmocka_unit_test(nothing_comes_after_the_end_of_its_stream),
