@@ -361,6 +361,11 @@ void feed_watermark(feed_t *feed, bytes_t cursor, int64_t watermark) {
     if (feed->phase == FEED_OPEN) batch_send(feed, cursor, &watermark);
 }
 
+void feed_place(feed_t *feed, bytes_t cursor) {
+    must(feed->count == 0 && cursor.size > 0);
+    if (feed->phase == FEED_OPEN) batch_send(feed, cursor, NULL);
+}
+
 /* ---- waiting ---- */
 
 static void waiting_tell(feed_t *feed) {

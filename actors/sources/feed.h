@@ -94,6 +94,10 @@ void feed_send(feed_t *feed, bytes_t cursor, const int64_t *watermark);
  * sent. Only while feed_room. */
 void feed_watermark(feed_t *feed, bytes_t cursor, int64_t watermark);
 
+/* Has the position kept where nothing goes with it: where a source begins that does not begin at the beginning, so that it is known after a
+ * restart although nothing was recorded yet. What was produced before must have been sent. */
+void feed_place(feed_t *feed, bytes_t cursor);
+
 /* What the source waits for outside, shown to whoever asks for the job; the same again costs nothing. Said again at every attachment.
  * NULL: it waits no more. */
 void feed_waiting(feed_t *feed, const char *format, ...) __attribute__((format(printf, 2, 3)));

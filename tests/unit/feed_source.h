@@ -22,6 +22,7 @@ static struct {
     char fails[2000];   /* at the end; empty: it does not */
     const char *waits;  /* for what; "": for nothing any more. NULL: it says nothing */
     int64_t idles;      /* a watermark without elements; 0: none */
+    int64_t places;     /* a position without elements; 0: none */
     const char *gap;    /* before element `gap_at`; NULL: there is none */
     int64_t gap_at, lost_us;
     int resumed, stopped;
@@ -102,6 +103,7 @@ static inline int counter_poke(void *state, const envelope_t *in, fault_t *why) 
     (void)in;
     if (script.waits) feed_waiting(&counter->feed, script.waits[0] ? "%s" : NULL, script.waits);
     if (script.idles) feed_watermark(&counter->feed, feed_cursor(&counter->feed, &counter->next, 1), script.idles);
+    if (script.places) feed_place(&counter->feed, feed_cursor(&counter->feed, &script.places, 1));
     return counter_produce(state, why);
 }
 

@@ -462,6 +462,18 @@ static void a_watermark_goes_alone_where_nothing_else_does(void **state) {
     assert_recorded(10);
 }
 
+static void a_position_is_kept_although_nothing_was_recorded(void **state) {
+    start(*state, 0);
+    script.places = 33;
+    go_on(*state, 0);
+    script.places = 0;
+    stage_fail(*state, "source:7");
+    stage_advance(*state, 1000000);
+    go_on(*state, 40);
+    assert_int_equal(ingest.count, 7);
+    assert_string_equal(ingest.elements[0].text, "33");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(it_attaches_as_its_actor_to_its_job_and_tag),
@@ -505,6 +517,7 @@ int main(void) {
         TEST(what_it_waits_for_is_said_again_at_the_next_attachment),
         TEST(what_it_waits_for_before_it_is_attached_is_said_then),
         TEST(a_watermark_goes_alone_where_nothing_else_does),
+        TEST(a_position_is_kept_although_nothing_was_recorded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -141,7 +141,7 @@ static inline int ingest_on_batch(void *state, const envelope_t *in, fault_t *wh
     assert_non_null(in->body);
     bytes_t body = frame_bytes(in->body);
     if (wire_body_check(body, &count, &no) < 0) fail_msg("%s", no.message);
-    assert_true(count > 0 || batch->has_gap || batch->has_watermark);
+    assert_true(count > 0 || batch->has_gap || batch->has_watermark || batch->has_cursor);
     if (batch->has_gap) {
         snprintf(ingest.gap, sizeof ingest.gap, "%s", batch->gap);
         ingest.gap_lost_us = batch->has_lost_us ? batch->lost_us : -1;
