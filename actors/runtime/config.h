@@ -30,6 +30,7 @@ typedef struct config {
     char keys[4096];       /* the folder of keys; empty: none are needed */
     char secret[41];       /* the engine's own, in Z85 */
     bool chaos;            /* accept chaos.* */
+    bool insecure;         /* other machines may reach what nothing guards */
     bool guarded;          /* a guard restarts it when it crashes */
     int64_t crashes_max;   /* in a minute, which the guard bears */
     int64_t started;       /* when the process started, µs since the epoch; also its boot id */

@@ -1,7 +1,6 @@
 /* Settings are few and flat: each has a name, which is its flag and its key in the file, and a function that takes its text. */
 #include "settings.h"
 
-#include <arpa/inet.h>
 #include <czmq.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -10,6 +9,7 @@
 
 #include "../bindings.h"
 #include "../store/keyring.h"
+#include "endpoint.h"
 
 #define SEGMENT_BYTES INT64_C(134217728)
 #define PORT_DEFAULT 5570
@@ -20,7 +20,7 @@
 
 typedef struct draft {
     config_t config;
-    bool insecure, beam_given;
+    bool beam_given;
     settings_action_t action;
     const char *file;
 } draft_t;
@@ -50,18 +50,9 @@ static int take_port(draft_t *draft, const char *text, fault_t *why) {
     return 0;
 }
 
-/* A port that the system chooses would be known to nobody, nor would a path. */
-static bool has_port(const char *endpoint) {
-    const char *colon = strrchr(endpoint, ':');
-    char *end;
-    if (!colon) return false;
-    long port = strtol(colon + 1, &end, 10);
-    return colon[1] >= '0' && colon[1] <= '9' && *end == '\0' && port >= 1 && port <= 65535;
-}
-
 static int take_endpoint(draft_t *draft, endpoint_id_t id, const char *name, const char *text, fault_t *why) {
     bool tcp = strncmp(text, "tcp://", 6) == 0, ipc = strncmp(text, "ipc://", 6) == 0;
-    if (!(tcp || ipc) || text[6] == '\0' || strcmp(text, "ipc://*") == 0 || (tcp && !has_port(text)) ||
+    if (!(tcp || ipc) || text[6] == '\0' || strcmp(text, "ipc://*") == 0 || (tcp && !endpoint_has_port(text)) ||
         strlen(text) >= sizeof draft->config.endpoints[id])
         return fault_set(why, "`%s` must be an endpoint such as tcp://127.0.0.1:5570 or ipc:///run/reprise/commands, not `%s`", name, text);
     snprintf(draft->config.endpoints[id], sizeof draft->config.endpoints[id], "%s", text);
@@ -87,7 +78,7 @@ static int take_notifications(draft_t *draft, const char *text, fault_t *why) {
 static int take_beam(draft_t *draft, const char *text, fault_t *why) {
     const char *address = strncmp(text, "tcp://", 6) == 0 ? text + 6 : text;
     bool off = strcmp(text, "off") == 0;
-    if (!off && (!has_port(address) || address[0] == ':' || strlen(address) >= sizeof draft->config.beam))
+    if (!off && (!endpoint_has_port(address) || address[0] == ':' || strlen(address) >= sizeof draft->config.beam))
         return fault_set(why, "`beam` must be an address such as 127.0.0.1:5574, or off, not `%s`", text);
     snprintf(draft->config.beam, sizeof draft->config.beam, "%s", off ? "" : address);
     draft->beam_given = true;
@@ -148,7 +139,7 @@ static int take_chaos(draft_t *draft, const char *text, fault_t *why) {
 }
 
 static int take_insecure(draft_t *draft, const char *text, fault_t *why) {
-    return take_yes("insecure", text, &draft->insecure, why);
+    return take_yes("insecure", text, &draft->config.insecure, why);
 }
 
 static int take_no_guard(draft_t *draft, const char *text, fault_t *why) {
@@ -350,25 +341,6 @@ static int read_flags(draft_t *draft, int argc, char **argv, turn_t turn, fault_
     return 0;
 }
 
-/* A name that only looks like such an address may belong to any machine. */
-static bool is_loopback(const char *host) {
-    char text[32];
-    struct in_addr address;
-    const char *colon = strrchr(host, ':');
-    size_t size = colon ? (size_t)(colon - host) : sizeof text;
-    if (size >= sizeof text) return false;
-    memcpy(text, host, size);
-    text[size] = '\0';
-    return inet_aton(text, &address) && ntohl(address.s_addr) >> 24 == IN_LOOPBACKNET;
-}
-
-static bool is_local(const char *endpoint) {
-    static const char *const local[] = {"ipc://", "tcp://localhost:", "tcp://[::1]:"};
-    for (size_t i = 0; i < sizeof local / sizeof local[0]; i++)
-        if (strncmp(endpoint, local[i], strlen(local[i])) == 0) return true;
-    return strncmp(endpoint, "tcp://", 6) == 0 && is_loopback(endpoint + 6);
-}
-
 /* Keys of ours mean nothing to gRPC: where they are demanded, its callers need certificates, or nothing is served there. */
 static int check_beam(draft_t *draft, fault_t *why) {
     const char *address = draft->config.beam;
@@ -384,7 +356,7 @@ static int check_beam(draft_t *draft, fault_t *why) {
     if (config->keys[0] && !guarded)
         return fault_set(
             why, "`beam`: with `keys` nobody is let in without a key, and %s knows none: give --beam-tls-ca, or say --beam off", address);
-    if (!draft->insecure && !guarded && !is_local(endpoint))
+    if (!draft->config.insecure && !guarded && !endpoint_is_local(endpoint))
         return fault_set(
             why, "%s can be reached from other machines, and nothing guards it: give --beam-tls-ca, or say --insecure to allow that",
             address);
@@ -396,7 +368,7 @@ static int check_beam(draft_t *draft, fault_t *why) {
 static int check(const draft_t *draft, fault_t *why) {
     for (int i = 0; i < ENDPOINT_COUNT; i++) {
         const char *endpoint = draft->config.endpoints[i];
-        if (!draft->insecure && !draft->config.keys[0] && !is_local(endpoint))
+        if (!draft->config.insecure && !draft->config.keys[0] && !endpoint_is_local(endpoint))
             return fault_set(why,
                              "%s can be reached from other machines, and nothing guards it: give --keys, or say --insecure to allow that",
                              endpoint);
@@ -455,15 +427,8 @@ static void print_bindings(const char *bindings, FILE *out) {
 
 void settings_print(const config_t *config, FILE *out) {
     static const char *const names[ENDPOINT_COUNT] = {"commands", "ingest", "test-stream", "notifications"};
-    bool local = true;
     print_text(out, "data", config->data);
-    for (int i = 0; i < ENDPOINT_COUNT; i++) {
-        print_text(out, names[i], config->endpoints[i]);
-        local = local && is_local(config->endpoints[i]);
-    }
-    char beam[sizeof config->beam + 8];
-    snprintf(beam, sizeof beam, "tcp://%s", config->beam);
-    local = local && (!config->beam[0] || config->beam_ca[0] || is_local(beam));
+    for (int i = 0; i < ENDPOINT_COUNT; i++) print_text(out, names[i], config->endpoints[i]);
     print_text(out, "beam", config->beam[0] ? config->beam : "off");
     if (config->beam_first) fprintf(out, "beam-ports = %d-%d\n", config->beam_first, config->beam_last);
     if (config->beam_cert[0]) print_text(out, "beam-tls-cert", config->beam_cert);
@@ -475,6 +440,6 @@ void settings_print(const config_t *config, FILE *out) {
     if (config->memory_max > 0) fprintf(out, "memory-max = %lld\n", (long long)config->memory_max);
     fprintf(out, "crashes = %lld\nno-guard = %s\n", (long long)config->crashes_max, config->guarded ? "false" : "true");
     if (config->keys[0]) fprintf(out, "keys = \"%s\"\n", config->keys);
-    if (!local && !config->keys[0]) fprintf(out, "insecure = true\n");
+    if (config->insecure) fprintf(out, "insecure = true\n");
     print_bindings(config->bindings, out);
 }

@@ -3,10 +3,13 @@
  * and the fault lists those that there are. */
 #include "payload.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "../../messages/wire.h"
+#include "../store/keyring.h"
 
 /* Writes "`rate`, `size` and `count`". */
 static void fields_list(const record_class_t *record, char *text, size_t size) {
@@ -72,4 +75,33 @@ int payload_choice(const char *urn, const char *field, const char *value, const 
         if (used < sizeof known) used += (size_t)snprintf(known + used, sizeof known - used, "%s`%s`", between, choices[i]);
     }
     return fault_set(why, "`%s`: `%s` must be %s, not `%.64s`", urn, field, known, value);
+}
+
+int payload_file_check(const char *urn, const char *field, const char *path, const char *keys, fault_t *why) {
+    if (!keyring_is_secret(keys, path)) return 0;
+    return fault_set(why, "`%s`: `%s`: %s is the engine's own key, which is nobody's to use", urn, field, path);
+}
+
+/* A pipe would have to be waited for. */
+static FILE *regular_open(const char *path) {
+    struct stat about;
+    if (stat(path, &about) < 0) return NULL;
+    if (S_ISREG(about.st_mode)) return fopen(path, "re");
+    errno = EINVAL;
+    return NULL;
+}
+
+int payload_password(const char *urn, const char *path, const char *keys, char *ret_password, size_t size, fault_t *why) {
+    if (payload_file_check(urn, "password_file", path, keys, why) < 0) return -1;
+    FILE *file = regular_open(path);
+    if (!file) return fault_errno(why, "`%s`: `password_file`: cannot read %s", urn, path);
+    size_t got = fread(ret_password, 1, size, file);
+    bool read = !ferror(file);
+    fclose(file);
+    if (read && got < size && got > 0 && ret_password[got - 1] == '\n') got--;
+    if (read && got < size && got > 0 && ret_password[got - 1] == '\r') got--;
+    if (!read || got == size || memchr(ret_password, '\0', got))
+        return fault_set(why, "`%s`: `password_file`: %s holds no password: text of less than %zu bytes", urn, path, size);
+    ret_password[got] = '\0';
+    return 0;
 }

@@ -12,4 +12,10 @@ int payload_decode(const record_class_t *record, const char *urn, bytes_t payloa
 /* Gives the index of `value` in `choices`, a list that NULL ends, or 0 where `value` is NULL. */
 int payload_choice(const char *urn, const char *field, const char *value, const char *const *choices, unsigned *ret_choice, fault_t *why);
 
+/* A file that the payload names: the engine's own key in the folder `keys` is nobody's to use. */
+int payload_file_check(const char *urn, const char *field, const char *path, const char *keys, fault_t *why);
+
+/* Reads the password in the file `path`: text without NUL and of less than `size` bytes; a line break at its end is not part of it. */
+int payload_password(const char *urn, const char *path, const char *keys, char *ret_password, size_t size, fault_t *why);
+
 #endif

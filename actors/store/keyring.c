@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define SUFFIX ".pub"
 
@@ -40,14 +41,12 @@ bool keyring_is_secret(const char *folder, const char *path) {
            secret.st_ino == about.st_ino;
 }
 
-int keyring_secret(const char *folder, char ret_secret[KEY_TEXT + 1], fault_t *why) {
-    char path[SECRET_PATH], made[KEY_TEXT + 1];
-    secret_path(folder, path);
+int keyring_pair(const char *path, char ret_public[KEY_TEXT + 1], char ret_secret[KEY_TEXT + 1], fault_t *why) {
+    char made[KEY_TEXT + 1];
     struct stat about;
-    if (stat(path, &about) < 0)
-        return fault_errno(why, "cannot read the engine's key %s (make one with `reprise keygen %s/server`)", path, folder);
+    if (stat(path, &about) < 0) return fault_errno(why, "cannot read the key %s", path);
     if (about.st_mode & (S_IRWXG | S_IRWXO))
-        return fault_set(why, "others than its owner can use the engine's key %s: its mode is %03o and must be 600", path,
+        return fault_set(why, "others than its owner can use the key %s: its mode is %03o and must be 600", path,
                          (unsigned)about.st_mode & 0777U);
     zconfig_t *certificate = certificate_read(path);
     uint8_t bytes[KEY_BYTES];
@@ -55,8 +54,27 @@ int keyring_secret(const char *folder, char ret_secret[KEY_TEXT + 1], fault_t *w
     const char *public = certificate ? key_in(certificate, "curve/public-key", bytes) : NULL;
     bool whole = secret && public && zmq_curve_public(made, secret) == 0 && strcmp(made, public) == 0;
     if (whole) memcpy(ret_secret, secret, KEY_TEXT + 1);
+    if (whole) memcpy(ret_public, public, KEY_TEXT + 1);
     zconfig_destroy(&certificate);
     return whole ? 0 : fault_set(why, "%s is no certificate with a secret key", path);
+}
+
+int keyring_secret(const char *folder, char ret_secret[KEY_TEXT + 1], fault_t *why) {
+    char path[SECRET_PATH], public[KEY_TEXT + 1];
+    secret_path(folder, path);
+    if (access(path, F_OK) < 0)
+        return fault_errno(why, "cannot read the engine's key %s (make one with `reprise keygen %s/server`)", path, folder);
+    return keyring_pair(path, public, ret_secret, why);
+}
+
+int keyring_public(const char *path, char ret_public[KEY_TEXT + 1], fault_t *why) {
+    uint8_t bytes[KEY_BYTES];
+    zconfig_t *certificate = certificate_read(path);
+    const char *public = certificate ? key_in(certificate, "curve/public-key", bytes) : NULL;
+    if (public) memcpy(ret_public, public, KEY_TEXT + 1);
+    int result = public ? 0 : fault_set(why, "%s is no certificate with a public key", path);
+    zconfig_destroy(&certificate);
+    return result;
 }
 
 /* The client's name, from its file's: letters and what else file names have. False: it is none. */

@@ -33,6 +33,11 @@ typedef struct keyring {
 /* The engine's own secret key. -1: there is none, or others than the engine's user can read it. */
 int keyring_secret(const char *folder, char ret_secret[KEY_TEXT + 1], fault_t *why);
 
+/* Both keys of the certificate in the file `path`. -1: it is none with a secret, or others than its owner can read it. */
+int keyring_pair(const char *path, char ret_public[KEY_TEXT + 1], char ret_secret[KEY_TEXT + 1], fault_t *why);
+/* The public key of any certificate. */
+int keyring_public(const char *path, char ret_public[KEY_TEXT + 1], fault_t *why);
+
 /* Is that the same file as the engine's key, by whatever path? False where the engine has none. */
 bool keyring_is_secret(const char *folder, const char *path);
 

@@ -79,6 +79,35 @@ static void the_engines_key_is_read_and_must_be_its_own(void **test) {
     assert_non_null(strstr(why.text, "no certificate with a secret key"));
 }
 
+static void a_certificate_gives_both_keys_and_any_its_public_one(void **test) {
+    (void)test;
+    char path[256], public[41], secret[41];
+    fault_t why;
+    snprintf(path, sizeof path, "%s/me.key", folder);
+    assert_int_equal(keyring_pair(path, public, secret, &why), -1);
+    assert_non_null(strstr(why.text, path));
+    write_key("me.key", 0600, "", true);
+    assert_int_equal(keyring_pair(path, public, secret, &why), 0);
+    assert_string_equal(public, public_key);
+    assert_string_equal(secret, secret_key);
+    memset(public, 0, sizeof public);
+    assert_int_equal(keyring_public(path, public, &why), 0);
+    assert_string_equal(public, public_key);
+    assert_int_equal(chmod(path, 0640), 0);
+    assert_int_equal(keyring_pair(path, public, secret, &why), -1);
+    assert_non_null(strstr(why.text, "640"));
+    write_key("me.pub", 0644, "", false);
+    snprintf(path, sizeof path, "%s/me.pub", folder);
+    assert_int_equal(keyring_public(path, public, &why), 0);
+    assert_string_equal(public, public_key);
+    assert_int_equal(chmod(path, 0600), 0);
+    assert_int_equal(keyring_pair(path, public, secret, &why), -1);
+    write_text("none.pub", 0644, "curve\n    public-key = \"short\"\n");
+    snprintf(path, sizeof path, "%s/none.pub", folder);
+    assert_int_equal(keyring_public(path, public, &why), -1);
+    assert_non_null(strstr(why.text, path));
+}
+
 static void a_client_goes_by_its_files_name_and_has_what_the_file_says(void **test) {
     (void)test;
     write_key("clients/bob.pub", 0600, "    name = \"root\"\n", false);
@@ -195,6 +224,7 @@ static void any_change_of_the_files_changes_the_stamp(void **test) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         KEYRING_TEST(the_engines_key_is_read_and_must_be_its_own),
+        KEYRING_TEST(a_certificate_gives_both_keys_and_any_its_public_one),
         KEYRING_TEST(a_client_goes_by_its_files_name_and_has_what_the_file_says),
         KEYRING_TEST(what_is_no_certificate_is_left_out_and_named),
         KEYRING_TEST(a_certificate_is_what_its_own_file_says),

@@ -5,7 +5,10 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -98,6 +101,67 @@ static void a_choice_is_one_of_a_list_and_the_first_by_default(void **state) {
     assert_int_equal(choice, 2);
 }
 
+static const char *file_with(const char *bytes, size_t size) {
+    static char path[64];
+    snprintf(path, sizeof path, "/tmp/reprise-password-XXXXXX");
+    int file = mkstemp(path);
+    assert_true(file >= 0 && write(file, bytes, size) == (ssize_t)size);
+    close(file);
+    return path;
+}
+
+static void a_password_is_what_stands_in_its_file_without_the_line_break(void **state) {
+    static const struct {
+        const char *bytes, *password;
+    } files[] = {{"secret", "secret"}, {"secret\n", "secret"}, {"secret\r\n", "secret"}, {"two words \n\n", "two words \n"}, {"", ""}};
+    (void)state;
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        char password[16];
+        fault_t why;
+        const char *path = file_with(files[i].bytes, strlen(files[i].bytes));
+        if (payload_password(urn, path, "", password, sizeof password, &why) < 0) fail_msg("%s", why.text);
+        assert_string_equal(password, files[i].password);
+        unlink(path);
+    }
+}
+
+static void what_cannot_be_a_password_is_refused_and_the_file_is_named(void **state) {
+    char password[8] = "before";
+    fault_t why;
+    (void)state;
+    assert_int_equal(payload_password(urn, "/nowhere/secret", "", password, sizeof password, &why), -1);
+    assert_string_equal(why.text, "`reprise:source:generator:v1`: `password_file`: cannot read /nowhere/secret: No such file or directory");
+    assert_int_equal(payload_password(urn, "/tmp", "", password, sizeof password, &why), -1);
+    const struct {
+        const char *bytes;
+        size_t size;
+    } files[] = {{"too long", 8}, {"a\0b", 3}};
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        const char *path = file_with(files[i].bytes, files[i].size);
+        assert_int_equal(payload_password(urn, path, "", password, sizeof password, &why), -1);
+        assert_non_null(strstr(why.text, path));
+        assert_non_null(strstr(why.text, "text of less than 8 bytes"));
+        unlink(path);
+    }
+}
+
+static void the_engines_own_key_is_no_password(void **state) {
+    char folder[] = "/tmp/reprise-keys-XXXXXX", path[64], password[256];
+    fault_t why;
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/server.key", folder);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs("secret", file);
+    fclose(file);
+    assert_int_equal(payload_password(urn, path, folder, password, sizeof password, &why), -1);
+    assert_non_null(strstr(why.text, "is the engine's own key, which is nobody's to use"));
+    assert_int_equal(payload_password(urn, path, "", password, sizeof password, &why), 0);
+    unlink(path);
+    rmdir(folder);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_absent_payload_is_as_an_empty_map),
@@ -107,6 +171,9 @@ int main(void) {
         cmocka_unit_test(what_is_no_map_is_refused),
         cmocka_unit_test(bytes_that_lie_are_refused_before_they_are_decoded),
         cmocka_unit_test(a_choice_is_one_of_a_list_and_the_first_by_default),
+        cmocka_unit_test(a_password_is_what_stands_in_its_file_without_the_line_break),
+        cmocka_unit_test(what_cannot_be_a_password_is_refused_and_the_file_is_named),
+        cmocka_unit_test(the_engines_own_key_is_no_password),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -336,6 +336,9 @@ static void what_is_printed_is_a_file_that_gives_the_same(void **test) {
     assert_printed(&config);
     config = good(READ("--data", "/the \"best\" # of all", "--commands", "ipc:///it's"))->config;
     assert_printed(&config);
+    config = good(READ("--insecure"))->config; /* sources may bind, too */
+    assert_true(config.insecure);
+    assert_printed(&config);
 }
 
 static void what_a_file_cannot_say_is_refused(void **test) {
