@@ -430,6 +430,7 @@ int feed_on_ack(void *state, const envelope_t *in, fault_t *why) {
     while (feed->acked < ack->seq && feed->acked + 1 < feed->next_seq) feed->unacked -= feed->sent[++feed->acked % FEED_UNACKED_MAX];
     feed->backoff = BACKOFF_FIRST;
     if (feed->phase == FEED_ENDING && feed->unacked == 0) done_tell(feed);
+    if (feed->phase == FEED_OPEN && feed->unacked == 0 && feed->recorded && feed->recorded(feed, why) < 0) return -1;
     if (!had_room && feed_room(feed)) return feed->source->produce(feed, why);
     return 0;
 }
@@ -456,6 +457,7 @@ int feed_on_stop(void *state, const envelope_t *in, fault_t *why) {
     /* One that names another attachment is about a former one of ours, that this one took over from. */
     if (stop->has_source && stop->source != feed->attachment) return 0;
     if (stop->has_job && strcmp(stop->job, feed->args.job) != 0) return 0;
+    feed->superseded = strcmp(stop->reason, "superseded") == 0;
     if (feed->phase != FEED_OVER) finish(feed, FEED_OVER);
     return 0;
 }

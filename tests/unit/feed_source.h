@@ -25,7 +25,8 @@ static struct {
     int64_t places;     /* a position without elements; 0: none */
     const char *gap;    /* before element `gap_at`; NULL: there is none */
     int64_t gap_at, lost_us;
-    int resumed, stopped;
+    int resumed, stopped, recorded;
+    bool hears; /* that all is recorded */
     actor_t *me;
     const feed_t *feed;
 } script;
@@ -68,6 +69,12 @@ static inline int counter_resume(void *state, bytes_t cursor, fault_t *why) {
     return 0;
 }
 
+static inline int counter_recorded(void *state, fault_t *why) {
+    (void)state, (void)why;
+    script.recorded++;
+    return 0;
+}
+
 static inline void counter_stop(void *state) {
     (void)state;
     script.stopped++;
@@ -94,6 +101,7 @@ static inline void *counter_create(actor_t *me, bytes_t args, fault_t *why) {
         counter_destroy(&state);
         return NULL;
     }
+    if (script.hears) counter->feed.recorded = counter_recorded;
     feed_start(&counter->feed);
     return state;
 }

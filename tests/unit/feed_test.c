@@ -322,7 +322,41 @@ static void what_is_said_of_a_former_attachment_is_ignored(void **state) {
     assert_recorded(200);
 }
 
+static void acknowledge_all_but_one(void) {
+    msg_source_ack_t ack = {.source = ingest.source, .tag = ingest.tag, .seq = ingest.next_seq - 2};
+    assert_int_equal(actor_send(ingest.me, &ingest.peer, MSG_SOURCE_ACK, &ack, NULL), SENT);
+}
+
+static void a_source_hears_when_all_that_it_sent_is_recorded_and_not_before(void **state) {
+    script.hears = true;
+    ingest.hold_acks = true;
+    start(*state, 100);
+    ingest_do(*state, acknowledge_all_but_one);
+    assert_int_equal(script.recorded, 0);
+    ingest_do(*state, ingest_ack);
+    assert_int_equal(script.recorded, 1);
+}
+
 /* ---- the end ---- */
+
+static void supersede(void) {
+    msg_source_stop_t stop = {
+        .has_source = true, .source = ingest.source, .has_job = true, .job = ingest.job, .tag = ingest.tag, .reason = "superseded"};
+    assert_int_equal(actor_send(ingest.me, &ingest.peer, MSG_SOURCE_STOP, &stop, NULL), SENT);
+}
+
+static void who_is_superseded_knows_it(void **state) {
+    start(*state, 100);
+    ingest_do(*state, supersede);
+    assert_int_equal(script.stopped, 1);
+    assert_true(script.feed->superseded);
+}
+
+static void who_is_stopped_otherwise_is_not_superseded(void **state) {
+    start(*state, 100);
+    ingest_do(*state, ingest_stop);
+    assert_false(script.feed->superseded);
+}
 
 static void a_stop_is_final(void **state) {
     start(*state, 100);
@@ -504,6 +538,9 @@ int main(void) {
         TEST(losing_it_over_and_over_is_not_a_busy_loop),
         TEST(a_batch_that_is_refused_fails_the_job),
         TEST(what_is_said_of_a_former_attachment_is_ignored),
+        TEST(a_source_hears_when_all_that_it_sent_is_recorded_and_not_before),
+        TEST(who_is_superseded_knows_it),
+        TEST(who_is_stopped_otherwise_is_not_superseded),
         TEST(a_stop_is_final),
         TEST(a_stop_of_another_job_is_ignored),
         TEST(the_end_is_told_when_everything_is_acknowledged),
