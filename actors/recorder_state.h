@@ -117,6 +117,7 @@ typedef struct post {
     worker_t *worker;     /* who was given it; NULL: nobody */
     const worker_t *idle; /* who was given it before and did not feed it; NULL: nobody */
     int64_t given, fed;   /* when it was given, and somebody fed it last, in ticks */
+    bool told;            /* its job was told that it waits */
 } post_t;
 
 typedef struct recorder {

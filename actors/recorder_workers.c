@@ -82,7 +82,7 @@ static void worker_dispossess(recorder_t *self, const worker_t *worker) {
     post_t *post;
     LIST_FOREACH(post, &self->posts, link) {
         if (post->idle == worker) post->idle = NULL;
-        if (post->worker == worker) post->worker = NULL;
+        if (post->worker == worker) post->worker = NULL, post->told = false;
         joins_withdraw(self, post->recording, post->stream, &worker->connection->peer);
     }
     self->posts_due = true;
@@ -267,10 +267,23 @@ static void post_give_up(recorder_t *self, post_t *post, int64_t now) {
     post->fed = now;
 }
 
+/* A job that runs already looks as if nothing were the matter. One that starts names what it needs by itself. */
+static void post_tell_waiting(recorder_t *self, post_t *post) {
+    char text[400];
+    const msg_stream_t *stream = post_stream(post);
+    if (post->told || !post->recording->open) return;
+    snprintf(text, sizeof text, "a worker for `%s`", bound_urn(stream));
+    actor_tell(self->me, "job_supervisor", MSG_SOURCE_WAITS,
+               &(msg_source_waits_t){
+                   .job = recording_job(post->recording)->job, .signature = stream->signature, .has_message = true, .message = text});
+    post->told = true;
+}
+
 static void post_check(recorder_t *self, post_t *post, int64_t now) {
     if (reel_is_sealed(post->recording->reel) || post->recording->finish || post->recording->reel->broken) return;
     if (post_is_fed(post) || post_is_joined(self, post)) {
         post->idle = NULL;
+        post->told = false; /* whoever attached has told the job */
         post->fed = now;
         return;
     }
@@ -284,6 +297,7 @@ static void post_check(recorder_t *self, post_t *post, int64_t now) {
         post_give_up(self, post, now);
     else if (!post->worker)
         post_give(self, post);
+    if (!post->worker) post_tell_waiting(self, post);
 }
 
 static int on_posts(void *state, uint64_t context, fault_t *why) {

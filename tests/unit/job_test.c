@@ -76,7 +76,7 @@ static bool documented(const char *line, job_state_t *ret_state, bool ret_after[
 static void the_documented_states_are_those_of_the_table(void **test) {
     (void)test;
     char path[4096], line[400];
-    snprintf(path, sizeof path, "%.*s../../docs/jobs.md", (int)(strrchr(__FILE__, '/') + 1 - __FILE__), __FILE__);
+    snprintf(path, sizeof path, "%s/docs/jobs.md", SOURCE_FOLDER);
     FILE *page = fopen(path, "r");
     if (!page) fail_msg("cannot open %s", path);
     size_t rows = 0;

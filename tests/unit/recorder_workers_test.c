@@ -235,6 +235,24 @@ static void a_worker_that_is_gone_is_replaced_by_one_that_is_ready(void **state)
     studio_close(&studio);
 }
 
+static void a_job_that_runs_says_that_it_waits_for_another_worker(void **state) {
+    studio_t studio;
+    (void)state;
+    open_job(&studio, false);
+    wait_with(&studio, 9 * SECOND, NULL, NULL);
+    const msg_source_waits_t *waits = studio_take(&studio, "job_supervisor", MSG_SOURCE_WAITS);
+    assert_string_equal(waits->job, "j1");
+    assert_string_equal(waits->message, "a worker for `" TELEX "`");
+    assert_null(stage_take(studio.stage, "job_supervisor", MSG_SOURCE_WAITS)); /* once */
+    ready(&studio, "v", false);
+    obey(&studio, "v", "a");
+    assert_null(stage_take(studio.stage, "job_supervisor", MSG_SOURCE_WAITS));
+    stage_peer_leave(studio.stage, source_named("v"));
+    wait_with(&studio, 9 * SECOND, NULL, NULL);
+    studio_take(&studio, "job_supervisor", MSG_SOURCE_WAITS);
+    studio_close(&studio);
+}
+
 static void a_worker_that_falls_silent_is_replaced_and_cut_off(void **state) {
     studio_t studio;
     (void)state;
@@ -573,6 +591,7 @@ int main(void) {
         cmocka_unit_test(a_worker_that_leaves_hands_on_what_it_ran),
         cmocka_unit_test(a_worker_that_attaches_without_a_name_is_the_sources_producer),
         cmocka_unit_test(a_worker_that_is_gone_is_replaced_by_one_that_is_ready),
+        cmocka_unit_test(a_job_that_runs_says_that_it_waits_for_another_worker),
         cmocka_unit_test(a_worker_that_falls_silent_is_replaced_and_cut_off),
         cmocka_unit_test(a_worker_that_does_not_attach_loses_the_source_to_another),
         cmocka_unit_test(a_worker_alone_is_given_again_what_it_let_lie),
