@@ -15,6 +15,7 @@ typedef struct ingest_element {
     char *text; /* terminated */
     size_t size;
     size_t attributes; /* bytes */
+    int64_t watermark; /* that it came after; INT64_MIN: none */
 } ingest_element_t;
 
 typedef struct ingest {
@@ -35,7 +36,7 @@ typedef struct ingest {
     size_t largest; /* body */
     int attaches, dones, pongs;
     char job[300], tag[300], producer[300], failure[600], failed_job[300];
-    uint8_t cursor[300];
+    uint8_t cursor[4096];
     size_t cursor_size;
     char gap[1200]; /* the last */
     int64_t gap_lost_us;
@@ -123,7 +124,8 @@ static inline void ingest_keep(const wire_element_t *element) {
     assert_non_null(text);
     memcpy(text, element->payload.data, element->payload.size);
     text[element->payload.size] = '\0';
-    ingest.elements[ingest.count++] = (ingest_element_t){element->event_time, text, element->payload.size, element->attributes.size};
+    ingest.elements[ingest.count++] = (ingest_element_t){element->event_time, text, element->payload.size, element->attributes.size,
+                                                         ingest.has_watermark ? ingest.watermark : INT64_MIN};
 }
 
 static inline int ingest_on_batch(void *state, const envelope_t *in, fault_t *why) {

@@ -148,6 +148,123 @@ static void the_origin_is_the_first_start_even_if_nothing_was_recorded_then(void
     assert_int_equal(ingest.elements[0].time, began);
 }
 
+/* ---- bursts, sizes, disorder ---- */
+
+static void a_burst_comes_at_once_and_the_rate_is_kept(void **state) {
+    int64_t began = stage_now(*state);
+    start(*state, pack("{sisi}", "rate", 100LL, "burst", 50LL));
+    assert_int_equal(ingest.count, 50);
+    stage_advance(*state, 499000);
+    assert_int_equal(ingest.count, 50);
+    stage_advance(*state, 2000);
+    assert_int_equal(ingest.count, 100);
+    for (size_t i = 0; i < ingest.count; i++) assert_int_equal(ingest.elements[i].time, began + (i < 50 ? 0 : 500000));
+    assert_int_equal(ingest.watermark, began + 1000000);
+    for (int i = 0; i < 100; i++) stage_advance(*state, 100001);
+    assert_int_equal(ingest.count, 1100);
+}
+
+static void a_count_may_end_in_a_burst(void **state) {
+    start(*state, pack("{sisisi}", "rate", 100LL, "burst", 50LL, "count", 60LL));
+    stage_advance(*state, 1000000);
+    assert_int_equal(ingest.count, 60);
+    assert_int_equal(ingest.dones, 1);
+}
+
+static void what_is_left_of_a_burst_comes_at_once_after_a_restart(void **state) {
+    bytes_t cursor = pack("[ii]", 75LL, 1000LL);
+    memcpy(ingest.cursor, cursor.data, cursor.size);
+    ingest.cursor_size = cursor.size;
+    start(*state, pack("{sisi}", "rate", 100LL, "burst", 50LL));
+    assert_int_equal(ingest.count, 25);
+    assert_int_equal(strtol(ingest.elements[24].text, NULL, 10), 99);
+    assert_int_equal(ingest.elements[24].time, 1000 + 500000);
+    stage_advance(*state, 260000);
+    assert_int_equal(ingest.count, 75);
+}
+
+static void sizes_are_drawn_from_the_seed(void **state) {
+    static const size_t first[] = {21, 22, 22, 20, 20, 21};
+    size_t seen[3] = {0};
+    start(*state, pack("{sisisisi}", "rate", 0LL, "count", 3000LL, "size", 20LL, "size_max", 22LL));
+    for (size_t i = 0; i < ingest.count; i++) {
+        assert_in_range(ingest.elements[i].size, 20, 22);
+        assert_int_equal(strtol(ingest.elements[i].text, NULL, 10), i);
+        seen[ingest.elements[i].size - 20]++;
+    }
+    for (size_t i = 0; i < 3; i++) assert_in_range(seen[i], 900, 1100);
+    for (size_t i = 0; i < sizeof first / sizeof first[0]; i++) assert_int_equal(ingest.elements[i].size, first[i]);
+}
+
+static void elements_out_of_order_are_never_behind_the_watermark(void **state) {
+    size_t inversions = 0;
+    int64_t least = INT64_MAX, most = INT64_MIN;
+    ingest.credit = 5000; /* many batches, so many watermarks */
+    start(*state, pack("{sisisisi}", "rate", 0LL, "count", 5000LL, "origin_us", 7000000LL, "out_of_order_ms", 2LL));
+    assert_true(ingest.batches > 100);
+    for (size_t i = 0; i < ingest.count; i++) {
+        int64_t before = 7000000 + (int64_t)i - ingest.elements[i].time;
+        if (before < least) least = before;
+        if (before > most) most = before;
+        assert_true(ingest.elements[i].time >= ingest.elements[i].watermark);
+        if (i > 0 && ingest.elements[i].time < ingest.elements[i - 1].time) inversions++;
+    }
+    assert_in_range(least, 0, 20);
+    assert_in_range(most, 1980, 2000);
+    assert_in_range(inversions, 2000, 3000);
+    assert_int_equal(ingest.watermark, 7000000 + 5000 - 2000);
+}
+
+/* In the order in which they came; the state that takes them is another for each. */
+static void late_share_take(void **state, int64_t credit, bool fails, ingest_element_t *ret_elements, size_t count) {
+    stage_t *stage = *state;
+    ingest.credit = credit;
+    start(stage, pack("{sisisisisdsi}", "rate", 1000LL, "count", (int64_t)count, "origin_us", 0LL, "out_of_order_ms", 3LL, "late", 0.1,
+                      "late_ms", 20LL));
+    for (int i = 0; i < 30; i++) {
+        if (fails) stage_fail(stage, "source:1");
+        stage_advance(stage, 200000);
+    }
+    assert_int_equal(ingest.count, count);
+    memcpy(ret_elements, ingest.elements, count * sizeof *ret_elements);
+}
+
+static void late_elements_are_behind_the_watermark_and_no_others_are(void **state) {
+    enum { COUNT = 2000 };
+    static ingest_element_t elements[COUNT];
+    size_t late = 0;
+    late_share_take(state, 1024 * 1024, false, elements, COUNT);
+    for (int64_t i = 0; i < COUNT; i++) {
+        int64_t behind = i * 1000 - 3000 - elements[i].time;
+        assert_true((behind > 0) == (elements[i].time < elements[i].watermark));
+        assert_true(behind <= 20000);
+        late += behind > 0;
+    }
+    assert_in_range(late, 160, 240);
+}
+
+static void which_elements_are_late_is_the_same_whatever_happens(void **state) {
+    enum { COUNT = 2000 };
+    static ingest_element_t quiet[COUNT], stormy[COUNT];
+    late_share_take(state, 1024 * 1024, false, quiet, COUNT);
+    ingest_teardown(state);
+    ingest_setup(state);
+    late_share_take(state, 3000, true, stormy, COUNT);
+    assert_true(ingest.attaches > 10);
+    for (size_t i = 0; i < COUNT; i++) {
+        assert_int_equal(stormy[i].time, quiet[i].time);
+        assert_int_equal(stormy[i].time < stormy[i].watermark, quiet[i].time < quiet[i].watermark);
+    }
+}
+
+/* As with the elements' bytes: this must never change. */
+static void disorder_is_a_function_of_the_seed_and_number(void **state) {
+    start(*state, pack("{sisisisisisdsi}", "rate", 0LL, "count", 6LL, "seed", 7LL, "origin_us", 0LL, "out_of_order_ms", 1LL, "late", 0.5,
+                       "late_ms", 1LL));
+    static const int64_t times[] = {-12, -1023, -153, -158, -1088, -713};
+    for (size_t i = 0; i < sizeof times / sizeof times[0]; i++) assert_int_equal(ingest.elements[i].time, times[i]);
+}
+
 static void a_stop_ends_it(void **state) {
     start(*state, (bytes_t){0});
     stage_advance(*state, 100000);
@@ -166,6 +283,15 @@ static void a_cursor_of_something_else_fails_the_source(void **state) {
     assert_int_equal(ingest.count, 0);
 }
 
+/* With such a number, its event time would be beyond int64. */
+static void a_cursor_whose_time_would_overflow_fails_the_source(void **state) {
+    bytes_t cursor = pack("[ii]", (1LL << 62) - 1, 0LL);
+    memcpy(ingest.cursor, cursor.data, cursor.size);
+    ingest.cursor_size = cursor.size;
+    start(*state, pack("{sd}", "rate", 1e-6));
+    assert_string_equal(ingest.failure, "the cursor of the recording is not one of `reprise:source:generator:v1`");
+}
+
 static void assert_payload_refused(bytes_t payload, const char *expected) {
     fault_t why = {.text = ""};
     assert_null(source_generator_class.create(NULL, ingest_args(payload), &why));
@@ -180,6 +306,14 @@ static void a_payload_that_makes_no_sense_is_refused_at_the_start(void **state) 
     assert_payload_refused(pack("{si}", "size", 100000000LL), "`size` must be at most 15728640, not 100000000");
     assert_payload_refused(pack("{si}", "count", 0LL), "`count` must be");
     assert_payload_refused(pack("{si}", "origin_us", 1LL << 62), "`origin_us` must be within 2^62");
+    assert_payload_refused(pack("{sisi}", "size", 9LL, "size_max", 8LL), "`size_max` must be from `size`, which is 9, to 15728640, not 8");
+    assert_payload_refused(pack("{si}", "size_max", 99LL), "`size_max` must be from `size`, which is 100, to 15728640, not 99");
+    assert_payload_refused(pack("{si}", "size_max", 100000000LL), "to 15728640, not 100000000");
+    assert_payload_refused(pack("{si}", "burst", 0LL), "`burst` must be");
+    assert_payload_refused(pack("{si}", "burst", 2000000000LL), "`burst` must be at most 1000000000, not 2000000000");
+    assert_payload_refused(pack("{si}", "out_of_order_ms", 1LL << 60), "`out_of_order_ms` must be at most 1152921504606846");
+    assert_payload_refused(pack("{si}", "late_ms", 1LL << 60), "`late_ms` must be at most 1152921504606846");
+    assert_payload_refused(pack("{sd}", "late", 1.5), "`late` must be a share from 0 to 1, not 1.5");
     assert_payload_refused(pack("{si}", "speed", 1LL), "no field `speed`");
     assert_payload_refused(pack("b", "x"), "must be a map of `rate`");
 }
@@ -200,7 +334,16 @@ int main(void) {
         WITH_INGEST(what_credit_held_back_is_made_up_for),
         WITH_INGEST(a_restart_goes_on_exactly),
         WITH_INGEST(the_origin_is_the_first_start_even_if_nothing_was_recorded_then),
+        WITH_INGEST(a_burst_comes_at_once_and_the_rate_is_kept),
+        WITH_INGEST(a_count_may_end_in_a_burst),
+        WITH_INGEST(what_is_left_of_a_burst_comes_at_once_after_a_restart),
+        WITH_INGEST(sizes_are_drawn_from_the_seed),
+        WITH_INGEST(elements_out_of_order_are_never_behind_the_watermark),
+        WITH_INGEST(late_elements_are_behind_the_watermark_and_no_others_are),
+        WITH_INGEST(which_elements_are_late_is_the_same_whatever_happens),
+        WITH_INGEST(disorder_is_a_function_of_the_seed_and_number),
         WITH_INGEST(a_stop_ends_it),
+        WITH_INGEST(a_cursor_whose_time_would_overflow_fails_the_source),
         WITH_INGEST(a_cursor_of_something_else_fails_the_source),
         WITH_INGEST(a_payload_that_makes_no_sense_is_refused_at_the_start),
     };
