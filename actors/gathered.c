@@ -30,7 +30,9 @@ bool gathered_fits(const gathered_t *gathered, size_t size, size_t cursor_size) 
 }
 
 bool gathered_turns(const gathered_t *gathered, uint32_t stream) {
-    return gathered->runs_count == 0 || gathered->runs[gathered->runs_count - 1].stream != stream;
+    if (gathered->runs_count == 0) return true;
+    const journal_run_t *last = &gathered->runs[gathered->runs_count - 1];
+    return last->stream != stream || last->has_watermark;
 }
 
 static bytes_t cursor_copy(gathered_t *gathered, const journal_meta_t *before, bytes_t cursor) {

@@ -32,7 +32,7 @@ void gathered_destroy(gathered_t **gathered);
 
 /* Is there room for a batch of so many bytes, with such a cursor, in this run or another? A small batch always fits where nothing is gathered. */
 bool gathered_fits(const gathered_t *gathered, size_t size, size_t cursor_size);
-/* Would a batch of that stream begin another run? */
+/* Would a batch of that stream begin another run? The last one takes no more when it has its watermark. */
 bool gathered_turns(const gathered_t *gathered, uint32_t stream);
 /* Adds a batch that fits. `place`: where its producer is with it; `mark`: the producer's own, 0 to begin with. */
 void gathered_add(gathered_t *gathered, uint32_t stream, const journal_meta_t *place, size_t *mark, bytes_t elements, uint32_t count);

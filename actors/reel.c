@@ -426,9 +426,33 @@ static int reel_put_alone(reel_t *reel, reel_producer_t *producer, const reel_ba
     return lane_flush_watermark(reel, producer->stream, at, false, why);
 }
 
+/* Is one of the elements behind the watermark that would only be said after them? It must be behind it in a replay, too. */
+static bool reel_is_late(reel_t *reel, const reel_producer_t *producer, bytes_t elements) {
+    int64_t oldest = INT64_MAX, watermark;
+    if (!producer->has_watermark || !reel->lanes[producer->stream].watermark_due) return false;
+    while (elements.size > 0) {
+        wire_element_t element = wire_element_at(elements);
+        if (element.event_time < oldest) oldest = element.event_time;
+        elements = (bytes_t){elements.data + element.size, elements.size - element.size};
+    }
+    /* The stream's watermark is not later than the producer's own. */
+    return oldest < producer->watermark && lane_promise(reel, producer->stream, &watermark) && oldest < watermark;
+}
+
+static int reel_keep_late(reel_t *reel, const reel_producer_t *producer, bytes_t elements, int64_t at, fault_t *why) {
+    if (!reel_is_late(reel, producer, elements)) return 0;
+    const gathered_t *gathered = reel->gathered;
+    if (gathered && gathered->runs[gathered->runs_count - 1].stream == producer->stream) {
+        reel_end_run(reel);
+        return 0;
+    }
+    return reel_flush_gathered(reel, at, why) < 0 ? -1 : lane_flush_watermark(reel, producer->stream, at, false, why);
+}
+
 static int reel_put_joined(reel_t *reel, reel_producer_t *producer, const reel_batch_t *batch, bytes_t elements, int64_t at, fault_t *why) {
     size_t cursor = batch->cursor.size > 0 ? batch->cursor.size : producer->cursor_size;
     if (reel->gathered && !gathered_fits(reel->gathered, elements.size, cursor) && reel_flush_gathered(reel, at, why) < 0) return -1;
+    if (reel_keep_late(reel, producer, elements, at, why) < 0) return -1;
     int64_t cost = batch_cost(reel, producer, batch, elements.size);
     if (!reel_has_room(reel, cost)) return reel_put_alone(reel, producer, batch, batch->count, at, why);
     if (!reel->gathered)

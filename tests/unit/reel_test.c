@@ -430,6 +430,42 @@ static void who_cannot_come_back_holds_no_watermark(void **state) {
     bench_close(&bench);
 }
 
+/* Elements of these tests have the times 0, 1, … */
+static void what_was_late_comes_behind_the_watermark_that_it_was_behind(void **state) {
+    bench_t bench;
+    (void)state;
+    bench_open(&bench, 2, BIG_SEGMENT);
+    reel_producer_t *a = reel_producer(bench.reel, 0, "a"), *b = reel_producer(bench.reel, 1, "b");
+    reel_attach(bench.reel, a);
+    reel_attach(bench.reel, b);
+    put_with(&bench, a, 4, 10, (reel_batch_t){.has_watermark = true, .watermark = 0}, 0);
+    put_with(&bench, a, 2, 10, (reel_batch_t){.has_watermark = true, .watermark = 1}, 0);
+    put(&bench, a, 5, 10);
+    put(&bench, a, 6, 10);
+    put_with(&bench, b, 1, 10, (reel_batch_t){.has_watermark = true, .watermark = 3}, 0);
+    put(&bench, b, 1, 10);
+    flush(&bench);
+    assert_string_equal(records(&bench), "e6@0 w1@0 e11@0 e1@1 w3@1 e1@1");
+    bench_close(&bench);
+}
+
+static void what_is_late_once_another_has_left_comes_behind_the_watermark(void **state) {
+    bench_t bench;
+    (void)state;
+    bench_open(&bench, 2, BIG_SEGMENT);
+    reel_producer_t *a = reel_producer(bench.reel, 0, "a"), *own = reel_producer(bench.reel, 0, "~1"),
+                    *b = reel_producer(bench.reel, 1, "b");
+    reel_attach(bench.reel, a);
+    reel_attach(bench.reel, own);
+    promise(&bench, a, 5);
+    put(&bench, b, 1, 10);
+    reel_detach(bench.reel, own);
+    put(&bench, a, 1, 10);
+    flush(&bench);
+    assert_string_equal(records(&bench), "e1@0 e1@1 w5@0 e1@0");
+    bench_close(&bench);
+}
+
 static void an_end_says_the_watermarks_that_are_due(void **state) {
     bench_t bench;
     (void)state;
@@ -540,6 +576,8 @@ int main(void) {
         cmocka_unit_test(time_does_not_go_back),
         cmocka_unit_test(a_streams_watermark_is_its_producers_oldest),
         cmocka_unit_test(who_cannot_come_back_holds_no_watermark),
+        cmocka_unit_test(what_was_late_comes_behind_the_watermark_that_it_was_behind),
+        cmocka_unit_test(what_is_late_once_another_has_left_comes_behind_the_watermark),
         cmocka_unit_test(an_end_says_the_watermarks_that_are_due),
         cmocka_unit_test(producers_go_on_from_where_they_were),
         cmocka_unit_test(an_empty_batch_keeps_its_number_and_cursor),
