@@ -10,7 +10,7 @@
 #include "print.h"
 #include "units.h"
 
-static const flag_t common_flags[] = {
+const flag_t common_flags[] = {
     {"engine", "ENDPOINT", "The engine's endpoint for commands. Default: $REPRISE_ENGINE, or tcp://127.0.0.1:5570."},
     {"json", NULL, "Print one JSON document instead of text."},
     {"timeout", "TIME", "Wait this long for an answer, `10s` by default; with it, as long for the engine to be there."},
@@ -49,7 +49,9 @@ static void general_help(void) {
     printf("reprise [--engine ENDPOINT] COMMAND …\n"
            "Records live streams once and replays them the same way every time.\n\n");
     for (const command_t *const *command = commands; *command; command++) {
-        printf("  %-12s %s\n", (*command)->name, (*command)->doc);
+        if (!(*command)->hidden) {
+            printf("  %-12s %s\n", (*command)->name, (*command)->doc);
+        }
     }
     printf("\nEvery command takes:\n");
     flags_print(stdout, common_flags);
@@ -60,10 +62,21 @@ static void general_help(void) {
 
 /* ---- parsing ---- */
 
-static const command_t *command_find(const char *name) {
+const command_t *command_find(const char *name) {
     for (const command_t *const *command = commands; *command; command++) {
         if (strcmp((*command)->name, name) == 0) {
             return *command;
+        }
+    }
+    return NULL;
+}
+
+const flag_t *flag_find(const flag_t *own, const char *name, size_t size) {
+    for (const flag_t *table = common_flags; table; table = table == common_flags ? own : NULL) {
+        for (const flag_t *flag = table; flag->name; flag++) {
+            if (strlen(flag->name) == size && memcmp(flag->name, name, size) == 0) {
+                return flag;
+            }
         }
     }
     return NULL;
@@ -83,7 +96,7 @@ static void flags_gather(const flag_t *own, const flag_t *all[], struct option o
     options[count] = (struct option){0};
 }
 
-static status_t common_take(client_t *client, const flag_t *flag, const char *value) {
+status_t common_take(client_t *client, const flag_t *flag, const char *value) {
     fault_t why;
     switch (flag - common_flags) {
     case 0:

@@ -8,7 +8,7 @@
 
 typedef struct flag {
     const char *name;  /* without the dashes; NULL ends a table */
-    const char *value; /* what stands after it in the help; NULL: it takes none */
+    const char *value; /* what stands after it in the help, `json|raw` where there are few; NULL: it takes none */
     const char *doc;
 } flag_t;
 
@@ -30,17 +30,26 @@ typedef struct call {
 
 struct command {
     const char *name;
-    const char *synopsis; /* the arguments */
+    const char *synopsis; /* the arguments; completion goes by it, too */
     const char *doc;      /* one line */
     const char *more;     /* paragraphs for its help; NULL: none */
     int arguments_min, arguments_max;
     const flag_t *flags; /* beside those that all commands take */
     status_t (*run)(client_t *client, const call_t *call);
     void (*help)(FILE *out); /* what follows the flags in its help; NULL: nothing */
+    bool hidden;             /* from people: programs call it */
 };
 
 /* Every command, in the order of the help; ends with NULL. */
 extern const command_t *const commands[];
+/* The flags that every command takes. */
+extern const flag_t common_flags[];
+
+/* NULL: there is no such command, or no such flag in a table or among the common ones (`size`: bytes of `name`). `own` may be NULL. */
+const command_t *command_find(const char *name);
+const flag_t *flag_find(const flag_t *own, const char *name, size_t size);
+/* Sets what a flag of common_flags says, except --help. */
+status_t common_take(client_t *client, const flag_t *flag, const char *value);
 
 /* Parses a command line and runs it; says on standard error what is wrong. The exit status. */
 int command_main(int count, char **arguments);

@@ -80,7 +80,7 @@ const command_t command_keygen = {
             "there is the client's, and the permission in it is what the client may do.",
     .arguments_min = 1,
     .arguments_max = 1,
-    .flags = (const flag_t[]){{"permission", "WHAT", "What the client may do: read (default), write or admin."},
+    .flags = (const flag_t[]){{"permission", "read|write|admin", "What the client may do: read (default), write or admin."},
                               {"force", NULL, "Replace files of that name."},
                               {0}},
     .run = keygen_run,

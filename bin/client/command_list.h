@@ -11,5 +11,6 @@ extern const command_t command_recordings, command_verify, command_fetch, comman
 extern const command_t command_push, command_replay;
 extern const command_t command_export, command_import;
 extern const command_t command_keygen;
+extern const command_t command_complete;
 
 #endif

@@ -298,7 +298,7 @@ static status_t replay(client_t *client, const call_t *call) {
 }
 
 static const flag_t replay_flags[] = {
-    {"format", "FORMAT",
+    {"format", "json|raw|hex",
      "`json` (default): a line an element, {\"tag\",\"time\",\"data\"}, where data that is not text is {\"base64\"}; `raw`: the bytes, "
      "and an end of line; `hex`: the bytes in hex."},
     {"events", NULL, "Print watermarks, processing time, gaps and the end, too."},

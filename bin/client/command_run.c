@@ -7,6 +7,7 @@
 
 #include "../../messages/wire.h"
 #include "command_list.h"
+#include "scheme.h"
 #include "table.h"
 #include "units.h"
 #include "url.h"
@@ -266,10 +267,11 @@ static status_t sources_parse(client_t *client, const call_t *call, recorded_t *
         for (int k = 0; k <= i; k++) {
             same += recorded->sources[k].scheme == source->scheme;
         }
-        snprintf(recorded->tags[i], sizeof recorded->tags[i], same > 1 ? "%s-%d" : "%s", source->scheme, same);
+        snprintf(recorded->tags[i], sizeof recorded->tags[i], same > 1 ? "%s-%d" : "%s", source->scheme->scheme, same);
         const char *tag = call_next(call, "tag", &at);
         msg_transform_t *transform = &recorded->transforms[i];
-        *transform = (msg_transform_t){.has_name = true, .name = tag ? tag : recorded->tags[i], .has_urn = true, .urn = source->urn};
+        *transform =
+            (msg_transform_t){.has_name = true, .name = tag ? tag : recorded->tags[i], .has_urn = true, .urn = source->scheme->urn};
         transform->has_payload = true;
         transform->payload = (bytes_t){(const uint8_t *)source->payload.data, source->payload.size};
     }
@@ -279,7 +281,7 @@ static status_t sources_parse(client_t *client, const call_t *call, recorded_t *
     return STATUS_OK;
 }
 
-/* The first of `file`, `file-2`, `file-3`, … that no pipeline has: so that what is recorded ad hoc replaces nothing. */
+/* The first of `kafka-clicks`, `kafka-clicks-2`, … that no pipeline has: so that what is recorded ad hoc replaces nothing. */
 static status_t name_choose(client_t *client, const char *base, char *ret_name, size_t size) {
     reply_t reply = {0};
     msg_pipeline_list_t ask = {0};
@@ -301,7 +303,7 @@ static status_t name_choose(client_t *client, const char *base, char *ret_name, 
 
 static void push_hint(const recorded_t *recorded, const char *name) {
     for (size_t i = 0; i < recorded->count; i++) {
-        if (strcmp(recorded->sources[i].scheme, "push") == 0) {
+        if (!recorded->sources[i].scheme->payload) {
             fprintf(stderr, "push to it: reprise push %s %s\n", name, recorded->transforms[i].name);
         }
     }
@@ -331,7 +333,7 @@ static status_t recorded_run(client_t *client, const call_t *call, recorded_t *r
         status = sources_parse(client, call, recorded);
     }
     if (status == STATUS_OK && !name) {
-        status = name_choose(client, recorded->sources[0].scheme, chosen, sizeof chosen);
+        status = name_choose(client, recorded->sources[0].name, chosen, sizeof chosen);
         name = chosen;
     }
     if (status != STATUS_OK) {
@@ -374,7 +376,7 @@ static status_t record(client_t *client, const call_t *call) {
 
 static const flag_t record_flags[] = {
     {"limit", "LIMITS", "End the recording after these: `60s,1GB,1000` (a time, bytes, elements), or by name: `count=1e6,bytes=none`."},
-    {"name", "NAME", "Name the pipeline. Default: the kind of source, and a number."},
+    {"name", "NAME", "Name the pipeline. Default: the source's kind and name, and a number."},
     {"tag", "TAG", "Tag the source's elements; once a source, in their order."},
     {0},
 };
@@ -388,5 +390,5 @@ const command_t command_record = {
     .arguments_max = ARGUMENTS_ANY,
     .flags = record_flags,
     .run = record,
-    .help = url_print_help,
+    .help = scheme_print_help,
 };

@@ -166,7 +166,7 @@ static status_t export(client_t *client, const call_t *call) {
 #define FORMATS "`msgpack`: a map an event; `json`: a line an event; `beam`: the file that Apache Beam's StreamingCache keeps of one tag. "
 
 static const flag_t export_flags[] = {
-    {"format", "FORMAT", FORMATS "Default: as FILE's name ends (`.json`, `.beam`), otherwise `msgpack`."},
+    {"format", "msgpack|json|beam", FORMATS "Default: as FILE's name ends (`.json`, `.beam`), otherwise `msgpack`."},
     {"tag", "TAG", "Only this tag; `beam` needs it where there are several."},
     {0},
 };
@@ -369,7 +369,7 @@ static status_t import(client_t *client, const call_t *call) {
 
 static const flag_t import_flags[] = {
     {"name", "PIPELINE", "The pipeline that it is a recording of. Default: the one in the file; `beam` needs it."},
-    {"format", "FORMAT", FORMATS "Default: as the file begins."},
+    {"format", "msgpack|json|beam", FORMATS "Default: as the file begins."},
     {"tag", "TAG", "`beam`: the tag of a file, in place of the one in it; once for each file, in their order."},
     {0},
 };

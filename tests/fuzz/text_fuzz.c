@@ -30,7 +30,7 @@ static void url(const char *text) {
     int result = url_parse(text, &source, &why);
     check(result, &why);
     if (result == 0) {
-        must(source.urn && wire_walk(bytes_of(&source.payload), &no) == 0);
+        must(source.scheme && wire_walk(bytes_of(&source.payload), &no) == 0);
         json_t *json = value_to_json(bytes_of(&source.payload));
         must(json);
         json_decref(json);

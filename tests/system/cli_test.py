@@ -83,6 +83,8 @@ class Helping(CliTest):
         for words, named in ((("explode",), "`explode`"), (("status", "--bogus"), "--bogus"), (("cancel",), "cancel"),
                              (("replay", "a", "b"), "reprise replay PIPELINE"),
                              (("record", "generator:", "--limit", "5 parsecs"), "parsecs"),
+                             (("record", "generator:?colour=red"), "no field `colour`; it has `rate`"),
+                             (("record", "generator:?rate=fast"), "`rate` must be a number"),
                              (("record", "generator:", "--limit", "5s,6s"), "`duration` is given twice"),
                              (("record", "generator:", "--limit", "count=5", "--limit", "6"), "`count` is given twice"),
                              (("replay", "a", "--digest", "--events"), "--events")):
@@ -167,6 +169,11 @@ class Recording(CliTest):
         first, second = (self.document("record", "generator:?rate=0", "--limit", "10")["pipeline"] for _ in range(2))
         self.assertNotEqual(first, second)
 
+    def test_a_pipeline_is_called_as_its_source_is(self):
+        path = self.file("named.log", "one\n")
+        names = [self.document("record", f"file://{path}", "--limit", "1")["pipeline"] for _ in range(2)]
+        self.assertEqual(names, ["file-named.log", "file-named.log-2"])
+
     def test_a_name_that_has_recorded_the_source_records_it_no_more(self):
         job = self.recorded("once")
         again = self.document("record", "generator:?rate=0&size=20", "--name", "once")
@@ -210,10 +217,10 @@ class Recording(CliTest):
 
     def test_a_source_that_cannot_be_recorded_leaves_no_pipeline_behind(self):
         before = self.document("jobs")["jobs"], self.document("recordings")["recordings"]
-        self.assertIn("no field `colour`", self.refused("record", "generator:?colour=red"))
+        self.assertIn("`rate`", self.refused("record", "generator:?rate=-1"))
         self.assertIn("is neither a pipeline", self.refused("describe", "generator"))
         self.assertEqual((self.document("jobs")["jobs"], self.document("recordings")["recordings"]), before)
-        self.refused("record", "generator:?colour=red", "--name", "mine")  # who named it may want to look at it
+        self.refused("record", "generator:?rate=-1", "--name", "mine")  # who named it may want to look at it
         shown = self.done("describe", "mine")
         self.assertIn("FAILED", shown)
         self.assertNotIn("digest", shown)

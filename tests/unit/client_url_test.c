@@ -18,7 +18,7 @@ static void assert_source(const char *url, const char *urn, const char *payload)
     if (url_parse(url, &source, &why) == -1) {
         fail_msg("`%s` is refused: %s", url, why.text);
     }
-    assert_string_equal(source.urn, urn);
+    assert_string_equal(source.scheme->urn, urn);
     json_t *json = value_to_json((bytes_t){(const uint8_t *)source.payload.data, source.payload.size});
     assert_non_null(json);
     char *text = json_dumps(json, JSON_COMPACT);
@@ -55,41 +55,90 @@ static void a_relative_path_is_taken_from_the_current_folder(void **state) {
     assert_source("file:logs/a", "reprise:source:file:v1", expected);
 }
 
-static void a_querys_values_have_types(void **state) {
+static void a_querys_values_are_what_their_fields_take(void **state) {
     (void)state;
     assert_source("generator:", "reprise:source:generator:v1", "{}");
     assert_source("generator:?", "reprise:source:generator:v1", "{}");
-    assert_source("generator:?rate=1000&size=100", "reprise:source:generator:v1", "{\"rate\":1000,\"size\":100}");
-    assert_source("generator:?a=1e6&b=0.5&c=-3&d=true&e=null", "reprise:source:generator:v1",
-                  "{\"a\":1000000,\"b\":0.5,\"c\":-3,\"d\":true,\"e\":null}");
-    assert_source("generator:?a=\"12\"&b=x%26y&c=&d=1-2", "reprise:source:generator:v1",
-                  "{\"a\":\"12\",\"b\":\"x&y\",\"c\":\"\",\"d\":\"1-2\"}");
-    assert_source("generator:?a=9223372036854775807", "reprise:source:generator:v1", "{\"a\":9223372036854775807}");
-    assert_source("generator:?a=100000000000000000000", "reprise:source:generator:v1", "{\"a\":1e20}");
+    assert_source("generator:?rate=0.5&size=100&seed=-3", "reprise:source:generator:v1", "{\"rate\":0.5,\"size\":100,\"seed\":-3}");
+    assert_source("generator:?count=1e6&origin_us=9223372036854775807", "reprise:source:generator:v1",
+                  "{\"count\":1000000,\"origin_us\":9223372036854775807}");
+    assert_source("generator:?count=none&size=64KiB", "reprise:source:generator:v1", "{\"count\":null,\"size\":65536}");
+    assert_source("file:/a?key=12&on_error=x%26y&follow=false", "reprise:source:file:v1",
+                  "{\"path\":\"/a\",\"key\":\"12\",\"on_error\":\"x&y\",\"follow\":false}");
+    assert_source("file:/a?out_of_order_ms=5s", "reprise:source:file:v1", "{\"path\":\"/a\",\"out_of_order_ms\":5000}");
+}
+
+static void a_value_that_its_field_does_not_take_is_refused(void **state) {
+    (void)state;
+    assert_refused("generator:?rate=fast", "`rate` must be a number, 0 or more, not `fast`");
+    assert_refused("generator:?size=5s", "`size` must be");
+    assert_refused("generator:?count=1.5", "`count` must be");
+    assert_refused("generator:?seed=", "`seed` must be");
+    assert_refused("file:/a?follow=yes", "`follow` must be true or false, not `yes`");
+}
+
+static void a_field_that_is_not_there_or_there_twice_is_refused(void **state) {
+    (void)state;
+    assert_refused("generator:?rat=1", "`generator:` has no field `rat`; like it are `rate`");
+    assert_refused("generator:?colour=1", "`generator:` has no field `colour`; it has `rate`, `size`, `count`, `seed`");
+    assert_refused("generator:?rate=1&size=2&rate=3", "`rate` is given twice");
+    assert_refused("file:/a?path=/b", "`path` is given twice");
+}
+
+static void what_anybody_feeds_takes_what_looks_like_anything(void **state) {
+    (void)state;
     assert_source("push:", "reprise:source:push:v1", "{}");
+    assert_source("push:?a=1e6&b=0.5&c=-3&d=true&e=null", "reprise:source:push:v1",
+                  "{\"a\":1000000,\"b\":0.5,\"c\":-3,\"d\":true,\"e\":null}");
+    assert_source("push:?a=\"12\"&b=x%26y&c=&d=1-2", "reprise:source:push:v1", "{\"a\":\"12\",\"b\":\"x&y\",\"c\":\"\",\"d\":\"1-2\"}");
+    assert_source("push:?a=100000000000000000000", "reprise:source:push:v1", "{\"a\":1e20}");
 }
 
 static void what_is_no_source_is_refused(void **state) {
     (void)state;
     assert_refused("/var/log/app.log", "no source");
-    assert_refused("ftp://x", "`file:`, `generator:`, `push:`");
+    assert_refused("ftp://x", "`generator:`, `file:`");
     assert_refused("file", "no source");
+    assert_refused("files:/a", "no source"); /* with an `s` it would be over TLS, which no file is */
     assert_refused("file:", "names no path");
     assert_refused("file://host/path", "another host");
     assert_refused("generator:x", "nothing may stand between");
     assert_refused("generator:?rate", "`rate` must be `name=value`");
     assert_refused("generator:?=1", "must be `name=value`");
-    assert_refused("generator:?a=%4", "two hex digits");
-    assert_refused("generator:?a=%00", "not by 00");
-    assert_refused("generator:?a=1&", "must be `name=value`");
+    assert_refused("generator:?rate=%4", "two hex digits");
+    assert_refused("generator:?rate=%00", "not by 00");
+    assert_refused("generator:?rate=1&", "must be `name=value`");
+}
+
+static void assert_name(const char *url, const char *name) {
+    url_source_t source;
+    fault_t why;
+    assert_int_equal(url_parse(url, &source, &why), 0);
+    assert_string_equal(source.name, name);
+    url_fini(&source);
+}
+
+static void a_source_names_the_pipeline_that_records_it(void **state) {
+    (void)state;
+    assert_name("generator:?rate=1", "generator");
+    assert_name("file:///var/log/app.log", "file-app.log");
+    assert_name("file:///var/log/two%20words%2f%2f.csv", "file-.csv");
+    assert_name("file:///var/log/two%20%20words!", "file-two-words");
+    assert_name("file:///var/log/", "file");
+    assert_name("file:///0123456789012345678901234567890123456789012345678901234567890123456789",
+                "file-0123456789012345678901234567890123456789012345678901234567");
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_file_is_its_path),
         cmocka_unit_test(a_relative_path_is_taken_from_the_current_folder),
-        cmocka_unit_test(a_querys_values_have_types),
+        cmocka_unit_test(a_querys_values_are_what_their_fields_take),
+        cmocka_unit_test(a_value_that_its_field_does_not_take_is_refused),
+        cmocka_unit_test(a_field_that_is_not_there_or_there_twice_is_refused),
+        cmocka_unit_test(what_anybody_feeds_takes_what_looks_like_anything),
         cmocka_unit_test(what_is_no_source_is_refused),
+        cmocka_unit_test(a_source_names_the_pipeline_that_records_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
