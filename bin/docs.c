@@ -1,8 +1,9 @@
-/* reprise-docs PAGE: prints one of the documents that come from the code, as Markdown. */
+/* reprise-docs PAGE: prints one of the documents that come from the code, as Markdown, or a manual page. */
 #include <stdio.h>
 #include <string.h>
 
 #include "actors/runtime/picture.h"
+#include "manual.h"
 #include "messages/docs.h"
 
 typedef int page_fn(FILE *out);
@@ -18,12 +19,12 @@ static const struct {
 static int page_print(FILE *out, const char *name) {
     for (size_t i = 0; i < sizeof pages / sizeof pages[0]; i++)
         if (strcmp(pages[i].name, name) == 0) return pages[i].print(out);
-    return docs_print(out, name);
+    return manual_print(out, name) == 0 ? 0 : docs_print(out, name);
 }
 
 int main(int argc, char **argv) {
     if (argc != 2) {
-        fprintf(stderr, "usage: reprise-docs protocol|errors|options|counters|sources|actors\n");
+        fprintf(stderr, "usage: reprise-docs protocol|errors|options|counters|sources|actors|reprise.1|reprised.8|reprised.conf.5\n");
         return 2;
     }
     if (page_print(stdout, argv[1]) < 0) {

@@ -1,6 +1,6 @@
 /* The command-line client. What it can do is in the table of its commands; how it does it, in client/. */
-#include "client/command.h"
 #include "library/reprise.h"
+#include "client/command.h"
 
 int main(int count, char **arguments) {
     reprise_keep_buffers();

@@ -397,6 +397,13 @@ int settings_read(int argc, char **argv, config_t *ret_config, settings_action_t
     return 0;
 }
 
+bool settings_tell(size_t index, setting_told_t *ret) {
+    if (index >= SETTINGS) return false;
+    const setting_t *setting = &settings[index];
+    *ret = (setting_told_t){setting->name, setting->argument, setting->doc, setting->in_file};
+    return true;
+}
+
 void settings_help(FILE *out) {
     fprintf(out, "reprised [FLAG…]\n"
                  "Records live streams once and replays them the same way every time.\n\n");

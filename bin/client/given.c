@@ -77,7 +77,7 @@ static bool whole_parse(const field_t *field, const char *text, int64_t *ret_num
     static const struct {
         const char *ending;
         int (*parse)(const char *text, int64_t *ret_value, fault_t *why);
-    } units[] = {{"_ms", units_parse_duration}, {"size", units_parse_bytes}, {"bytes", units_parse_bytes}};
+    } units[] = {{"_ms", units_parse_duration}, {"size", units_parse_bytes}, {"size_max", units_parse_bytes}, {"bytes", units_parse_bytes}};
     fault_t unread;
     const char *digits = text + (text[0] == '-');
     int64_t number;
