@@ -27,11 +27,12 @@ int beam_sources(bytes_t pipeline, const names_t *patterns, msgpack_zone *zone, 
 
 /* Where Beam finds a pipeline's test stream. */
 typedef struct beam_stream {
-    const char *url;    /* `host:port`, for TestStreamPayload.endpoint */
+    const char *url;    /* `host:port`, for TestStreamPayload.endpoint; NULL: there is none, and */
+    bytes_t events;     /* the events stand in it: fields `events` of a TestStreamPayload */
     const char *prefix; /* of the tags by which a stream is asked for there: "", or `pipeline/` where the port serves several */
 } beam_stream_t;
 
-/* Appends to `out` the pipeline with its recordable sources, as beam_sources finds them, replaced by one TestStream that reads from
+/* Appends to `out` the pipeline with its recordable sources, as beam_sources finds them, replaced by one TestStream that reads
  * `stream`: one with an output for each, because what runs pipelines takes no more than one (Prism refuses two, Python's DirectRunner keeps
  * the events of one), and because processing time is one clock for all. It puts out the same PCollections, under `prefix` and their tags.
  *

@@ -125,16 +125,23 @@ void beam_health_write(int status, beam_message_t *ret) {
     ret->size = (size_t)(put_number(begin_message(1 + VARINT_MAX, ret), HEALTH_STATUS, status) - ret->data);
 }
 
-static uint8_t *put_element(uint8_t *at, const wire_element_t *element) {
+/* Rounded down, so that what was not before a watermark is not before it now either. */
+int64_t beam_milliseconds(int64_t us) {
+    int64_t ms = us / 1000 - (us % 1000 < 0);
+    return ms < -WATERMARK_MAX / 1000 ? -WATERMARK_MAX / 1000 : ms;
+}
+
+static uint8_t *put_element(uint8_t *at, const wire_element_t *element, beam_unit_t unit) {
     size_t payload = element->payload.size, size = payload ? 1 + varint_size(payload) + payload : 0;
-    if (element->event_time) size += 1 + varint_size((uint64_t)element->event_time);
+    int64_t time = unit == BEAM_MILLISECONDS ? beam_milliseconds(element->event_time) : element->event_time;
+    if (time) size += 1 + varint_size((uint64_t)time);
     *at++ = ELEMENTS_ELEMENT;
     at = put_varint(at, size);
     at = put_bytes(at, ELEMENT_PAYLOAD, element->payload.data, payload);
-    return put_number(at, ELEMENT_TIME, element->event_time);
+    return put_number(at, ELEMENT_TIME, time);
 }
 
-size_t beam_elements_write(bytes_t *rest, size_t count, const char *tag, size_t size_max, beam_message_t *ret) {
+size_t beam_elements_write(bytes_t *rest, size_t count, const char *tag, beam_unit_t unit, size_t size_max, beam_message_t *ret) {
     size_t tag_size = strlen(tag), others = HEAD_MAX + 1 + LENGTH_MAX + tag_size, taken = 0;
     /* No payload has more bytes than its element has here, in msgpack. */
     size_t whole = rest->size + count * ELEMENT_MAX, first = count ? wire_element_at(*rest).payload.size + ELEMENT_MAX : 0;
@@ -143,7 +150,7 @@ size_t beam_elements_write(bytes_t *rest, size_t count, const char *tag, size_t 
     for (; taken < count; taken++) {
         wire_element_t element = wire_element_at(*rest);
         if (element.payload.size + ELEMENT_MAX > (size_t)(end - at)) break;
-        at = put_element(at, &element);
+        at = put_element(at, &element, unit);
         *rest = (bytes_t){rest->data + element.size, rest->size - element.size};
     }
     end_message(put_bytes(at, ELEMENTS_TAG, tag, tag_size), EVENT_ELEMENTS, ret);

@@ -160,7 +160,7 @@ int beam_on_elements(void *state, const envelope_t *in, fault_t *why) {
         bytes_t rest = wire_body_elements(frame_bytes(in->body), (uint32_t)m->count);
         for (size_t left = (size_t)m->count; left > 0;) {
             beam_message_t message;
-            left -= beam_elements_write(&rest, left, output->asked, BEAM_MESSAGE_MAX, &message);
+            left -= beam_elements_write(&rest, left, output->asked, BEAM_MICROSECONDS, BEAM_MESSAGE_MAX, &message);
             hand_on(g, caller, &message, left == 0 ? cost : 0);
         }
         cost = 0;

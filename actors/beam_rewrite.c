@@ -283,9 +283,13 @@ static void put_spec(const rewrite_t *r, msgpack_sbuffer *out) {
     msgpack_sbuffer_init(&endpoint);
     msgpack_sbuffer_init(&payload);
     msgpack_sbuffer_init(&spec);
-    proto_put_text(&endpoint, ENDPOINT_URL, r->stream->url);
     proto_put_text(&payload, PAYLOAD_CODER, coder_of(r, r->graph.sources[0]));
-    put_nested(&payload, PAYLOAD_ENDPOINT, &endpoint);
+    if (r->stream->url) {
+        proto_put_text(&endpoint, ENDPOINT_URL, r->stream->url);
+        put_nested(&payload, PAYLOAD_ENDPOINT, &endpoint);
+    } else if (r->stream->events.size > 0) {
+        put_raw(&payload, r->stream->events);
+    }
     proto_put_text(&spec, SPEC_URN, URN_TEST_STREAM);
     put_nested(&spec, SPEC_PAYLOAD, &payload);
     put_nested(out, TRANSFORM_SPEC, &spec);

@@ -31,9 +31,11 @@ typedef struct export {
     const transfer_format_t *format;
     msg_export_header_t header;
     uint32_t *streams; /* the export's number of each of the recording's; RECORD_STREAM_ALL: left out */
+    const char **tags; /* of the header's streams, where they are not the recording's */
+    uint64_t elements_max;
     reader_t *reader;
     cursor_t cursor;
-    msgpack_sbuffer item;
+    msgpack_sbuffer item, cut;
     size_t passed;
     char digest[33];
     char *what;
@@ -123,6 +125,56 @@ static void header_fill(export_t *e, bool has_only, size_t only) {
     }
 }
 
+static int compare_named(const void *a, const void *b) {
+    const msg_tag_t *x = a, *y = b;
+    int by_signature = strcmp(x->signature, y->signature);
+    return by_signature ? by_signature : strcmp(x->tag, y->tag);
+}
+
+/* Those of `named`, sorted, that name `signature`: the first, and how many. */
+static size_t find_named(const msg_tag_t *named, size_t count, const char *signature, size_t *ret_count) {
+    size_t low = 0, high = count, end;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (strcmp(named[middle].signature, signature) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    for (end = low; end < count && strcmp(named[end].signature, signature) == 0;) end++;
+    *ret_count = end - low;
+    return low;
+}
+
+/* Under the tags that the pipeline has now, whatever they were. Those that name no stream of the recording stand in one more, in which nothing
+ * comes. */
+static void header_fill_tags(export_t *e, const msg_recording_events_t *ask) {
+    const msg_recording_place_t *place = e->place;
+    size_t count = place->streams.count, all = ask->tags.count, found;
+    msg_tag_t *named = calloc(all + 1, sizeof *named);
+    e->tags = calloc(2 * all + 1, sizeof *e->tags); /* sorted by signature; and those without a stream */
+    e->streams = calloc(count + 1, sizeof *e->streams);
+    e->header = (msg_export_header_t){.reprise = TRANSFER_VERSION, .pipeline = place->pipeline, .start = place->start};
+    e->header.streams.items = calloc(count + 1, sizeof *e->header.streams.items);
+    must(named && e->streams && e->tags && e->header.streams.items);
+    if (all > 0) memcpy(named, ask->tags.items, all * sizeof *named);
+    qsort(named, all, sizeof *named, compare_named);
+    for (size_t i = 0; i < all; i++) e->tags[i] = e->tags[all + i] = named[i].tag;
+    for (size_t i = 0; i < count; i++) {
+        const char *signature = place->streams.items[i].signature;
+        size_t first = find_named(named, all, signature, &found);
+        e->header.streams.items[i] = (msg_export_stream_t){.signature = signature, .urn = "", .tags = {found, &e->tags[first]}};
+        e->streams[i] = found > 0 ? (uint32_t)i : RECORD_STREAM_ALL;
+        for (size_t k = first; k < first + found; k++) e->tags[all + k] = NULL;
+    }
+    found = 0;
+    for (size_t i = all; i < 2 * all; i++)
+        if (e->tags[i]) e->tags[all + found++] = e->tags[i];
+    e->header.streams.items[count] = (msg_export_stream_t){.signature = "", .urn = "", .tags = {found, &e->tags[all]}};
+    e->header.streams.count = count + 1;
+    free(named);
+}
+
 static int export_begin(export_t *e, const msg_recording_export_t *ask, refusal_t *no) {
     size_t only = 0;
     e->format = transfer_find("recording.export", ask->format, no);
@@ -146,7 +198,7 @@ static int export_begin(export_t *e, const msg_recording_export_t *ask, refusal_
 static void item_write(export_t *e, const transfer_event_t *event, cursor_t *cursor) {
     msgpack_sbuffer_clear(&e->item);
     e->format->write(&e->header, event, cursor->clock, &e->item);
-    cursor->clock = event->at;
+    if (e->item.size > 0) cursor->clock = event->at;
 }
 
 static void gap_fill(export_t *e, const record_view_t *record, transfer_event_t *event) {
@@ -194,9 +246,24 @@ static int elements_check(const export_t *e, const record_view_t *record, fault_
     return fault_set(why, "record %llu in %s is damaged: %s", (unsigned long long)record->number, e->place->folder, no.message);
 }
 
+/* Leaves so many of its elements. */
+static void record_cut(export_t *e, record_view_t *record, transfer_event_t *event, uint32_t count) {
+    bytes_t kept = wire_body_elements(record->body, count);
+    const uint8_t head[RECORD_BODY_HEAD] = {0xdd, (uint8_t)(count >> 24), (uint8_t)(count >> 16), (uint8_t)(count >> 8), (uint8_t)count};
+    msgpack_sbuffer_clear(&e->cut);
+    must(msgpack_sbuffer_write(&e->cut, (const char *)head, sizeof head) == 0);
+    must(msgpack_sbuffer_write(&e->cut, (const char *)kept.data, kept.size) == 0);
+    event->body = record->body = (bytes_t){(const uint8_t *)e->cut.data, e->cut.size};
+    event->count = record->count = count;
+}
+
 static int record_next(export_t *e, cursor_t *cursor, fault_t *why) {
     record_view_t record;
     transfer_event_t event;
+    if (e->elements_max && cursor->elements >= e->elements_max) {
+        cursor->stage = STAGE_END;
+        return 0;
+    }
     for (;;) {
         position_t before = cursor->position;
         int got = reader_next(e->reader, &cursor->position, &record, why);
@@ -213,6 +280,8 @@ static int record_next(export_t *e, cursor_t *cursor, fault_t *why) {
         if (e->passed >= PASSED_BYTES_MAX) return 0;
     }
     if (elements_check(e, &record, why) < 0) return -1;
+    uint64_t room = e->elements_max ? e->elements_max - cursor->elements : UINT64_MAX;
+    if (record.kind == RECORD_ELEMENTS && record.count > room) record_cut(e, &record, &event, (uint32_t)room);
     item_write(e, &event, cursor);
     record_fold(e, &record, cursor);
     return 1;
@@ -223,6 +292,7 @@ static int item_next(export_t *e, cursor_t *cursor, fault_t *why) {
     if (cursor->stage == STAGE_RECORDS) return record_next(e, cursor, why);
     if (cursor->stage == STAGE_HEADER) {
         item_write(e, &event, cursor);
+        cursor->clock = event.at;
         cursor->stage = STAGE_RECORDS;
         return 1;
     }
@@ -263,34 +333,64 @@ static int piece_fill(export_t *e, size_t max, export_piece_t *piece, fault_t *w
     return 0;
 }
 
+static size_t piece_max(const msg_recording_export_t *ask) {
+    if (!ask->has_max_bytes) return EXPORT_PIECE;
+    return ask->max_bytes < EXPORT_PIECE_MAX ? (size_t)ask->max_bytes : EXPORT_PIECE_MAX;
+}
+
+/* The rest of an export that has begun, whether it began well or not. */
+static int export_go_on(export_t *e, const msg_recording_export_t *ask, int64_t segment_bytes, export_piece_t *piece, refusal_t *no) {
+    const msg_recording_place_t *place = e->place;
+    fault_t why;
+    e->reader =
+        reader_open(place->folder, (uint64_t)place->segment, (uint64_t)place->length, (uint64_t)place->elements, segment_bytes, &why);
+    if (!e->reader) return refuse(no, ERROR_CORRUPT, NULL, "recording %s: %s", place->recording, why.text);
+    if (ask->has_from && cursor_read(e, ask, no) < 0) return -1;
+    if (piece_fill(e, piece_max(ask), piece, &why) < 0)
+        return refuse(no, ERROR_CORRUPT, NULL, "recording %s: %s", place->recording, why.text);
+    piece->element = e->cursor.position.element;
+    piece->elements = piece->complete && e->cursor.end != UINT64_MAX ? piece->element : (uint64_t)place->elements;
+    cursor_write(e, ask, piece->next);
+    return 0;
+}
+
+static void export_init(export_t *e, const msg_recording_place_t *place, export_piece_t *piece) {
+    *e = (export_t){.place = place};
+    msgpack_sbuffer_init(&e->item);
+    msgpack_sbuffer_init(&e->cut);
+    piece->complete = false;
+}
+
+static void export_fini(export_t *e) {
+    reader_close(&e->reader);
+    msgpack_sbuffer_destroy(&e->item);
+    msgpack_sbuffer_destroy(&e->cut);
+    free(e->header.streams.items);
+    free(e->streams);
+    free(e->tags);
+    free(e->what);
+}
+
 int export_read(const msg_recording_place_t *place, const msg_recording_export_t *ask, int64_t segment_bytes, export_piece_t *piece,
                 refusal_t *no) {
-    export_t e = {.place = place};
-    fault_t why;
-    size_t max = ask->has_max_bytes && ask->max_bytes < EXPORT_PIECE_MAX ? (size_t)ask->max_bytes
-                 : ask->has_max_bytes                                    ? EXPORT_PIECE_MAX
-                                                                         : EXPORT_PIECE;
-    int result = -1;
-    msgpack_sbuffer_init(&e.item);
-    piece->complete = false;
-    if (export_begin(&e, ask, no) < 0) goto done;
-    e.reader =
-        reader_open(place->folder, (uint64_t)place->segment, (uint64_t)place->length, (uint64_t)place->elements, segment_bytes, &why);
-    if (!e.reader) {
-        refuse(no, ERROR_CORRUPT, NULL, "recording %s: %s", place->recording, why.text);
-        goto done;
-    }
-    if (ask->has_from && cursor_read(&e, ask, no) < 0) goto done;
-    result = piece_fill(&e, max, piece, &why);
-    if (result < 0) refuse(no, ERROR_CORRUPT, NULL, "recording %s: %s", place->recording, why.text);
-    piece->element = e.cursor.position.element;
-    piece->elements = piece->complete && e.cursor.end != UINT64_MAX ? piece->element : (uint64_t)place->elements;
-    cursor_write(&e, ask, piece->next);
-done:
-    reader_close(&e.reader);
-    msgpack_sbuffer_destroy(&e.item);
-    free(e.header.streams.items);
-    free(e.streams);
-    free(e.what);
+    export_t e;
+    export_init(&e, place, piece);
+    int result = export_begin(&e, ask, no);
+    if (result == 0) result = export_go_on(&e, ask, segment_bytes, piece, no);
+    export_fini(&e);
+    return result;
+}
+
+int export_events(const msg_recording_place_t *place, const msg_recording_events_t *ask, int64_t segment_bytes, export_piece_t *piece,
+                  refusal_t *no) {
+    msg_recording_export_t as = {.format = transfer_test_stream.name, .has_from = ask->has_from, .from = ask->from};
+    export_t e;
+    export_init(&e, place, piece);
+    e.format = &transfer_test_stream;
+    e.cursor.end = place->growing ? (uint64_t)place->records : UINT64_MAX;
+    e.elements_max = ask->has_max_elements ? (uint64_t)ask->max_elements : 0;
+    header_fill_tags(&e, ask);
+    int result = export_go_on(&e, &as, segment_bytes, piece, no);
+    export_fini(&e);
     return result;
 }

@@ -21,4 +21,8 @@ typedef struct export_piece {
 int export_read(const msg_recording_place_t *place, const msg_recording_export_t *ask, int64_t segment_bytes, export_piece_t *piece,
                 refusal_t *no);
 
+/* The same of the events of a TestStreamPayload, in pieces of EXPORT_PIECE. */
+int export_events(const msg_recording_place_t *place, const msg_recording_events_t *ask, int64_t segment_bytes, export_piece_t *piece,
+                  refusal_t *no);
+
 #endif

@@ -3,17 +3,13 @@
  *
  * Nothing leaves or enters by a path that a client names: a client may be elsewhere, and need not be trusted with this machine's disk. An
  * export is kept by nobody, it goes on from what the client brings back. An import is known here only; if it is forgotten, so is all of it. */
-#include "librarian.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
-#include <unistd.h>
 
 #include "definition.h"
-#include "export.h"
 #include "import.h"
+#include "librarian_state.h"
 #include "store/folder.h"
 
 enum {
@@ -24,13 +20,6 @@ enum {
 };
 #define SILENCE_US INT64_C(600000000) /* an import that hears nothing for so long is forgotten, */
 #define YIELD_US INT64_C(60000000)    /* and after this already, where a new one has no place */
-
-/* A piece that is to be read, while the recorder says where. */
-typedef struct outgoing {
-    TAILQ_ENTRY(outgoing) link;
-    ticket_t ticket; /* also names it in the context of a question */
-    msg_recording_export_t *ask;
-} outgoing_t;
 
 typedef struct incoming {
     TAILQ_ENTRY(incoming) link;
@@ -49,22 +38,7 @@ typedef struct incoming {
     int64_t heard; /* since when it is silent, in ticks */
 } incoming_t;
 
-typedef struct librarian {
-    actor_t *me;
-    TAILQ_HEAD(outgoings, outgoing) outgoings;
-    TAILQ_HEAD(incomings, incoming) incomings;
-    size_t count; /* of incomings */
-    uint64_t last_serial;
-    int64_t size_limit, min_free_disk; /* the options */
-} librarian_t;
-
 /* ---- life ---- */
-
-static void outgoing_free(librarian_t *self, outgoing_t *outgoing) {
-    TAILQ_REMOVE(&self->outgoings, outgoing, link);
-    record_free(&message_class(MSG_RECORDING_EXPORT)->record, (void **)&outgoing->ask);
-    free(outgoing);
-}
 
 static void piece_free(incoming_t *incoming) {
     record_free(&message_class(MSG_RECORDING_IMPORT)->record, (void **)&incoming->piece);
@@ -87,7 +61,7 @@ static void incoming_free(librarian_t *self, incoming_t *incoming) {
 static void librarian_destroy(void **state) {
     librarian_t *self = *state;
     if (!self) return;
-    while (!TAILQ_EMPTY(&self->outgoings)) outgoing_free(self, TAILQ_FIRST(&self->outgoings));
+    librarian_export_fini(self);
     while (!TAILQ_EMPTY(&self->incomings)) incoming_free(self, TAILQ_FIRST(&self->incomings));
     free(self);
     *state = NULL;
@@ -126,67 +100,6 @@ static int on_options_changed(void *state, const envelope_t *in, fault_t *why) {
     (void)why;
     self->size_limit = options->recording_size_limit;
     self->min_free_disk = options->min_free_disk;
-    return 0;
-}
-
-/* ---- export ---- */
-
-static int on_place(void *state, const answer_t *answer, uint64_t context, fault_t *why) {
-    librarian_t *self = state;
-    const msg_recording_place_t *place = answer->message;
-    outgoing_t *outgoing;
-    refusal_t no;
-    (void)why;
-    TAILQ_FOREACH(outgoing, &self->outgoings, link) {
-        if (outgoing->ticket == context) break;
-    }
-    must(outgoing);
-    if (answer->refusal) {
-        actor_refuse_as(self->me, context, answer->refusal);
-        outgoing_free(self, outgoing);
-        return 0;
-    }
-    export_piece_t piece;
-    msgpack_sbuffer_init(&piece.data);
-    int failed = export_read(place, outgoing->ask, actor_config(self->me)->segment_bytes, &piece, &no);
-    if (failed < 0 && access(place->folder, F_OK) < 0)
-        actor_refuse(self->me, context, ERROR_NOT_FOUND, "recording", "recording %s was deleted while it was exported", place->recording);
-    else if (failed < 0)
-        actor_refuse_as(self->me, context, &no);
-    else
-        actor_answer(self->me, context,
-                     &(msg_exported_t){.recording = place->recording,
-                                       .data = {(const uint8_t *)piece.data.data, piece.data.size},
-                                       .has_next = !piece.complete,
-                                       .next = piece.next,
-                                       .complete = piece.complete,
-                                       .element = (int64_t)piece.element,
-                                       .elements = (int64_t)piece.elements});
-    msgpack_sbuffer_destroy(&piece.data);
-    outgoing_free(self, outgoing);
-    return 0;
-}
-
-static int on_export(void *state, const envelope_t *in, fault_t *why) {
-    librarian_t *self = state;
-    const msg_recording_export_t *m = in->message;
-    (void)why;
-    if (!m->has_recording && !m->has_pipeline) {
-        actor_refuse(self->me, in->ticket, ERROR_BAD_REQUEST, "recording", "`recording.export`: `recording` or `pipeline` is missing");
-        return 0;
-    }
-    outgoing_t *outgoing = calloc(1, sizeof *outgoing);
-    must(outgoing);
-    outgoing->ticket = in->ticket;
-    outgoing->ask = record_copy(&message_class(MSG_RECORDING_EXPORT)->record, m);
-    TAILQ_INSERT_TAIL(&self->outgoings, outgoing, link);
-    actor_ask(self->me, "recorder", MSG_RECORDING_LOCATE,
-              &(msg_recording_locate_t){.has_recording = m->has_recording,
-                                        .recording = m->recording,
-                                        .has_pipeline = m->has_pipeline && !m->has_recording,
-                                        .pipeline = m->pipeline,
-                                        .follow = false},
-              on_place, in->ticket);
     return 0;
 }
 
@@ -577,7 +490,8 @@ const actor_class_t librarian_class = {
     .destroy = librarian_destroy,
     .takes =
         {
-            [MSG_RECORDING_EXPORT] = on_export,
+            [MSG_RECORDING_EXPORT] = librarian_on_export,
+            [MSG_RECORDING_EVENTS] = librarian_on_events,
             [MSG_RECORDING_IMPORT] = on_import,
             [MSG_OPTIONS_CHANGED] = on_options_changed,
         },

@@ -49,6 +49,7 @@ static int on_options(void *state, const answer_t *answer, uint64_t context, fau
     const msg_options_t *options = answer->message;
     t->pipelines_max = options->pipelines_max;
     t->definitions_size_max = options->definitions_size_max;
+    t->inline_size_max = options->inline_size_max;
     actor_ask(t->me, "catalog", MSG_CATALOG_READ, &(msg_catalog_read_t){.kind = "pipeline"}, on_pipelines, 0);
     return 0;
 }
@@ -59,6 +60,7 @@ static int on_options_changed(void *state, const envelope_t *in, fault_t *why) {
     const msg_options_changed_t *options = in->message;
     t->pipelines_max = options->pipelines_max;
     t->definitions_size_max = options->definitions_size_max;
+    t->inline_size_max = options->inline_size_max;
     return 0;
 }
 
@@ -272,5 +274,5 @@ const actor_class_t pipeline_tracker_class = {
         },
     .sends = {MSG_OPTIONS_GET, MSG_CATALOG_READ, MSG_CATALOG_WRITE, MSG_SIGNATURE_COMPARE, MSG_SIGNATURE_RECORD, MSG_SIGNATURE_FORGET,
               MSG_JOB_ENSURE, MSG_JOB_INVALIDATE, MSG_JOB_FORGET, MSG_JOB_DESCRIBE, MSG_RECORDING_DESCRIBE, MSG_TEST_STREAM_STATUS,
-              MSG_TEST_STREAM_START, MSG_BEAM_PORT_ASK, MSG_BEAM_PORT_RELEASE, MSG_NOTIFY},
+              MSG_TEST_STREAM_START, MSG_BEAM_PORT_ASK, MSG_RECORDING_EVENTS, MSG_BEAM_PORT_RELEASE, MSG_NOTIFY},
 };

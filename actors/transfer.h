@@ -60,7 +60,8 @@ typedef struct transfer_format {
     const char *name;
     bool lines;   /* an item is a line, and errors name it */
     bool one_tag; /* a file is of one tag, and ends without saying so */
-    /* Appends an event. `before`: the time of the event before it; of the first after the header, the recording's start. */
+    /* Appends an event. `before`: the time of the event before it; of the first after the header, the recording's start. One
+     * of which nothing is written counts for none. */
     void (*write)(const msg_export_header_t *header, const transfer_event_t *event, int64_t before, msgpack_sbuffer *out);
     /* Reads one item at the start of `in`; of what follows `used` bytes nothing was looked at. 1: an event, which borrows from the reader and
      * `in`; 0: none, and with `used` 0 more bytes are needed; -1: refused. */
@@ -68,6 +69,7 @@ typedef struct transfer_format {
 } transfer_format_t;
 
 extern const transfer_format_t transfer_msgpack, transfer_json, transfer_beam;
+extern const transfer_format_t transfer_test_stream; /* is not found by its name: no file is of it, and none is read */
 
 /* NULL, and refused, where there is no such format; `op` begins the text. */
 const transfer_format_t *transfer_find(const char *op, const char *name, refusal_t *no);

@@ -11,11 +11,9 @@
 /* Does its part: true when it is done, false when it waits for an answer. */
 typedef bool step_fn(pipeline_tracker_t *t, work_t *work);
 
-static void proceed(pipeline_tracker_t *t, work_t *work);
-
 /* ---- the queue ---- */
 
-static work_t *work_of_serial(pipeline_tracker_t *t, uint64_t serial) {
+work_t *work_of_serial(pipeline_tracker_t *t, uint64_t serial) {
     work_t *work = t->works;
     while (work && work->serial != serial) work = work->next;
     return work;
@@ -29,6 +27,7 @@ static void work_free(work_t *work) {
     record_free(RECORD_CLASS(recording), (void **)&work->recording);
     record_free(&message_class(MSG_TEST_STREAM)->record, (void **)&work->test_stream);
     record_free(&message_class(MSG_BEAM_PORT)->record, (void **)&work->beam);
+    msgpack_sbuffer_destroy(&work->events);
     free(work);
 }
 
@@ -59,7 +58,12 @@ work_t *work_add(pipeline_tracker_t *t, const envelope_t *in, const msg_pipeline
     work->op = in->id;
     work->ticket = in->ticket;
     work->definition = record_copy(RECORD_CLASS(pipeline), definition);
-    work->rewrite = in->id == MSG_PIPELINE_RUN_ASK && ((const msg_pipeline_run_t *)in->message)->rewrite;
+    if (in->id == MSG_PIPELINE_RUN_ASK) {
+        const msg_pipeline_run_t *m = in->message;
+        work->rewrite = m->rewrite;
+        work->inlined = m->inlined;
+        work->elements_max = m->has_max_elements ? m->max_elements : 0;
+    }
     snprintf(work->request, sizeof work->request, "%llx-%llx", (unsigned long long)actor_config(t->me)->started,
              (unsigned long long)in->request);
     work_t **at = &t->works;
@@ -70,7 +74,7 @@ work_t *work_add(pipeline_tracker_t *t, const envelope_t *in, const msg_pipeline
 
 /* ---- asking ---- */
 
-static void refuse_work(pipeline_tracker_t *t, work_t *work, const refusal_t *no) {
+void work_refuse(pipeline_tracker_t *t, work_t *work, const refusal_t *no) {
     actor_refuse_as(t->me, work->ticket, no);
     work_end(t, work);
 }
@@ -82,9 +86,9 @@ static int on_done(void *state, const answer_t *answer, uint64_t serial, fault_t
     work_t *work = work_of_serial(t, serial);
     if (!work) return 0;
     if (answer->refusal)
-        refuse_work(t, work, answer->refusal);
+        work_refuse(t, work, answer->refusal);
     else
-        proceed(t, work);
+        work_proceed(t, work);
     return 0;
 }
 
@@ -111,11 +115,11 @@ static bool compare(pipeline_tracker_t *t, work_t *work) {
 static bool check_rewrite(pipeline_tracker_t *t, work_t *work) {
     refusal_t no;
     msgpack_sbuffer out;
-    if (!work->rewrite) return true;
+    if (!work->rewrite && !work->inlined && !work->elements_max) return true;
     msgpack_sbuffer_init(&out);
     bool can = work_rewrite(t, work, &out, &no) == 0;
     msgpack_sbuffer_destroy(&out);
-    if (!can) refuse_work(t, work, &no);
+    if (!can) work_refuse(t, work, &no);
     return can;
 }
 
@@ -170,12 +174,12 @@ static bool store(pipeline_tracker_t *t, work_t *work) {
     refusal_t no;
     if (work->by_name && !known) {
         refuse(&no, ERROR_NOT_FOUND, "pipeline", FORGOTTEN, work->definition->name);
-        refuse_work(t, work, &no);
+        work_refuse(t, work, &no);
         return false;
     }
     if (work->by_name || !work->updates) return true;
     if (!known && room_check(t, work, &no) < 0) {
-        refuse_work(t, work, &no);
+        work_refuse(t, work, &no);
         return false;
     }
     msgpack_sbuffer now, before;
@@ -186,7 +190,7 @@ static bool store(pipeline_tracker_t *t, work_t *work) {
     size_t grows = now.size > before.size ? now.size - before.size : 0;
     bool stored = known && same(&now, &before);
     if (!stored && size_check(t, work, now.size, grows, &no) < 0) {
-        refuse_work(t, work, &no);
+        work_refuse(t, work, &no);
     } else if (!stored) {
         work->is_new = !known;
         work->grows = grows;
@@ -311,7 +315,7 @@ static int on_job(void *state, const answer_t *answer, uint64_t serial, fault_t 
         work->job = keep(MSG_JOB, answer);
     else if (answer->refusal->code != ERROR_NOT_FOUND)
         return on_done(state, answer, serial, why);
-    proceed(state, work);
+    work_proceed(state, work);
     return 0;
 }
 
@@ -328,7 +332,7 @@ static int on_recording(void *state, const answer_t *answer, uint64_t serial, fa
         work->recording = keep(MSG_RECORDING, answer);
     else if (answer->refusal->code != ERROR_NOT_FOUND)
         return on_done(state, answer, serial, why);
-    proceed(state, work);
+    work_proceed(state, work);
     return 0;
 }
 
@@ -389,8 +393,7 @@ static int compare_tags(const void *a, const void *b) {
     return strcmp(((const msg_tag_t *)a)->tag, ((const msg_tag_t *)b)->tag);
 }
 
-/* The distinct tags, sorted; the caller frees the list. */
-static size_t tags_of(const msg_comparison_t *comparison, msg_tag_t **ret_tags) {
+size_t work_tags(const msg_comparison_t *comparison, msg_tag_t **ret_tags) {
     msg_tag_t *tags = calloc(comparison->sources.count + 1, sizeof *tags);
     must(tags);
     for (size_t i = 0; i < comparison->sources.count; i++)
@@ -422,8 +425,9 @@ static bool answer_run(pipeline_tracker_t *t, work_t *work) {
     msgpack_sbuffer beam;
     refusal_t no;
     msgpack_sbuffer_init(&beam);
-    if (work->rewrite) must(work_rewrite(t, work, &beam, &no) == 0); /* it was tried before */
-    size_t count = tags_of(c, &tags);
+    bool rewritten = work->rewrite && (!work->inlined || work->has_events);
+    if (rewritten) must(work_rewrite(t, work, &beam, &no) == 0); /* it was tried before */
+    size_t count = work_tags(c, &tags);
     const char **names = calloc(count + 1, sizeof *names);
     must(names);
     for (size_t i = 0; i < count; i++) names[i] = tags[i].tag;
@@ -444,7 +448,7 @@ static bool answer_run(pipeline_tracker_t *t, work_t *work) {
                                               .test_stream = config->endpoints[ENDPOINT_TEST_STREAM],
                                               .has_beam_endpoint = beam_endpoint(t, work) != NULL,
                                               .beam_endpoint = beam_endpoint(t, work),
-                                              .has_beam = work->rewrite,
+                                              .has_beam = rewritten,
                                               .beam = {(const uint8_t *)beam.data, beam.size}});
     msgpack_sbuffer_destroy(&beam);
     free(names);
@@ -483,7 +487,7 @@ static bool answer_complete(pipeline_tracker_t *t, work_t *work) {
 
 static bool answer_tags(pipeline_tracker_t *t, work_t *work) {
     msg_tag_t *tags;
-    size_t count = tags_of(work->comparison, &tags);
+    size_t count = work_tags(work->comparison, &tags);
     actor_answer(t->me, work->ticket, &(msg_pipeline_tags_t){.tags = {count, tags}});
     free(tags);
     return true;
@@ -518,7 +522,7 @@ static bool answer_description(pipeline_tracker_t *t, work_t *work) {
 
 typedef struct course {
     bool alone; /* no other such work on the same pipeline meanwhile */
-    step_fn *steps[10];
+    step_fn *steps[11];
 } course_t;
 
 static const course_t courses[MESSAGE_COUNT] = {
@@ -526,7 +530,9 @@ static const course_t courses[MESSAGE_COUNT] = {
     [MSG_PIPELINE_DEFINE] = {false, {compare, store, answer_ok}},
     [MSG_PIPELINE_TAGS_ASK] = {false, {compare, answer_tags}},
     [MSG_PIPELINE_DESCRIBE] = {false, {compare, store, find_job, find_recording, find_test_stream, find_beam, answer_description}},
-    [MSG_PIPELINE_RUN_ASK] = {true, {compare, check_rewrite, store, decide, record_started, serve, find_beam, write_run, answer_run}},
+    [MSG_PIPELINE_RUN_ASK] = {true,
+                              {compare, check_rewrite, store, decide, record_started, serve, find_beam, work_inline, write_run,
+                               answer_run}},
     [MSG_JOB_START] = {true, {compare, store, decide, record_started, serve, find_beam, answer_run}},
     [MSG_JOB_NEEDED] = {true, {compare, store, invalidate, record_started, record_change, decide, record_started, answer_need}},
     [MSG_SOURCE_HAS] = {false, {compare, answer_sources}},
@@ -536,8 +542,7 @@ static const course_t courses[MESSAGE_COUNT] = {
     [MSG_PIPELINE_FORGET] = {true, {forget_job, forget_signature, forget_documents, forget_beam, forget_pipeline, answer_ok}},
 };
 
-/* Runs steps until one waits. After the last the work is gone. */
-static void proceed(pipeline_tracker_t *t, work_t *work) {
+void work_proceed(pipeline_tracker_t *t, work_t *work) {
     const course_t *course = &courses[work->op];
     while (course->steps[work->step]) {
         step_fn *step = course->steps[work->step++];
@@ -548,6 +553,8 @@ static void proceed(pipeline_tracker_t *t, work_t *work) {
 
 static bool can_begin(const pipeline_tracker_t *t, const work_t *work) {
     if (work->active) return false;
+    for (const work_t *other = t->works; other && work->inlined; other = other->next)
+        if (other->inlined && other->active) return false; /* what they gather is in memory */
     if (!courses[work->op].alone) return true;
     for (const work_t *other = t->works; other != work; other = other->next)
         if (courses[other->op].alone && strcmp(other->definition->name, work->definition->name) == 0) return false;
@@ -573,7 +580,7 @@ void works_run(pipeline_tracker_t *t) {
             continue;
         }
         if (begin(t, work)) {
-            proceed(t, work);
+            work_proceed(t, work);
         } else {
             actor_refuse(t->me, work->ticket, ERROR_NOT_FOUND, "pipeline", FORGOTTEN, work->definition->name);
             work_remove(t, work);

@@ -16,10 +16,19 @@
 
 /* ---- a pipeline runs ---- */
 
-static status_t run_ask(client_t *client, const msg_limits_t *limits, const char *name, const msg_pipeline_t *definition, bool rewrite,
-                        reply_t *reply) {
+/* What the answer is to have besides: the pipeline that replays, with so many elements in it. */
+typedef struct wish {
+    bool rewrite, inlined;
+    int64_t elements_max; /* 0: all */
+} wish_t;
+
+static status_t run_ask(client_t *client, const msg_limits_t *limits, const char *name, const msg_pipeline_t *definition,
+                        const wish_t *wish, reply_t *reply) {
     msg_pipeline_run_t ask = {.has_pipeline = true, .pipeline = name, .pipeline_definition = definition};
-    ask.has_rewrite = ask.rewrite = rewrite;
+    ask.has_rewrite = ask.rewrite = wish->rewrite;
+    ask.has_inlined = ask.inlined = wish->inlined;
+    ask.has_max_elements = wish->elements_max > 0;
+    ask.max_elements = wish->elements_max;
     ask.has_limits = limits->has_duration_ms || limits->has_bytes || limits->has_count;
     ask.limits = *limits;
     return client_ask(client, MSG_PIPELINE_RUN_ASK, &ask, reply);
@@ -165,18 +174,78 @@ static status_t definition_read(client_t *client, const call_t *call, const char
     return beam ? beam_define(client, path, d) : own_define(client, path, d);
 }
 
+static status_t wish_read(client_t *client, const call_t *call, wish_t *wish) {
+    bool given = false;
+    *wish = (wish_t){.rewrite = call_has(call, "rewrite"), .inlined = call_has(call, "inline")};
+    if (wish->inlined && !wish->rewrite) {
+        return client_fail(client, STATUS_USAGE, "--inline is for --rewrite OUT");
+    }
+    status_t status = call_quantity(client, call, "max-elements", units_parse_count, &given, &wish->elements_max);
+    if (status == STATUS_OK && given && wish->elements_max < 1) {
+        return client_fail(client, STATUS_USAGE, "--max-elements: at least one");
+    }
+    if (status == STATUS_OK && given && !wish->inlined) {
+        return client_fail(client, STATUS_USAGE, "--max-elements is for --inline");
+    }
+    return status;
+}
+
+/* Waits for the recording whose elements are to stand in the pipeline. */
+static status_t recording_await(client_t *client, const char *name, const msg_pipeline_run_answer_t *run) {
+    reply_t reply = {0};
+    if (!run->job) {
+        return client_fail(client, STATUS_FAILED, "`%s` has no recording whose elements could be inlined", name);
+    }
+    if (!client->json) {
+        fprintf(stderr, "%s %s; its elements are inlined when the recording is complete\n", name,
+                run->started ? "is being recorded" : "is being recorded already");
+    }
+    status_t status = watch_job(client, run->job, false, &reply);
+    const msg_job_t *job = reply.message;
+    if (status == STATUS_OK && !job->is_done) {
+        status = client_fail(client, STATUS_FAILED, "job `%s` ended as %s%s%s: its recording is not complete", job->job, job->state,
+                             job->error ? ", " : "", job->error ? job->error : "");
+    }
+    reply_fini(&reply);
+    return status;
+}
+
+static status_t run_ask_and_await(client_t *client, const msg_limits_t *limits, const char *name, const msg_pipeline_t *definition,
+                                  const wish_t *wish, reply_t *reply) {
+    status_t status = run_ask(client, limits, name, definition, wish, reply);
+    const msg_pipeline_run_answer_t *run = reply->message;
+    if (status != STATUS_OK || !wish->rewrite || run->has_beam) {
+        return status;
+    }
+    status = recording_await(client, name, run);
+    if (status == STATUS_OK) {
+        reply_fini(reply);
+        status = run_ask(client, limits, name, definition, wish, reply);
+        run = reply->message;
+    }
+    if (status == STATUS_OK && !run->has_beam) {
+        status =
+            client_fail(client, STATUS_FAILED, "the recording did not stay: `%s` is recorded again, %s", name, watch_reason(run->reason));
+    }
+    return status;
+}
+
 static status_t defined_run(client_t *client, const call_t *call, defined_t *d) {
     const char *path = call->arguments[0], *rewritten = call_value(call, "rewrite");
     reply_t reply = {0};
     msg_limits_t limits;
+    wish_t wish;
     status_t status = call_limits(client, call, &limits);
+    if (status == STATUS_OK) {
+        status = wish_read(client, call, &wish);
+    }
     if (status == STATUS_OK) {
         status = definition_read(client, call, path, d);
     }
     const char *name = path;
     if (status == STATUS_OK) {
         name = d->read ? d->definition.name : path;
-        status = run_ask(client, &limits, name, d->read ? &d->definition : NULL, rewritten != NULL, &reply);
+        status = run_ask_and_await(client, &limits, name, d->read ? &d->definition : NULL, &wish, &reply);
         if (status == STATUS_FAILED && !d->read && client_refused(client, ERROR_NOT_FOUND)) {
             client_fail(client, status, "there is no file and no pipeline `%s`", path);
         }
@@ -206,7 +275,7 @@ static status_t run(client_t *client, const call_t *call) {
     defined_t defined = {0};
     msgpack_sbuffer_init(&defined.content);
     must(msgpack_zone_init(&defined.zone, MSGPACK_ZONE_CHUNK_SIZE));
-    if (call_has(call, "wait")) {
+    if (call_has(call, "wait") || call_has(call, "inline")) {
         client_catch_interrupts(client);
     }
     status_t status = defined_run(client, call, &defined);
@@ -220,6 +289,8 @@ static const flag_t run_flags[] = {
     {"wait", NULL, "Wait until the recording has ended. Exit status 1 if it failed."},
     {"beam", NULL, "FILE holds a pipeline of Apache Beam: a serialized `Pipeline` message."},
     {"rewrite", "OUT", "Write the pipeline of Beam that replays what is recorded to the file OUT."},
+    {"inline", NULL, "With --rewrite: wait until the recording is complete, and put its events into OUT."},
+    {"max-elements", "COUNT", "With --inline: the first so many elements alone."},
     {"name", "NAME", "Name the pipeline. Default: as FILE says; with --beam, FILE without its ending."},
     {0},
 };
@@ -233,7 +304,8 @@ const command_t command_run = {
             "Bytes are written {\"base64\": \"…\"}. A pipeline that the engine knows already\n"
             "can be named instead. With --beam, FILE is what Apache Beam makes of a pipeline:\n"
             "`pipeline.to_runner_api().SerializeToString()` in Python; OUT is the same again,\n"
-            "with one TestStream that reads from the engine in place of the sources.",
+            "with one TestStream that reads from the engine in place of the sources. With\n"
+            "--inline the TestStream holds the events itself, for runners that do not call.",
     .arguments_min = 1,
     .arguments_max = 1,
     .flags = run_flags,
@@ -343,7 +415,7 @@ static status_t recorded_run(client_t *client, const call_t *call, recorded_t *r
     msg_pipeline_t definition = {.has_name = true, .name = name, .has_transforms = true};
     definition.transforms.count = recorded->count;
     definition.transforms.items = recorded->transforms;
-    status = run_ask(client, &limits, name, &definition, false, &reply);
+    status = run_ask(client, &limits, name, &definition, &(wish_t){0}, &reply);
     if (status == STATUS_OK && name == chosen) {
         status = chosen_check(client, name, reply.message);
     }

@@ -34,7 +34,7 @@ static void check_batch(bytes_t body, size_t size_max) {
     const uint8_t *end = body.data + body.size;
     while (count > 0) {
         beam_message_t event;
-        size_t taken = beam_elements_write(&rest, count, "tag", size_max, &event);
+        size_t taken = beam_elements_write(&rest, count, "tag", BEAM_MICROSECONDS, size_max, &event);
         must(taken >= 1 && taken <= count && rest.data + rest.size == end);
         must(event.size <= size_max || taken == 1);
         must(event.data >= (uint8_t *)event.memory);

@@ -7,7 +7,9 @@ import shutil
 import subprocess
 import unittest
 
-from beam_client import INFINITY, expected
+import msgpack
+
+from beam_client import INFINITY, event, expected, fields
 from cli_test import CliEngine
 from engine import PATIENCE, PUSH, EngineTest, batches
 from wire import BOUNDED, PUBSUB, beam, coder, pcollection, read, transform
@@ -51,7 +53,7 @@ class RewriteTest(EngineTest):
         self.assertEqual(made["outputs"], {f"{name}/{output}": output for output in outputs})
         self.assertEqual((made["inputs"], made["subtransforms"], made["environment"]), ({}, [], ""))
         [only] = {before["coder_of"][one] for one in outputs}
-        self.assertEqual(made["stream"], {"coder": only, "endpoint": self.engine.beam, "events": 0})
+        self.assertEqual(made["stream"], {"coder": only, "endpoint": self.engine.beam, "events": []})
         self.assertEqual(run["beam_endpoint"], self.engine.beam)
         for part in ("coders", "windowing", "environments", "requirements"):
             self.assertEqual(before[part], after[part])
@@ -155,6 +157,143 @@ class Replays(RewriteTest):
         self.assertEqual([one[1] for one in seen[-2:]], [INFINITY, INFINITY])
 
 
+def milliseconds(events):
+    """What a replay sends, in the unit of a pipeline: times are rounded down, and advances add up to the same."""
+    clock, seen = 0, []
+    for one in events:
+        if one[0] == "time":
+            advance = (clock + one[1]) // 1000 - clock // 1000
+            clock += one[1]
+            if advance:
+                seen.append(("time", advance))
+        elif one[0] == "watermark":
+            seen.append((one[0], one[1] // 1000, one[2]))
+        else:
+            seen.append((one[0], [[at // 1000, data] for at, data in one[1]], one[2]))
+    return seen
+
+
+def payload_of(pipeline):
+    """Of a pipeline with one TestStream: its payload as (coder, endpoint, [event…]), read off the wire."""
+    [components] = [value for number, value in fields(pipeline) if number == 1]
+    transforms = [dict(fields(value))[2] for number, value in fields(components) if number == 1]
+    specs = [dict(fields(dict(fields(one))[1])) for one in transforms if 1 in dict(fields(one))]
+    [payload] = [spec[3] for spec in specs if spec[1] == TEST_STREAM.encode()]
+    parts = list(fields(payload))
+    return dict(parts)[1].decode(), dict(parts).get(3), [event(value) for number, value in parts if number == 2]
+
+
+def pushed(key, source):
+    return [transform(key, PUSH, source.encode(), outputs=[f"{key}.out"]), pcollection(f"{key}.out", coder="bytes")]
+
+
+class Inlined(RewriteTest):
+    def inlined(self, name, bytes_=None, **more):
+        bytes_ = bytes_ or base64.b64decode(self.made[name]["beam"])
+        return self.engine.ask("pipeline.run", pipeline={"name": name, "beam": bytes_}, rewrite=True, inlined=True, **more)
+
+    def record(self, name, feeds):
+        self.addCleanup(self.engine.ask, "pipeline.forget", pipeline=name)
+        self.run_rewritten(name)
+        for label, origin in feeds:
+            [tag] = self.made[name]["outputs"][label]
+            self.engine.feed(name, tag, batches(50, 10, origin=origin))
+        self.engine.wait(name)
+
+    def stream_of(self, name, bytes_):
+        """The TestStream as Beam's own classes read it."""
+        [graph] = node("replays.mjs", "graph", given=[base64.b64encode(bytes_).decode()])
+        self.assert_sound(graph)
+        [stream] = [one for one in graph["transforms"].values() if one["urn"] == TEST_STREAM]
+        return stream
+
+    def test_the_events_of_several_sources_stand_in_the_pipeline_as_a_replay_would_send_them(self):
+        self.record("apart", [("One", -30003), ("Two", 1700000000000999)])
+        run = self.inlined("apart")
+        self.assertEqual((run["started"], run["reason"]), (False, "recording_valid"))
+        coder, endpoint, events = payload_of(run["beam"])
+        self.assertEqual(events, milliseconds(expected(self.engine, pipeline="apart")))
+        self.assertEqual(sum(len(one[1]) for one in events if one[0] == "elements"), 100)
+        self.assertEqual([one[:2] for one in events[-2:]], [("watermark", INFINITY // 1000)] * 2)
+        stream = self.stream_of("apart", run["beam"])
+        self.assertEqual((stream["stream"]["coder"], endpoint, stream["stream"].get("endpoint")), (coder, None, None))
+        self.assertEqual(set(stream["outputs"]), {one[2] for one in events if one[0] != "time"})
+
+    def test_beams_own_classes_read_the_same_events(self):
+        self.record("spread", [("Outer/One", 1000), ("Outer/Inner/Two", 5000), ("Outer/Inner/Three", 9000)])
+        run = self.inlined("spread")
+        read = []
+        for one in self.stream_of("spread", run["beam"])["stream"]["events"]:
+            kind, first, *tag = one
+            read.append((kind, [[int(at), base64.b64decode(data)] for at, data in first] if kind == "elements" else int(first), *tag))
+        self.assertEqual(read, payload_of(run["beam"])[2])
+
+    def test_all_but_the_test_stream_is_as_where_an_endpoint_is_called(self):
+        self.record("expanded", [("Read", 1000)])
+        [called, inlined] = node("replays.mjs", "graph", given=[base64.b64encode(run["beam"]).decode() for run in
+                                                                (self.run_rewritten("expanded"), self.inlined("expanded"))])
+        for graph, outputs in ((called, {"expanded/"}), (inlined, {""})):
+            [stream] = [one for one in graph["transforms"].values() if one["urn"] == TEST_STREAM]
+            self.assertEqual({key[:len(one)] for key in stream["outputs"] for one in outputs}, outputs)
+            stream.update(stream=None, whole=None, outputs=sorted(stream["outputs"].values()))
+        self.assertEqual(called, inlined)
+
+    def test_of_a_recording_that_is_not_complete_there_is_no_pipeline_yet(self):
+        [tag] = self.made["lone"]["outputs"]["Read"]
+        run = self.inlined("lone")
+        self.assertEqual((run["started"], run.get("beam")), (True, None))
+        run = self.inlined("lone")
+        self.assertEqual((run["reason"], run.get("beam")), ("job_running", None))
+        self.engine.feed("lone", tag, batches(5, 5))
+        self.engine.wait("lone")
+        _, _, events = payload_of(self.inlined("lone")["beam"])
+        self.assertEqual(events, milliseconds(expected(self.engine, pipeline="lone")))
+
+    def test_the_first_elements_alone_are_those_of_a_replay_with_that_end(self):
+        self.record("apart", [("One", 1000), ("Two", 5000)])
+        for most in (1, 14, 99, 100, 1000):
+            _, _, events = payload_of(self.inlined("apart", max_elements=most)["beam"])
+            self.assertEqual(events, milliseconds(expected(self.engine, pipeline="apart", max_elements=most)))
+
+    def test_events_stand_under_the_tags_that_the_pipeline_has_now(self):
+        def pipeline(one, *more):
+            reads = [pushed(key, source) for key, source in (one, *more)]
+            return beam([name for name, _ in (one, *more)], *reads, coder("bytes", "beam:coder:bytes:v1"))
+        self.addCleanup(self.engine.ask, "pipeline.forget", pipeline="renamed")
+        self.engine.ask("pipeline.run", pipeline={"name": "renamed", "beam": pipeline(("a", "x"), ("b", "y"))})
+        self.engine.feed("renamed", "a.out", batches(3, 3))
+        self.engine.feed("renamed", "b.out", batches(2, 2))
+        self.engine.wait("renamed")
+        run = self.inlined("renamed", pipeline(("q", "x"), ("p", "x")))
+        self.assertEqual(run["reason"], "recording_valid")
+        events = payload_of(run["beam"])[2]
+        self.assertEqual(events, milliseconds(expected(self.engine, pipeline="renamed")))
+        self.assertEqual([(one[2], len(one[1])) for one in events if one[0] == "elements"], [("p.out", 3), ("q.out", 3)])
+
+    def test_more_than_the_option_allows_is_refused_with_the_size(self):
+        self.addCleanup(self.engine.ask, "options.set", inline_size_max=8388608)
+        self.addCleanup(self.engine.ask, "pipeline.forget", pipeline="large")
+        large = beam(["a"], pushed("a", "x"), coder("bytes", "beam:coder:bytes:v1"))
+        self.engine.ask("pipeline.run", pipeline={"name": "large", "beam": large})
+        self.engine.feed("large", "a.out", [[[1000, b"x" * 200000]] for _ in range(9)])
+        self.engine.wait("large")
+        self.assertEqual(payload_of(self.inlined("large", large)["beam"])[2], milliseconds(expected(self.engine, pipeline="large")))
+        self.engine.ask("options.set", inline_size_max=1048576)
+        error = self.refused("too_large", "pipeline.run", pipeline="large", rewrite=True, inlined=True)
+        self.assertEqual(error["field"], "inlined")
+        self.assertRegex(error["message"], r"have more than 1048576 bytes \(`inline_size_max`\): those of the first \d of its 9 elements have \d+ already")
+        _, _, events = payload_of(self.inlined("large", large, max_elements=5)["beam"])
+        self.assertEqual(sum(len(one[1]) for one in events if one[0] == "elements"), 5)
+
+    def test_what_makes_no_sense_together_is_refused(self):
+        for more, field in (({"inlined": True}, "inlined"), ({"rewrite": True, "max_elements": 3}, "max_elements")):
+            error = self.refused("bad_request", "pipeline.run", pipeline={"name": "none", "beam": base64.b64decode(self.made["lone"]["beam"])}, **more)
+            self.assertEqual(error["field"], field)
+
+    def test_without_a_source_it_comes_back_byte_for_byte(self):
+        self.assertEqual(self.inlined("bounded")["beam"], base64.b64decode(self.made["bounded"]["beam"]))
+
+
 class Refused(RewriteTest):
     def refused_rewrite(self, bytes_, code="bad_request"):
         error = self.refused(code, "pipeline.run", pipeline={"name": "refused", "beam": bytes_}, rewrite=True)
@@ -206,6 +345,29 @@ class OnTheCommandLine(unittest.TestCase):
         failed = engine.type("run", "clicks", "--rewrite", engine.folder / "nowhere" / "out.pb")
         self.assertEqual(failed.returncode, 1)
         self.assertIn("cannot create", failed.stderr)
+
+    def test_with_inline_it_waits_for_the_recording_and_its_events_stand_in_the_file(self):
+        engine = CliEngine()
+        self.addCleanup(engine.remove)
+        given, out = engine.folder / "ticks.pb", engine.folder / "out.pb"
+        given.write_bytes(beam(["a"], pushed("a", "x"), coder("bytes", "beam:coder:bytes:v1")))
+        asked = engine.spawn("run", given, "--beam", "--rewrite", out, "--inline")
+        self.addCleanup(asked.kill)
+        self.assertEqual(asked.stderr.readline(), "ticks is being recorded; its elements are inlined when the recording is complete\n")
+        self.assertFalse(out.exists())
+        engine.feed("ticks", "a.out", batches(30, 10))
+        said = asked.communicate(timeout=PATIENCE)
+        self.assertEqual(asked.returncode, 0, said[1])
+        coder_id, endpoint, events = payload_of(out.read_bytes())
+        self.assertEqual((coder_id, endpoint), ("bytes", None))
+        self.assertEqual(events, milliseconds(expected(engine, pipeline="ticks")))
+        said = engine.type("run", "ticks", "--rewrite", out, "--inline", "--max-elements", "7")
+        self.assertEqual((said.returncode, said.stderr), (0, ""))
+        self.assertEqual(sum(len(one[1]) for one in payload_of(out.read_bytes())[2] if one[0] == "elements"), 7)
+        for words in (["--inline"], ["--rewrite", out, "--max-elements", "7"]):
+            said = engine.type("run", "ticks", *words)
+            self.assertEqual(said.returncode, 2)
+            self.assertRegex(said.stderr, "--inline is for --rewrite OUT|--max-elements is for --inline")
 
 
 if __name__ == "__main__":

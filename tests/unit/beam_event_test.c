@@ -51,6 +51,21 @@ static void a_watermark_is_read_back(void **test) {
         }
 }
 
+static void milliseconds_are_rounded_down_and_within_beams_time(void **test) {
+    (void)test;
+    static const struct {
+        int64_t us, ms;
+    } same[] = {{0, 0},
+                {999, 0},
+                {1000, 1},
+                {-1, -1},
+                {-1000, -1},
+                {-1001, -2},
+                {INT64_MAX, INT64_C(9223372036854775)},
+                {INT64_MIN, INT64_C(-9223372036854775)}};
+    for (size_t i = 0; i < sizeof same / sizeof same[0]; i++) assert_true(beam_milliseconds(same[i].us) == same[i].ms);
+}
+
 static void an_advance_is_read_back_also_that_by_nothing(void **test) {
     (void)test;
     for (size_t i = 0; i < TIMES; i++) {
@@ -93,7 +108,7 @@ static size_t written_and_read(size_t count, size_t step, size_t size_max) {
     size_t at = 0, events = 0;
     for (; at < count; events++) {
         beam_message_t message;
-        size_t taken = beam_elements_write(&rest, count - at, "tag", size_max, &message);
+        size_t taken = beam_elements_write(&rest, count - at, "tag", BEAM_MICROSECONDS, size_max, &message);
         assert_true(taken > 0);
         if (taken > 1) assert_true(message.size <= size_max);
         event_t *event = read_back(&message);
@@ -177,6 +192,7 @@ static void a_request_that_is_none_or_has_too_much_is_refused(void **test) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_watermark_is_read_back),
+        cmocka_unit_test(milliseconds_are_rounded_down_and_within_beams_time),
         cmocka_unit_test(an_advance_is_read_back_also_that_by_nothing),
         cmocka_unit_test(elements_are_read_back_without_their_attributes),
         cmocka_unit_test(what_is_too_large_is_split_at_an_element_and_one_alone_is_not),

@@ -12,7 +12,7 @@ static int rewrite_at(bytes_t pipeline, const char *url, const char *prefix) {
     static const char *pattern = PUBSUB;
     msgpack_sbuffer_clear(&written);
     no = (refusal_t){0};
-    return beam_rewrite(pipeline, &(names_t){1, &pattern}, &(beam_stream_t){url, prefix}, &written, &no);
+    return beam_rewrite(pipeline, &(names_t){1, &pattern}, &(beam_stream_t){.url = url, .prefix = prefix}, &written, &no);
 }
 
 static bytes_t rewritten(bytes_t pipeline) {

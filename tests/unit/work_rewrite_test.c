@@ -103,6 +103,131 @@ static void without_a_source_it_is_as_it_came_and_nothing_is_there_to_read(void 
     stage_destroy(&stage);
 }
 
+static void ask_inlined(stage_t *stage, const char *as, const msg_pipeline_t *made) {
+    ask(stage, as, MSG_PIPELINE_RUN_ASK,
+        &(msg_pipeline_run_t){.has_pipeline = true,
+                              .pipeline = made->name,
+                              .pipeline_definition = made,
+                              .has_rewrite = true,
+                              .rewrite = true,
+                              .has_inlined = true,
+                              .inlined = true});
+}
+
+static const msg_pipeline_t *one_read(const char *name) {
+    graph_begin();
+    graph_coder("bytes");
+    graph_read("a", "x");
+    graph_code("a-out", "bytes");
+    graph_root("a");
+    return pipeline_of(name);
+}
+
+/* The run has come to where the events are gathered. */
+static void come_to_gathering(stage_t *stage) {
+    found(stage, 1, (const char *[]){"a-out"});
+    written(stage);
+    decided(stage, false, "recording_valid");
+    served(stage);
+}
+
+static const msg_recording_events_t *gathered(stage_t *stage, const void *data, size_t size, const char *next) {
+    msg_exported_t piece = {.recording = "r1",
+                            .data = {data, size},
+                            .complete = next == NULL,
+                            .has_next = next != NULL,
+                            .next = next,
+                            .element = 4,
+                            .elements = 9};
+    return desk_answer(stage, "librarian", MSG_RECORDING_EVENTS, &piece);
+}
+
+static void the_events_are_gathered_a_piece_at_a_time_and_need_no_port(void **test) {
+    (void)test;
+    stage_t *stage = bureau_with("");
+    ask_inlined(stage, "runner", one_read("clicks"));
+    come_to_gathering(stage);
+    const msg_recording_events_t *asked = gathered(stage, "\x12\x04\x0a", 3, "n1");
+    assert_string_equal(asked->recording, "r1");
+    assert_string_equal(asked->tags.items[0].tag, "a-out");
+    assert_false(asked->has_from);
+    asked = gathered(stage, "\x02\x08\x07", 3, NULL);
+    assert_string_equal(asked->from, "n1");
+    written(stage);
+    const msg_pipeline_run_answer_t *answer = desk_yes(stage, "runner");
+    assert_reads(answer->beam, "beam:transform:teststream:v1", "a-out");
+    static const char payload[] = "\x0a\x05"
+                                  "bytes"
+                                  "\x12\x04\x0a\x02\x08\x07";
+    assert_non_null(memmem(answer->beam.data, answer->beam.size, payload, sizeof payload - 1));
+    stage_destroy(&stage);
+}
+
+static void one_run_at_a_time_gathers(void **test) {
+    (void)test;
+    stage_t *stage = bureau_with("");
+    ask_inlined(stage, "runner", one_read("clicks"));
+    ask_inlined(stage, "other", one_read("others"));
+    come_to_gathering(stage);
+    desk_is_quiet(stage, "signature_checker", MSG_SIGNATURE_COMPARE);
+    gathered(stage, "", 0, NULL);
+    written(stage);
+    desk_yes(stage, "runner");
+    come_to_gathering(stage);
+    gathered(stage, "", 0, NULL);
+    written(stage);
+    desk_yes(stage, "other");
+    stage_destroy(&stage);
+}
+
+static void more_events_than_the_option_says_are_refused_as_soon_as_they_are_there(void **test) {
+    (void)test;
+    stage_t *stage = bureau_with("");
+    msg_options_t options;
+    msg_options_changed_t changed;
+    options_default(&options);
+    options.inline_size_max = 1048576;
+    memcpy(&changed, &options, sizeof changed);
+    stage_tell(stage, "catalog", "pipeline_tracker", MSG_OPTIONS_CHANGED, &changed);
+    ask_inlined(stage, "runner", one_read("clicks"));
+    come_to_gathering(stage);
+    static char half[524288];
+    gathered(stage, half, sizeof half, "n1");
+    gathered(stage, half, sizeof half, "n2");
+    gathered(stage, "1", 1, "n3");
+    refusal_t no = desk_no(stage, "runner");
+    assert_int_equal(no.code, ERROR_TOO_LARGE);
+    assert_string_equal(no.field, "inlined");
+    assert_string_equal(no.message,
+                        "the events of recording `r1` have more than 1048576 bytes (`inline_size_max`): those of the first 4 of its 9 "
+                        "elements have 1048577 already; `max_elements` asks for fewer");
+    desk_is_quiet(stage, "librarian", MSG_RECORDING_EVENTS);
+    stage_destroy(&stage);
+}
+
+static void a_recording_that_is_not_complete_is_not_gathered(void **test) {
+    (void)test;
+    stage_t *stage = bureau_with("");
+    ask_inlined(stage, "runner", one_read("clicks"));
+    found(stage, 1, (const char *[]){"a-out"});
+    written(stage);
+    decided(stage, false, "job_running");
+    served(stage);
+    written(stage);
+    assert_false(((const msg_pipeline_run_answer_t *)desk_yes(stage, "runner"))->has_beam);
+    stage_destroy(&stage);
+}
+
+static void a_recording_that_is_gone_meanwhile_is_what_the_run_is_refused_for(void **test) {
+    (void)test;
+    stage_t *stage = bureau_with("");
+    ask_inlined(stage, "runner", one_read("clicks"));
+    come_to_gathering(stage);
+    desk_refuse(stage, "librarian", MSG_RECORDING_EVENTS, ERROR_NOT_FOUND, "there is no recording r1");
+    assert_string_equal(desk_no(stage, "runner").message, "there is no recording r1");
+    stage_destroy(&stage);
+}
+
 /* Refused before anything is stored or started. */
 static void assert_refused(stage_t *stage, error_code_t code, const char *message) {
     refusal_t no = desk_no(stage, "runner");
@@ -149,6 +274,11 @@ int main(void) {
         cmocka_unit_test(without_a_source_it_is_as_it_came_and_nothing_is_there_to_read),
         cmocka_unit_test(what_cannot_be_rewritten_is_refused_before_anything_changes),
         cmocka_unit_test(a_definition_of_our_own_cannot_be_rewritten),
+        cmocka_unit_test(the_events_are_gathered_a_piece_at_a_time_and_need_no_port),
+        cmocka_unit_test(one_run_at_a_time_gathers),
+        cmocka_unit_test(more_events_than_the_option_says_are_refused_as_soon_as_they_are_there),
+        cmocka_unit_test(a_recording_that_is_not_complete_is_not_gathered),
+        cmocka_unit_test(a_recording_that_is_gone_meanwhile_is_what_the_run_is_refused_for),
         cmocka_unit_test(without_a_port_for_beam_there_is_nothing_to_point_at),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,7 +21,7 @@ function transform(one) {
   };
   if (made.urn === "beam:transform:teststream:v1") {
     const payload = runner.TestStreamPayload.fromBinary(one.spec.payload);
-    made.stream = { coder: payload.coderId, endpoint: payload.endpoint?.url, events: payload.events.length };
+    made.stream = { coder: payload.coderId, endpoint: payload.endpoint?.url, events: payload.events.map(plain) };
   }
   return made;
 }
