@@ -1,6 +1,8 @@
 /* The battery that every actor passes, whatever it is for: one that is added to the tree, or to the sources, is tested here at once. */
 #include "actors/runtime/tree.h"
 #include "actors/sources/sources.h"
+#include "bin/client/url.h"
+#include "messages/connectors.h"
 #include "tests/stage/world.h"
 #include "tests/unit/generate.h"
 
@@ -20,20 +22,60 @@ static const char *urn_of(const actor_class_t *class) {
     return NULL;
 }
 
-/* What a source is given: all know a payload with nothing in it, or a file's. */
+static const connector_t *connector_of(const char *urn) {
+    size_t count;
+    const connector_t *list = connectors(&count);
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(list[i].urn, urn) == 0) return &list[i];
+    fail_msg("there is no connector %s", urn);
+    return NULL;
+}
+
+/* A file that is there, and a server that is not. */
+static const char *stand_in(stage_t *stage, const connector_t *connector, const char *field) {
+    static char path[5000];
+    if (connector->authority && strcmp(field, connector->authority) == 0) return "127.0.0.1:9";
+    if (strcmp(field, "path") != 0) return NULL;
+    snprintf(path, sizeof path, "%s/lines", stage_config(stage)->data);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs("one\ntwo\n", file);
+    fclose(file);
+    return path;
+}
+
+/* What a source is given: its own example of a URL. */
 static bytes_t args_of(stage_t *stage, const actor_class_t *class) {
-    char path[5000];
-    bytes_t payload = pack("{}");
-    if (strstr(urn_of(class), "file")) {
-        snprintf(path, sizeof path, "%s/lines", stage_config(stage)->data);
-        FILE *file = fopen(path, "w");
-        assert_non_null(file);
-        fputs("one\ntwo\n", file);
-        fclose(file);
-        payload = pack("{ss}", "path", path);
+    const connector_t *connector = connector_of(urn_of(class));
+    url_source_t source;
+    fault_t why;
+    if (url_parse(connector->example, &source, &why) < 0) fail_msg("%s", why.text);
+    msgpack_unpacked example;
+    msgpack_unpacked_init(&example);
+    assert_int_equal(msgpack_unpack_next(&example, source.payload.data, source.payload.size, NULL), MSGPACK_UNPACK_SUCCESS);
+    msgpack_sbuffer out;
+    msgpack_packer packer;
+    msgpack_sbuffer_init(&out);
+    msgpack_packer_init(&packer, &out, msgpack_sbuffer_write);
+    const msgpack_object_map *map = &example.data.via.map;
+    msgpack_pack_map(&packer, map->size);
+    for (uint32_t i = 0; i < map->size; i++) {
+        char field[64];
+        snprintf(field, sizeof field, "%.*s", (int)map->ptr[i].key.via.str.size, map->ptr[i].key.via.str.ptr);
+        const char *other = stand_in(stage, connector, field);
+        msgpack_pack_object(&packer, map->ptr[i].key);
+        if (other)
+            msgpack_pack_str_with_body(&packer, other, strlen(other));
+        else
+            msgpack_pack_object(&packer, map->ptr[i].val);
     }
+    bytes_t payload = {(const uint8_t *)out.data, out.size};
     bytes_t args = pack("{sssssr}", "job", "j", "tag", "t", "payload", &payload);
-    return (bytes_t){stage_keep(stage, args.data, args.size), args.size};
+    args = (bytes_t){stage_keep(stage, args.data, args.size), args.size};
+    msgpack_sbuffer_destroy(&out);
+    msgpack_unpacked_destroy(&example);
+    url_fini(&source);
+    return args;
 }
 
 /* The tree, with a source of that class where it is one. */
