@@ -22,6 +22,8 @@ static int decode(bytes_t payload, msg_generator_payload_t *ret, fault_t *why) {
     return got;
 }
 
+#define GENERATOR_FIELDS "`rate`, `burst`, `size`, `size_max`, `count`, `seed`, `origin_us`, `out_of_order_ms`, `late` and `late_ms`"
+
 static void assert_refused(bytes_t payload, const char *expected) {
     msg_generator_payload_t ignored;
     fault_t why = {.text = ""};
@@ -63,20 +65,15 @@ static void a_field_of_the_wrong_type_is_named_with_its_urn(void **state) {
 
 static void an_unknown_field_is_refused_and_the_known_ones_are_listed(void **state) {
     (void)state;
-    assert_refused(PAYLOAD("\x81\xa3rte\x05"),
-                   "`reprise:source:generator:v1`: the payload has no field `rte`; it takes `rate`, `size`, `count`, `seed` and "
-                   "`origin_us`");
+    assert_refused(PAYLOAD("\x81\xa3rte\x05"), "`reprise:source:generator:v1`: the payload has no field `rte`; it takes " GENERATOR_FIELDS);
     assert_refused(PAYLOAD("\x81\x05\x05"),
-                   "`reprise:source:generator:v1`: the payload has a key that is no text; it takes `rate`, `size`, `count`, `seed` and "
-                   "`origin_us`");
+                   "`reprise:source:generator:v1`: the payload has a key that is no text; it takes " GENERATOR_FIELDS);
 }
 
 static void what_is_no_map_is_refused(void **state) {
     (void)state;
-    assert_refused(PAYLOAD("\xc4\x01x"), "`reprise:source:generator:v1`: the payload must be a map of `rate`, `size`, `count`, `seed` and "
-                                         "`origin_us`, not bytes");
-    assert_refused(PAYLOAD("\x05"), "`reprise:source:generator:v1`: the payload must be a map of `rate`, `size`, `count`, `seed` and "
-                                    "`origin_us`, not another value");
+    assert_refused(PAYLOAD("\xc4\x01x"), "`reprise:source:generator:v1`: the payload must be a map of " GENERATOR_FIELDS ", not bytes");
+    assert_refused(PAYLOAD("\x05"), "`reprise:source:generator:v1`: the payload must be a map of " GENERATOR_FIELDS ", not another value");
 }
 
 static void bytes_that_lie_are_refused_before_they_are_decoded(void **state) {
