@@ -10,7 +10,7 @@
 
 #include "../messages/text.h"
 #include "../messages/wire.h"
-#include "proto.h"
+#include "beam/proto.h"
 #include "sources/coder.h"
 #include "sources/sources.h"
 

@@ -9,7 +9,7 @@
 
 #include "../messages/fault.h"
 #include "../messages/wire.h"
-#include "beam.h"
+#include "beam/beam.h"
 
 static void *zone_take(msgpack_zone *zone, size_t size) {
     void *memory = msgpack_zone_malloc(zone, size ? size : 1);

@@ -12,7 +12,7 @@
 
 #include "../messages/text.h"
 #include "../messages/wire.h"
-#include "proto.h"
+#include "beam/proto.h"
 #include "transfer.h"
 
 enum {

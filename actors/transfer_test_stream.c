@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "../messages/wire.h"
-#include "beam_event.h"
-#include "proto.h"
+#include "beam/beam_event.h"
+#include "beam/proto.h"
 #include "transfer.h"
 
 enum { PAYLOAD_EVENTS = 2 };

@@ -4,7 +4,7 @@
 
 #include "../messages/text.h"
 #include "../messages/wire.h"
-#include "beam.h"
+#include "beam/beam.h"
 #include "work.h"
 
 #define FIELD "rewrite"

@@ -2,7 +2,7 @@
 #include "tree.h"
 
 #include "../authenticator.h"
-#include "../beam_gateway.h"
+#include "../beam/beam_gateway.h"
 #include "../catalog.h"
 #include "../gateway.h"
 #include "../job_supervisor.h"

@@ -2,7 +2,7 @@
  * must be sayable; what is rewritten must be a pipeline again, whose transforms are all there; and what is refused says why. */
 #include <string.h>
 
-#include "actors/beam.h"
+#include "actors/beam/beam.h"
 #include "actors/signature.h"
 #include "messages/fault.h"
 #include "messages/text.h"

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "actors/beam_event.h"
+#include "actors/beam/beam_event.h"
 #include "messages/fault.h"
 #include "messages/text.h"
 #include "messages/wire.h"

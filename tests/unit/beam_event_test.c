@@ -1,5 +1,5 @@
 /* The messages of Beam's TestStreamService: what is written is what protobuf-c reads. */
-#include "actors/beam_event.h"
+#include "actors/beam/beam_event.h"
 
 #include "actors/runtime/frame.h"
 #include "messages/wire.h"

@@ -1,8 +1,8 @@
 /* Pipelines of Beam rewritten to replay: what is left of the graph, what stands in it instead, and that all else is as it came. */
 #include "graph.h"
 
-#include "actors/beam.h"
-#include "actors/proto.h"
+#include "actors/beam/beam.h"
+#include "actors/beam/proto.h"
 
 static msgpack_sbuffer written;
 static refusal_t no;

@@ -1,7 +1,7 @@
 /* Pipelines of Beam: what is a recordable source in a graph that anybody may have drawn. */
 #include "graph.h"
 
-#include "actors/beam.h"
+#include "actors/beam/beam.h"
 #include "messages/text.h"
 
 static msgpack_zone *zone;

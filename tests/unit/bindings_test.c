@@ -1,8 +1,8 @@
 /* Bindings: which source is run by what, and with which payload. */
 #include "pack.h"
 
+#include "actors/beam/proto.h"
 #include "actors/bindings.h"
-#include "actors/proto.h"
 
 #define PUBSUB "beam:transform:pubsub_read:v1"
 #define CLICKS                                                                                                                             \

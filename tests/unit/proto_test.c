@@ -1,7 +1,7 @@
 /* The walk over a protocol buffer: what is wrong, in which field, at which byte. */
 #include "graph.h"
 
-#include "actors/proto.h"
+#include "actors/beam/proto.h"
 
 #define PIPELINE (&org__apache__beam__model__pipeline__v1__pipeline__descriptor)
 

@@ -10,8 +10,8 @@
 
 #include "desk.h"
 
-#include "actors/beam_gateway.h"
-#include "actors/beam_port.h"
+#include "actors/beam/beam_gateway.h"
+#include "actors/beam/beam_port.h"
 
 enum { SAID_MAX = 256, NEWS_MAX = 64, LINES_MAX = 16 };
 

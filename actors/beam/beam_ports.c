@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../messages/wire.h"
+#include "../../messages/wire.h"
 #include "beam_gateway_state.h"
 
 static const char kind[] = "beam_port";

@@ -5,7 +5,7 @@
 
 #include <protobuf-c/protobuf-c.h>
 
-#include "../messages/codec.h"
+#include "../../messages/codec.h"
 
 enum { PROTO_VALUES_MAX = 1024 * 1024 }; /* fields that stand in a message and in those within it: what unpacking may allocate for */
 

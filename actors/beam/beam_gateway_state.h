@@ -5,8 +5,8 @@
 
 #include <sys/queue.h>
 
+#include "../runtime/actor.h"
 #include "beam_port.h"
-#include "runtime/actor.h"
 
 enum { BEAM_BUCKETS = 1024, BEAM_LINE_SHARED = 0 };
 

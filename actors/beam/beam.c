@@ -6,8 +6,8 @@
 
 #include <xxhash.h>
 
-#include "../messages/fault.h"
-#include "../messages/text.h"
+#include "../../messages/fault.h"
+#include "../../messages/text.h"
 #include "beam_graph.h"
 
 static void *zone_take(msgpack_zone *zone, size_t size) {

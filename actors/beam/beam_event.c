@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../messages/fault.h"
-#include "../messages/wire.h"
+#include "../../messages/fault.h"
+#include "../../messages/wire.h"
 #include "proto.h"
 
 #include <beam/test_stream.pb-c.h>

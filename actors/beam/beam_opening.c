@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../messages/text.h"
+#include "../../messages/text.h"
 #include "beam.h"
 #include "beam_gateway_state.h"
 

@@ -3,7 +3,7 @@
 #ifndef REPRISE_BEAM_H
 #define REPRISE_BEAM_H
 
-#include "../messages/codec.h"
+#include "../../messages/codec.h"
 
 enum { BEAM_TRANSFORMS_MAX = 50000, BEAM_PCOLLECTIONS_MAX = 100000 };
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../messages/fault.h"
+#include "../../messages/fault.h"
 #include "beam_graph.h"
 #include "proto.h"
 

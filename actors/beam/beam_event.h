@@ -5,7 +5,7 @@
 #ifndef REPRISE_BEAM_EVENT_H
 #define REPRISE_BEAM_EVENT_H
 
-#include "../messages/codec.h"
+#include "../../messages/codec.h"
 
 enum {
     BEAM_MESSAGE_MAX = 4 * 1000 * 1000, /* gRPC's clients refuse 4 MiB and more, unless they are told otherwise */

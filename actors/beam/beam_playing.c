@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../messages/wire.h"
+#include "../../messages/wire.h"
 #include "beam_gateway_state.h"
 
 #define ALIVE_US INT64_C(10000000)  /* nothing sent for so long: the caller is told that the stream lives */

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../messages/fault.h"
-#include "../messages/text.h"
-#include "../messages/wire.h"
+#include "../../messages/fault.h"
+#include "../../messages/text.h"
+#include "../../messages/wire.h"
 #include "proto.h"
 
 #define URN_READ "beam:transform:read:v1"

@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "../messages/fault.h"
-#include "../messages/text.h"
+#include "../../messages/fault.h"
+#include "../../messages/text.h"
 
 enum { FIELDS_MAX = 16, DEPTH_MAX = 16, BOUNDS_MAX = 4, NUMBER_MAX = (1 << 29) - 1 };
 enum { WIRE_VARINT, WIRE_FIXED64, WIRE_LENGTH, WIRE_GROUP, WIRE_GROUP_END, WIRE_FIXED32 };

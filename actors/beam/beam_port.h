@@ -8,9 +8,9 @@
 #ifndef REPRISE_BEAM_PORT_H
 #define REPRISE_BEAM_PORT_H
 
-#include "../messages/fault.h"
+#include "../../messages/fault.h"
+#include "../runtime/config.h"
 #include "beam_event.h"
-#include "runtime/config.h"
 
 typedef struct beam_port beam_port_t;
 
