@@ -105,6 +105,7 @@ static int recorder_settle(void *state, fault_t *why) {
         if (!recording->closing && !recording->finish) recording_flush(self, recording);
     }
     if (!LIST_EMPTY(&self->dues)) acks_send(self);
+    if (!LIST_EMPTY(&self->waits)) ingest_waits_tell(self);
     self->ticks_bytes = 0;
     if (self->posts_due) posts_check(self);
     return 0;

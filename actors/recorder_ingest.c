@@ -69,6 +69,8 @@ void attachment_remove(recorder_t *self, attachment_t **attachment) {
     reel_detach(old->recording->reel, old->producer);
     recording_touch(self, old->recording);
     self->credit_shared -= old->credit - CREDIT_LEAST;
+    if (old->waits_changed) LIST_REMOVE(old, waits_link);
+    free(old->waits);
     free(old->tag);
     free(old);
     *attachment = NULL;
@@ -133,6 +135,7 @@ static void attachment_forget(recorder_t *self, attachment_t *attachment) {
     nack.error.has_retry = nack.error.retry = true;
     actor_send(self->me, &attachment->connection->peer, MSG_SOURCE_NACK, &nack, NULL);
     LIST_REMOVE(attachment, of_connection);
+    free(attachment->waits);
     free(attachment->tag);
     free(attachment);
 }
@@ -349,6 +352,21 @@ static void stream_ended(recorder_t *self, recording_t *recording, uint32_t stre
                                      .signature = recording_job(recording)->streams.items[stream].signature});
 }
 
+/* The last that each has said: who says much costs the job supervisor no more than who says it once. */
+void ingest_waits_tell(recorder_t *self) {
+    attachment_t *attachment;
+    while ((attachment = LIST_FIRST(&self->waits))) {
+        const msg_recording_job_t *job = recording_job(attachment->recording);
+        LIST_REMOVE(attachment, waits_link);
+        attachment->waits_changed = false;
+        actor_tell(self->me, "job_supervisor", MSG_SOURCE_WAITS,
+                   &(msg_source_waits_t){.job = job->job,
+                                         .signature = job->streams.items[attachment->producer->stream].signature,
+                                         .has_message = attachment->waits != NULL,
+                                         .message = attachment->waits});
+    }
+}
+
 int ingest_waiting(void *state, const envelope_t *in, fault_t *why) {
     recorder_t *self = state;
     const msg_source_waiting_t *m = in->message;
@@ -361,12 +379,12 @@ int ingest_waiting(void *state, const envelope_t *in, fault_t *why) {
                           strlen(m->message), GAP_MAX);
         return 0;
     }
-    const msg_recording_job_t *job = recording_job(attachment->recording);
-    actor_tell(self->me, "job_supervisor", MSG_SOURCE_WAITS,
-               &(msg_source_waits_t){.job = job->job,
-                                     .signature = job->streams.items[attachment->producer->stream].signature,
-                                     .has_message = m->has_message,
-                                     .message = m->message});
+    if (m->has_message && attachment->waits && strcmp(m->message, attachment->waits) == 0) return 0;
+    free(attachment->waits);
+    attachment->waits = m->has_message ? strdup(m->message) : NULL;
+    must(attachment->waits || !m->has_message);
+    if (!attachment->waits_changed) LIST_INSERT_HEAD(&self->waits, attachment, waits_link);
+    attachment->waits_changed = true;
     return 0;
 }
 

@@ -79,7 +79,10 @@ struct attachment {
     int64_t source; /* its number */
     int64_t credit; /* bytes that it may have unacknowledged */
     char *tag;
-    size_t unacked;      /* bytes of frames since the last acknowledgement */
+    size_t unacked;     /* bytes of frames since the last acknowledgement */
+    char *waits;        /* what it waits for outside; NULL: nothing */
+    bool waits_changed; /* and its job is to be told */
+    LIST_ENTRY(attachment) waits_link;
     bool due;            /* to be acknowledged */
     uint64_t round_seq;  /* what the round under way brings to the disk */
     const char *leaving; /* with the next acknowledgement it is stopped, for this reason */
@@ -133,8 +136,9 @@ typedef struct recorder {
     connection_t *recent; /* who sent last */
     TAILQ_HEAD(joins, join) joins;
     size_t joins_count;
-    LIST_HEAD(, attachment) dues; /* to be acknowledged */
-    bool acks_full;               /* a peer could not take its acknowledgement */
+    LIST_HEAD(, attachment) dues;  /* to be acknowledged */
+    LIST_HEAD(, attachment) waits; /* that wait for something else than before */
+    bool acks_full;                /* a peer could not take its acknowledgement */
     uint64_t last_number;
     int64_t last_source;
     int64_t credit_shared; /* of CREDIT_SHARED, what the attachments have */
@@ -225,6 +229,7 @@ void joins_withdraw(recorder_t *self, const recording_t *recording, uint32_t str
 void joins_free(recorder_t *self);
 
 /* ---- recorder_ingest.c: who feeds, and what they send ---- */
+void ingest_waits_tell(recorder_t *self);
 handler_fn ingest_batch, ingest_waiting, ingest_done, ingest_fail, ingest_pong;
 /* Made where the peer is new; goes with its last attachment. */
 connection_t *connection_of(recorder_t *self, const peer_t *peer);

@@ -199,6 +199,31 @@ static void what_a_source_waits_for_is_told_to_its_job(void **state) {
     studio_close(&studio);
 }
 
+static void of_what_it_says_in_a_rush_only_the_last_is_told(void **state) {
+    studio_t studio;
+    (void)state;
+    open_attached(&studio);
+    for (int i = 0; i < 1000; i++) {
+        char text[16];
+        snprintf(text, sizeof text, "%d", i);
+        msg_source_waiting_t waiting = {.tag = "a", .has_message = true, .message = text};
+        stage_peer_send(studio.stage, source_named("s"), MSG_SOURCE_WAITING, &waiting, (bytes_t){0});
+    }
+    stage_run(studio.stage);
+    const msg_source_waits_t *waits, *last = NULL;
+    int told = 0;
+    for (; told < 1000; told++, last = waits) {
+        const stage_message_t *message = stage_take(studio.stage, "job_supervisor", MSG_SOURCE_WAITS);
+        if (!message) break;
+        waits = message->message;
+    }
+    assert_in_range(told, 1, 10);
+    assert_string_equal(last->message, "999");
+    source_waits(&studio, "s", "999");
+    assert_null(stage_take(studio.stage, "job_supervisor", MSG_SOURCE_WAITS));
+    studio_close(&studio);
+}
+
 static void what_it_waits_for_is_refused_where_it_is_too_long_to_be_shown(void **state) {
     studio_t studio;
     char text[1002];
@@ -431,6 +456,7 @@ int main(void) {
         cmocka_unit_test(another_connection_cannot_use_an_attachment),
         cmocka_unit_test(many_bytes_are_acknowledged_before_the_recorder_settles),
         cmocka_unit_test(what_a_source_waits_for_is_told_to_its_job),
+        cmocka_unit_test(of_what_it_says_in_a_rush_only_the_last_is_told),
         cmocka_unit_test(what_it_waits_for_is_refused_where_it_is_too_long_to_be_shown),
         cmocka_unit_test(a_finite_source_ends_for_all_its_producers),
         cmocka_unit_test(batches_before_done_are_in_the_recording),
