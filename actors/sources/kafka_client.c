@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "payload.h"
 
@@ -157,9 +158,9 @@ static int files_take(rd_kafka_conf_t *conf, const char *urn, const msg_kafka_pa
     };
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
         if (!files[i].given) continue;
-        if (payload_file_check(urn, files[i].field, files[i].path, keys, why) < 0 ||
-            property_set(conf, urn, files[i].field, files[i].name, files[i].path, why) < 0)
-            return -1;
+        if (payload_file_check(urn, files[i].field, files[i].path, keys, why) < 0) return -1;
+        if (access(files[i].path, R_OK) < 0) return fault_errno(why, "`%s`: `%s`: cannot read %s", urn, files[i].field, files[i].path);
+        if (property_set(conf, urn, files[i].field, files[i].name, files[i].path, why) < 0) return -1;
     }
     return 0;
 }
