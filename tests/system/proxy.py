@@ -68,6 +68,16 @@ class Proxy:
         """From now on nothing passes, and all connections stay open."""
         self.stop()
 
+    def cut(self):
+        """All connections are closed; others may come."""
+        self.stop()
+        for end in list(self.others):
+            self.selector.unregister(end)
+            end.close()
+        self.others.clear()
+        self.inside.clear()
+        self.resume()
+
     def is_given_up(self, patience_s):
         """Does the target close its ends of the silent connections, within that time? What it had said before is lost."""
         deadline = time.monotonic() + patience_s
