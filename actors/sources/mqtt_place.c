@@ -56,8 +56,10 @@ bytes_t mqtt_place_write(const mqtt_place_t *place, msgpack_sbuffer *out) {
     size_t oldest = place->used < place->inflight ? 0 : place->next;
     for (size_t i = 0; i < place->used; i++, at += GIVEN_BYTES) {
         const mqtt_given_t *given = &place->given[(oldest + i) % place->inflight];
-        memcpy(at, &(uint16_t){htobe16(given->id)}, 2);
-        memcpy(at + 2, &(uint32_t){htobe32(given->print)}, 4);
+        uint16_t id = htobe16(given->id);
+        uint32_t print = htobe32(given->print);
+        memcpy(at, &id, sizeof id);
+        memcpy(at + sizeof id, &print, sizeof print);
     }
     msgpack_sbuffer_clear(out);
     msgpack_packer_init(&packer, out, msgpack_sbuffer_write);
@@ -102,7 +104,7 @@ bool mqtt_place_read(mqtt_place_t *place, bytes_t cursor) {
         uint16_t id;
         uint32_t print;
         memcpy(&id, given.data + i, sizeof id);
-        memcpy(&print, given.data + i + 2, sizeof print);
+        memcpy(&print, given.data + i + sizeof id, sizeof print);
         mqtt_place_add(place, (mqtt_given_t){be16toh(id), be32toh(print)});
     }
     place->last = (uint16_t)n[4];

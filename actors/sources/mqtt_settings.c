@@ -92,7 +92,7 @@ int mqtt_settings_take(mqtt_settings_t *settings, const msg_mqtt_payload_t *payl
                        fault_t *why) {
     static const char *const protocols[] = {"5", "3.1.1", NULL};
     unsigned protocol;
-    int64_t keep_alive, inflight;
+    int64_t keep_alive = 0, inflight = 0;
     if (payload_choice(MQTT_URN, "protocol", payload->has_protocol ? payload->protocol : NULL, protocols, &protocol, why) < 0 ||
         tls_take(settings, payload, keys, why) < 0 || server_take(settings, payload->server, why) < 0 ||
         number_take(payload->keep_alive_s, payload->has_keep_alive_s, KEEP_ALIVE_MIN, KEEP_ALIVE_MAX, KEEP_ALIVE, "keep_alive_s",

@@ -20,6 +20,17 @@ PYTHON = [sys.executable, CLIENTS / "python" / "worker.py"]
 C = [BUILD / "tests" / "worker-c"]
 NODE = ["node", CLIENTS / "node" / "worker.mjs"]
 LANGUAGES = {"Python": PYTHON, "C": C, "Node": NODE}
+JEROMQ = pathlib.Path("/usr/share/java/jeromq.jar")
+if shutil.which("javac") and JEROMQ.exists():
+    CLASSES = tempfile.TemporaryDirectory(prefix="reprise-workers-")
+    JAVA = LANGUAGES["Java"] = ["java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{JEROMQ}:{CLASSES.name}", "Worker"]
+
+
+def setUpModule():
+    if "Java" in LANGUAGES:
+        unittest.addModuleCleanup(CLASSES.cleanup)
+        subprocess.run(["javac", "-Xlint:all,-serial", "-Werror", "-cp", JEROMQ, "-d", CLASSES.name, *(CLIENTS / "java").glob("*.java")],
+                       check=True, timeout=10 * PATIENCE)
 
 
 class WorkersTest(EngineTest):
@@ -156,7 +167,8 @@ class Python(WorkersTest):
 
 class Languages(WorkersTest):
     def test_a_worker_is_replaced_by_one_in_another_language(self):
-        for number, (one, other) in enumerate(((C, PYTHON), (PYTHON, NODE), (NODE, C), (NODE, NODE))):
+        pairs = [(C, PYTHON), (PYTHON, NODE), (NODE, C), (NODE, NODE)]
+        for number, (one, other) in enumerate(pairs + ([(JAVA, PYTHON), (C, JAVA)] if "Java" in LANGUAGES else [])):
             with self.subTest(number):
                 name = f"in two languages {number}"
                 self.workers = {}
@@ -169,7 +181,7 @@ class Languages(WorkersTest):
                     process.kill()
 
     def test_a_worker_that_is_terminated_leaves(self):
-        for language in ("C", "Node"):
+        for language in LANGUAGES.keys() - {"Python"}:
             with self.subTest(language):
                 self.workers, command = {}, LANGUAGES[language]
                 left = self.in_the_middle(f"left {language}", lambda process: process.send_signal(signal.SIGINT), command, command)
@@ -197,7 +209,7 @@ class Languages(WorkersTest):
     def test_a_worker_that_falls_silent_is_replaced_and_does_no_harm_when_it_is_back(self):
         self.engine.ask("options.set", worker_timeout_ms=1000)
         self.addCleanup(self.engine.ask, "options.set", worker_timeout_ms=10000)
-        for language in ("C", "Node"):
+        for language in LANGUAGES.keys() - {"Python"}:
             with self.subTest(language):
                 self.workers, command = {}, LANGUAGES[language]
                 silent = self.in_the_middle(f"silent {language}", lambda process: process.send_signal(signal.SIGSTOP), command, command)

@@ -34,6 +34,7 @@ typedef struct ingest {
     int64_t source, next_seq, batches, watermark;
     bool has_watermark;
     size_t largest; /* body */
+    int vanished;   /* batches */
     int attaches, dones, pongs;
     char job[300], tag[300], producer[300], failure[600], failed_job[300];
     uint8_t cursor[4096];
@@ -134,7 +135,10 @@ static inline int ingest_on_batch(void *state, const envelope_t *in, fault_t *wh
     refusal_t no;
     (void)state, (void)why;
     ingest.peer = *in->peer;
-    if (ingest.deaf) return 0;
+    if (ingest.deaf) {
+        ingest.vanished++;
+        return 0;
+    }
     if (batch->source != ingest.source) {
         ingest_nack(batch->source, batch->seq, ERROR_NOT_FOUND, true, "attach again");
         return 0;
