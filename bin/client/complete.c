@@ -9,8 +9,8 @@
 
 #include "command.h"
 #include "print.h"
-#include "units.h"
 #include "scheme.h"
+#include "units.h"
 
 enum { WORDS_MAX = 256, WORD_ROOM = 1024 };
 
@@ -177,8 +177,10 @@ static const struct kind {
     const char *name;
     void (*offer)(completion_t *c);
 } kinds[] = {
-    {"PIPELINE", pipelines_offer}, {"RECORDING", recordings_offer}, {"JOB", jobs_offer},      {"TAG", tags_offer},
-    {"FILE", files_offer},         {"OUT", files_offer},            {"DIR", folders_offer},   {"KEY", files_offer},
+    {"PIPELINE", pipelines_offer}, {"RECORDING", recordings_offer},
+    {"JOB", jobs_offer},           {"TAG", tags_offer},
+    {"FILE", files_offer},         {"OUT", files_offer},
+    {"DIR", folders_offer},        {"KEY", files_offer},
     {"SOURCE", sources_offer},     {"NAME=VALUE", options_offer},
 };
 
