@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "units.h"
+#include "value.h"
 
 static void text_pack(msgpack_packer *packer, const char *text, size_t size) {
     msgpack_pack_str_with_body(packer, text, size);
@@ -93,6 +94,14 @@ static bool whole_parse(const field_t *field, const char *text, int64_t *ret_num
     return false;
 }
 
+static bool json_given(const char *text, msgpack_packer *packer) {
+    fault_t unread;
+    json_t *json = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+    bool good = json && value_from_json(json, packer->data, &unread) == 0;
+    json_decref(json);
+    return good;
+}
+
 static bool known_pack(const field_t *field, const char *text, msgpack_packer *packer) {
     int64_t number;
     switch (field->kind) {
@@ -101,7 +110,7 @@ static bool known_pack(const field_t *field, const char *text, msgpack_packer *p
     case TYPE_BYTES: return msgpack_pack_bin_with_body(packer, text, strlen(text)) == 0;
     case TYPE_NAMES:
     case TYPE_TEXTS: return names_pack(text, packer) == 0;
-    case TYPE_ANY: return given_pack_any(text, packer), true;
+    case TYPE_ANY: return text[0] == '{' || text[0] == '[' ? json_given(text, packer) : (given_pack_any(text, packer), true);
     case TYPE_FLAG:
         if (strcmp(text, "true") != 0 && strcmp(text, "false") != 0) {
             return false;

@@ -68,13 +68,9 @@ static bool is_like(const char *name, const char *other) {
            distance(name, other) <= (size > 4 ? 2 : 1);
 }
 
-const field_t *scheme_field(const connector_t *scheme, const char *name, fault_t *why) {
-    const field_t *found = scheme_has(scheme, name);
+int scheme_refuse(const connector_t *scheme, const char *name, fault_t *why) {
     char names[400] = "";
     int all = 0;
-    if (found) {
-        return found;
-    }
     for (; all < 2 && !names[0]; all++) { /* those like it, or where there are none all */
         for (const field_t *field = scheme->payload->fields; field->name; field++) {
             size_t used = strlen(names);
@@ -83,8 +79,16 @@ const field_t *scheme_field(const connector_t *scheme, const char *name, fault_t
             }
         }
     }
-    fault_set(why, "`%s:` has no field `%.60s`; %s %s", scheme->scheme, name, all == 1 ? "like it are" : "it has", names);
-    return NULL;
+    return fault_set(why, "`%s:` has no field `%.60s`; %s %s", scheme->scheme, name, all == 1 ? "like it are" : "it has", names);
+}
+
+bool scheme_is_file(const connector_t *scheme, const field_t *field) {
+    static const char *const files[] = {"password_file", "key_file", "tls_ca", "tls_cert", "tls_key", "keys"};
+    bool file = !scheme->authority && scheme->path && strcmp(scheme->path, field->name) == 0;
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        file = file || strcmp(files[i], field->name) == 0;
+    }
+    return file;
 }
 
 /* ---- help ---- */
@@ -114,7 +118,8 @@ void scheme_print_help(FILE *out) {
 
 /* ---- completion ---- */
 
-static void values_offer(const connector_t *scheme, const char *word, size_t begin, scheme_offer_fn *offer, void *to) {
+/* What can stand behind the last `?` or `&`, which is at `begin`. False: the name of a file. */
+static bool values_offer(const connector_t *scheme, const char *word, size_t begin, scheme_offer_fn *offer, void *to) {
     static const char *const flags[] = {"true", "false"};
     const char *equals = strchr(word + begin, '=');
     char text[1024], name[64];
@@ -125,32 +130,31 @@ static void values_offer(const connector_t *scheme, const char *word, size_t beg
             snprintf(text, sizeof text, "%.*s%s", (int)(equals + 1 - word), word, flags[i]);
             offer(to, text, "");
         }
-        return;
+        return !field || !scheme_is_file(scheme, field);
     }
     for (const field_t *field = scheme->payload->fields; field->name; field++) {
         snprintf(text, sizeof text, "%.*s%s=", (int)begin, word, field->name);
         offer(to, text, field->doc);
     }
+    return true;
 }
 
 bool scheme_complete(const char *word, scheme_offer_fn *offer, void *to) {
     char text[64];
     bool tls;
     fault_t why;
+    size_t count;
+    const connector_t *list = connectors(&count);
     const char *query = strchr(word, '?');
     const connector_t *scheme = strchr(word, ':') ? scheme_find(word, &tls, &why) : NULL;
-    if (scheme && query && scheme->payload) {
-        const char *last = strrchr(query, '&');
-        values_offer(scheme, word, (size_t)((last ? last : query) + 1 - word), offer, to);
-    } else if (scheme) {
-        return scheme->authority || !scheme->path || query;
-    } else if (!strchr(word, ':')) {
-        size_t count;
-        const connector_t *list = connectors(&count);
-        for (const connector_t *one = list; one < list + count; one++) {
-            snprintf(text, sizeof text, "%s:%s", one->scheme, one->authority ? "//" : one->path || !one->payload ? "" : "?");
-            offer(to, text, one->doc);
-        }
+    if (scheme) {
+        const char *last = query ? strrchr(query, '&') : NULL;
+        size_t begin = (size_t)((last ? last : query ? query : word) + 1 - word);
+        return query && scheme->payload ? values_offer(scheme, word, begin, offer, to) : scheme->authority || !scheme->path || query;
+    }
+    for (const connector_t *one = list; one < list + count && !strchr(word, ':'); one++) {
+        snprintf(text, sizeof text, "%s:%s", one->scheme, one->authority ? "//" : one->path || !one->payload ? "" : "?");
+        offer(to, text, one->doc);
     }
     return true;
 }

@@ -9,10 +9,12 @@
 
 /* The one that a URL begins with. *ret_tls: it has an `s` behind its name, `mqtts:`, and that means TLS. NULL: there is none. */
 const connector_t *scheme_find(const char *url, bool *ret_tls, fault_t *why);
-/* The payload's field; NULL, with the names that are like it in the fault: there is none. The scheme must have a payload. */
-const field_t *scheme_field(const connector_t *scheme, const char *name, fault_t *why);
-/* The same without a fault. */
+/* The payload's field; NULL: there is none. The scheme must have a payload. */
 const field_t *scheme_has(const connector_t *scheme, const char *name);
+/* Says that there is no such field, and which are like it. -1. */
+int scheme_refuse(const connector_t *scheme, const char *name, fault_t *why);
+/* Is the field the path of a file on the engine's machine? */
+bool scheme_is_file(const connector_t *scheme, const field_t *field);
 
 /* Every form, for the help. */
 void scheme_print_help(FILE *out);

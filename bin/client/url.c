@@ -22,6 +22,7 @@ typedef struct pairs {
     size_t count;
     struct {
         const char *name, *value;
+        char *made; /* the value, where it is not in the URL as it is; owned */
     } items[FIELDS_MAX];
 } pairs_t;
 
@@ -44,9 +45,21 @@ static int percent_decode(char *text, fault_t *why) {
     return 0;
 }
 
+/* The engine's folder is another: where it reads a file, it is told of the one that is meant here. */
+static int path_absolute(const char *path, char **ret_absolute, fault_t *why) {
+    char folder[PATH_MAX];
+    if (path[0] != '/' && !getcwd(folder, sizeof folder)) {
+        return fault_errno(why, "cannot tell the current folder");
+    }
+    must(asprintf(ret_absolute, "%s%s%s", path[0] == '/' ? "" : folder, path[0] == '/' ? "" : "/", path) != -1);
+    return 0;
+}
+
 static int pair_add(pairs_t *pairs, const char *name, const char *value, fault_t *why) {
-    if (pairs->scheme->payload && !scheme_field(pairs->scheme, name, why)) {
-        return -1;
+    const field_t *field = pairs->scheme->payload ? scheme_has(pairs->scheme, name) : NULL;
+    char *made = NULL;
+    if (pairs->scheme->payload && !field) {
+        return scheme_refuse(pairs->scheme, name, why);
     }
     for (size_t i = 0; i < pairs->count; i++) {
         if (strcmp(pairs->items[i].name, name) == 0) {
@@ -56,8 +69,12 @@ static int pair_add(pairs_t *pairs, const char *name, const char *value, fault_t
     if (pairs->count == FIELDS_MAX) {
         return fault_set(why, "more than %d fields", FIELDS_MAX);
     }
+    if (field && scheme_is_file(pairs->scheme, field) && value[0] && path_absolute(value, &made, why) == -1) {
+        return -1;
+    }
     pairs->items[pairs->count].name = name;
-    pairs->items[pairs->count++].value = value;
+    pairs->items[pairs->count].value = made ? made : value;
+    pairs->items[pairs->count++].made = made;
     return 0;
 }
 
@@ -78,13 +95,12 @@ static int user_take(pairs_t *pairs, char *user, fault_t *why) {
     return percent_decode(user, why) == -1 ? -1 : pair_add(pairs, "username", user, why);
 }
 
-/* `//user@host:port` up to the path, which *path is afterwards. */
+/* `//user@host:port` up to the path, which *path is afterwards. It may be left out: the query can name the field, too. */
 static int authority_take(pairs_t *pairs, char **path, fault_t *why) {
-    const connector_t *scheme = pairs->scheme;
-    char *authority = *path + 2, *at;
-    if (strncmp(*path, "//", 2) != 0 || strcspn(authority, "/") == 0) {
-        return fault_set(why, "`%.200s` names no %s, as `%s` does", pairs->url, scheme->authority, scheme->example);
+    if (strncmp(*path, "//", 2) != 0) {
+        return 0;
     }
+    char *authority = *path + 2, *at;
     *path = authority + strcspn(authority, "/");
     if (**path) {
         *(*path)++ = '\0';
@@ -99,32 +115,15 @@ static int authority_take(pairs_t *pairs, char **path, fault_t *why) {
     if (percent_decode(authority, why) == -1) {
         return -1;
     }
-    if (!*authority) {
-        return fault_set(why, "`%.200s` names no %s, as `%s` does", pairs->url, scheme->authority, scheme->example);
-    }
-    return pair_add(pairs, scheme->authority, authority, why);
+    return *authority ? pair_add(pairs, pairs->scheme->authority, authority, why) : 0;
 }
 
-/* A path on this machine, absolute: the engine's folder is another. */
-static int local_path(const connector_t *scheme, char *path, char *ret_absolute, size_t size, fault_t *why) {
+/* Without the slashes that say that it is on this machine. NULL: it is not. */
+static char *local_path(char *path) {
     if (strncmp(path, "//localhost/", 12) == 0) {
-        path += 11;
-    } else if (strncmp(path, "///", 3) == 0) {
-        path += 2;
-    } else if (strncmp(path, "//", 2) == 0) {
-        return fault_set(why, "`%s:%.200s` names another host; a path has three slashes: `%s`", scheme->scheme, path, scheme->example);
+        return path + 11;
     }
-    char folder[PATH_MAX];
-    if (percent_decode(path, why) == -1) {
-        return -1;
-    }
-    if (path[0] != '/' && !getcwd(folder, sizeof folder)) {
-        return fault_errno(why, "cannot tell the current folder");
-    }
-    if (snprintf(ret_absolute, size, "%s%s%s", path[0] == '/' ? "" : folder, path[0] == '/' ? "" : "/", path) >= (int)size) {
-        return fault_set(why, "the path %.100s… is too long", path);
-    }
-    return 0;
+    return strncmp(path, "///", 3) == 0 ? path + 2 : strncmp(path, "//", 2) == 0 ? NULL : path;
 }
 
 static int query_take(pairs_t *pairs, char *query, fault_t *why) {
@@ -184,32 +183,49 @@ static int pairs_pack(const pairs_t *pairs, msgpack_sbuffer *payload, fault_t *w
     return 0;
 }
 
-static int path_take(pairs_t *pairs, char *path, char *absolute, size_t size, fault_t *why) {
+/* The path behind an authority, or one on this machine. */
+static int path_take(pairs_t *pairs, char **path, bool behind_authority, fault_t *why) {
     const connector_t *scheme = pairs->scheme;
-    const field_t *field = scheme->path ? scheme_has(scheme, scheme->path) : NULL;
-    if (!scheme->path && *path) {
-        return fault_set(why, "`%.200s`: nothing may stand %s, as in `%s`", pairs->url,
+    const char *url = pairs->url;
+    if (!**path) {
+        return 0;
+    }
+    if (scheme->authority && !behind_authority) {
+        return fault_set(why, "`%.200s` names no %s, as `%s` does", url, scheme->authority, scheme->example);
+    }
+    if (!scheme->path) {
+        return fault_set(why, "`%.200s`: nothing may stand %s, as in `%s`", url,
                          scheme->authority ? "between the server and `?`" : "between the colon and `?`", scheme->example);
     }
-    if (!*path) {
-        return field && field->required ? fault_set(why, "`%.200s` names no %s, as `%s` does", pairs->url, scheme->path, scheme->example)
-                                        : 0;
+    if (!scheme->authority && !(*path = local_path(*path))) {
+        return fault_set(why, "`%.200s` names another host; a path has three slashes: `%s`", url, scheme->example);
     }
-    if (!scheme->authority) {
-        return local_path(scheme, path, absolute, size, why) == -1 ? -1 : pair_add(pairs, scheme->path, absolute, why);
-    }
-    return percent_decode(path, why) == -1 ? -1 : pair_add(pairs, scheme->path, path, why);
+    return percent_decode(*path, why) == -1 ? -1 : pair_add(pairs, scheme->path, *path, why);
 }
 
-static int parts_take(pairs_t *pairs, char *rest, bool tls, char *absolute, size_t size, url_source_t *source, fault_t *why) {
-    char *query = rest, *path = strsep(&query, "?");
+static int required_check(const pairs_t *pairs, fault_t *why) {
+    const connector_t *scheme = pairs->scheme;
+    for (const field_t *field = scheme->payload ? scheme->payload->fields : NULL; field && field->name; field++) {
+        bool given = !field->required;
+        for (size_t i = 0; i < pairs->count; i++) {
+            given = given || strcmp(pairs->items[i].name, field->name) == 0;
+        }
+        if (!given) {
+            return fault_set(why, "`%.200s` names no %s, as `%s` does", pairs->url, field->name, scheme->example);
+        }
+    }
+    return 0;
+}
+
+static int parts_take(pairs_t *pairs, char *rest, bool tls, url_source_t *source, fault_t *why) {
+    char *query = rest, *path = strsep(&query, "?"), *begin = path;
     if (pairs->scheme->authority && authority_take(pairs, &path, why) == -1) {
         return -1;
     }
-    if (path_take(pairs, path, absolute, size, why) == -1 || (tls && pair_add(pairs, "tls", "true", why) == -1)) {
+    if (path_take(pairs, &path, path > begin, why) == -1 || (tls && pair_add(pairs, "tls", "true", why) == -1)) {
         return -1;
     }
-    if (query && *query && query_take(pairs, query, why) == -1) {
+    if ((query && *query && query_take(pairs, query, why) == -1) || required_check(pairs, why) == -1) {
         return -1;
     }
     name_make(source, pairs->scheme->path ? path : NULL);
@@ -217,7 +233,6 @@ static int parts_take(pairs_t *pairs, char *rest, bool tls, char *absolute, size
 }
 
 int url_parse(const char *url, url_source_t *source, fault_t *why) {
-    char absolute[2 * PATH_MAX];
     bool tls = false;
     *source = (url_source_t){0};
     msgpack_sbuffer_init(&source->payload);
@@ -228,7 +243,10 @@ int url_parse(const char *url, url_source_t *source, fault_t *why) {
         char *rest = strdup(strchr(url, ':') + 1);
         must(rest);
         pairs->url = url;
-        result = parts_take(pairs, rest, tls, absolute, sizeof absolute, source, why);
+        result = parts_take(pairs, rest, tls, source, why);
+        for (size_t i = 0; i < pairs->count; i++) {
+            free(pairs->items[i].made);
+        }
         free(rest);
     }
     free(pairs);

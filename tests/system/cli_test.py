@@ -5,10 +5,12 @@ import pty
 import re
 import select
 import signal
+import socket
 import subprocess
+import time
 import unittest
 
-from engine import BUILD, PATIENCE, Engine
+from engine import BUILD, PATIENCE, Engine, free_ports
 
 
 class CliEngine(Engine):
@@ -168,6 +170,22 @@ class Recording(CliTest):
     def test_what_is_recorded_ad_hoc_replaces_nothing(self):
         first, second = (self.document("record", "generator:?rate=0", "--limit", "10")["pipeline"] for _ in range(2))
         self.assertNotEqual(first, second)
+
+    def test_a_source_with_a_server_is_recorded_by_its_url(self):
+        port = free_ports(1)
+        process = self.engine.spawn("--json", "record", f"udp://127.0.0.1:{port}?event_time=/at&event_time_unit=s", "--limit", "count=1",
+                                    "--name", "datagrams")
+        deadline = time.monotonic() + PATIENCE
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            while process.poll() is None and time.monotonic() < deadline:
+                sender.sendto(b'{"at": 1700000000}', ("127.0.0.1", port))
+                try:
+                    process.wait(0.05)
+                except subprocess.TimeoutExpired:
+                    pass
+        out, said = process.communicate(timeout=PATIENCE)
+        self.assertEqual(process.returncode, 0, out + said)
+        self.assertEqual(json.loads(self.done("replay", "datagrams"))["time"], 1700000000000000)
 
     def test_a_pipeline_is_called_as_its_source_is(self):
         path = self.file("named.log", "one\n")

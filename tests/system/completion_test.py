@@ -113,6 +113,9 @@ class Offering(CompletionTest):
         self.assertEqual(self.words("record", "generator:?rate=1&se"), ["generator:?rate=1&seed="])
         self.assertEqual(self.words("record", "file:/a?follow="), ["file:/a?follow=true", "file:/a?follow=false"])
         self.assertEqual(self.words("record", "generator:", "file:/var"), [":files"])
+        self.assertIn("kafka://", self.words("record", "kaf"))
+        self.assertEqual(self.words("record", "kafka://b/a?password"), ["kafka://b/a?password_file="])
+        self.assertEqual(self.words("record", "kafka://b/a?password_file="), [":files"])
         self.assertEqual(self.words("options", "keep"), ["keep_recordings="])
 
     def test_without_an_engine_there_are_no_names_and_no_words(self):

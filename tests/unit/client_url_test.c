@@ -94,6 +94,65 @@ static void what_anybody_feeds_takes_what_looks_like_anything(void **state) {
     assert_source("push:?a=100000000000000000000", "reprise:source:push:v1", "{\"a\":1e20}");
 }
 
+static void a_server_and_a_path_are_the_fields_that_the_source_has_for_them(void **state) {
+    (void)state;
+    assert_source("kafka://b1:9092,b2:9092/clicks,views?from=latest", "reprise:source:kafka:v1",
+                  "{\"server\":\"b1:9092,b2:9092\",\"topics\":\"clicks,views\",\"from\":\"latest\"}");
+    assert_source("kafka://[::1]:9092/42", "reprise:source:kafka:v1", "{\"server\":\"[::1]:9092\",\"topics\":\"42\"}");
+    assert_source("kafka://b/a%2fb%3f", "reprise:source:kafka:v1", "{\"server\":\"b\",\"topics\":\"a/b?\"}");
+    assert_source("kafka:?server=b&topics=a", "reprise:source:kafka:v1", "{\"server\":\"b\",\"topics\":\"a\"}");
+    assert_source("zmq://127.0.0.1:5556", "reprise:source:zmq:v1", "{\"server\":\"127.0.0.1:5556\"}");
+    assert_source("zmq://127.0.0.1:5556/", "reprise:source:zmq:v1", "{\"server\":\"127.0.0.1:5556\"}");
+    assert_source("zmq://127.0.0.1:5556//a/b", "reprise:source:zmq:v1", "{\"server\":\"127.0.0.1:5556\",\"topics\":\"/a/b\"}");
+    assert_source("zmq:?server=ipc:///run/feed", "reprise:source:zmq:v1", "{\"server\":\"ipc:///run/feed\"}");
+    assert_refused("kafka:///clicks", "`kafka:///clicks` names no server, as `kafka://");
+    assert_refused("kafka://b:9092/", "names no topics, as `kafka://");
+    assert_refused("kafka:clicks", "names no server");
+    assert_refused("kafka://b/a?server=c", "`server` is given twice");
+    assert_refused("udp://127.0.0.1:1/x", "nothing may stand between the server and `?`");
+}
+
+static void a_user_may_stand_before_the_server_and_a_password_never(void **state) {
+    (void)state;
+    assert_source("kafka://me%40home@b:9092/a", "reprise:source:kafka:v1",
+                  "{\"username\":\"me@home\",\"server\":\"b:9092\",\"topics\":\"a\"}");
+    assert_refused("kafka://me:secret@b:9092/a", "say `password_file=");
+    assert_refused("udp://me:secret@127.0.0.1:1", "`udp:` takes none");
+    assert_refused("udp://me@127.0.0.1:1", "`udp:` takes no user name, such as `me`");
+    assert_refused("kafka://me@b/a?username=you", "`username` is given twice");
+}
+
+static void a_password_is_not_in_the_refusal(void **state) {
+    (void)state;
+    url_source_t source;
+    fault_t why = {""};
+    assert_int_equal(url_parse("kafka://me:secret@b:9092/a", &source, &why), -1);
+    assert_null(strstr(why.text, "secret"));
+    url_fini(&source);
+}
+
+static void an_s_behind_the_scheme_is_tls_where_there_is_some(void **state) {
+    (void)state;
+    assert_source("kafkas://b/a", "reprise:source:kafka:v1", "{\"server\":\"b\",\"topics\":\"a\",\"tls\":true}");
+    assert_refused("kafkas://b/a?tls=false", "`tls` is given twice");
+    assert_refused("udps://127.0.0.1:1", "no source");
+}
+
+static void a_file_of_a_source_is_taken_from_the_current_folder(void **state) {
+    (void)state;
+    char folder[4096], expected[8192];
+    assert_non_null(getcwd(folder, sizeof folder));
+    snprintf(expected, sizeof expected, "{\"server\":\"b\",\"topics\":\"a\",\"password_file\":\"%s/p\",\"tls_ca\":\"/ca\"}", folder);
+    assert_source("kafka://b/a?password_file=p&tls_ca=/ca", "reprise:source:kafka:v1", expected);
+}
+
+static void a_field_that_takes_anything_takes_json(void **state) {
+    (void)state;
+    assert_source("kafka://b/a?settings={\"fetch.wait.max.ms\":100}", "reprise:source:kafka:v1",
+                  "{\"server\":\"b\",\"topics\":\"a\",\"settings\":{\"fetch.wait.max.ms\":100}}");
+    assert_refused("kafka://b/a?settings={\"x\":", "`settings` must be a value, not `{\"x\":`");
+}
+
 static void what_is_no_source_is_refused(void **state) {
     (void)state;
     assert_refused("/var/log/app.log", "no source");
@@ -125,6 +184,8 @@ static void a_source_names_the_pipeline_that_records_it(void **state) {
     assert_name("file:///var/log/two%20words%2f%2f.csv", "file-.csv");
     assert_name("file:///var/log/two%20%20words!", "file-two-words");
     assert_name("file:///var/log/", "file");
+    assert_name("kafka://b:9092/clicks,views", "kafka-clicks-views");
+    assert_name("zmq://127.0.0.1:5556", "zmq");
     assert_name("file:///0123456789012345678901234567890123456789012345678901234567890123456789",
                 "file-0123456789012345678901234567890123456789012345678901234567");
 }
@@ -137,6 +198,12 @@ int main(void) {
         cmocka_unit_test(a_value_that_its_field_does_not_take_is_refused),
         cmocka_unit_test(a_field_that_is_not_there_or_there_twice_is_refused),
         cmocka_unit_test(what_anybody_feeds_takes_what_looks_like_anything),
+        cmocka_unit_test(a_server_and_a_path_are_the_fields_that_the_source_has_for_them),
+        cmocka_unit_test(a_user_may_stand_before_the_server_and_a_password_never),
+        cmocka_unit_test(a_password_is_not_in_the_refusal),
+        cmocka_unit_test(an_s_behind_the_scheme_is_tls_where_there_is_some),
+        cmocka_unit_test(a_file_of_a_source_is_taken_from_the_current_folder),
+        cmocka_unit_test(a_field_that_takes_anything_takes_json),
         cmocka_unit_test(what_is_no_source_is_refused),
         cmocka_unit_test(a_source_names_the_pipeline_that_records_it),
     };
