@@ -24,7 +24,7 @@
 enum {
     MESSAGES_AT_ONCE = 512,
     MESSAGES_A_TURN = 64 * 1024, /* taken without a look at the mailbox */
-    REFUSALS_MAX = 3,            /* of who the engine is: a broker that has just started may not know yet */
+    REFUSALS_MAX = 2,            /* looks that failed as the broker knows the engine not: it may have just started, and not know yet */
     HEADERS_MAX = 256,           /* of a message, that are recorded */
     HEADER_NAME_MAX = 255,
 };
@@ -48,9 +48,10 @@ typedef struct kafka {
     int64_t refresh; /* µs until the scout looks again */
     timer_id_t look, turn;
     backoff_t backoff;
-    unsigned refusals;
-    fault_t outside; /* what went wrong there last; empty: nothing */
-    fault_t failure; /* why it cannot go on, to be said once nothing of the client's is held; empty: it can */
+    bool refused;      /* the broker knows the engine not: what it said last, and says of each try, though it is told only once */
+    unsigned refusals; /* looks that failed so */
+    fault_t outside;   /* what went wrong there last; empty: nothing */
+    fault_t failure;   /* why it cannot go on, to be said once nothing of the client's is held; empty: it can */
 } kafka_t;
 
 static int kafka_produce(void *state, fault_t *why);
@@ -142,12 +143,17 @@ static void report_take(kafka_t *kafka) {
     fault_t missing;
     bool begun = kafka->places.begun;
     kafka->heard = false;
+    kafka->refusals = kafka->report.error && kafka->refused ? kafka->refusals + 1 : 0;
+    if (kafka->refusals == REFUSALS_MAX) {
+        feed_fail(&kafka->feed, "`username`: %s", kafka->outside.text);
+        return;
+    }
     if (kafka->report.error) {
         feed_waiting(&kafka->feed, "kafka: %s", kafka->outside.text[0] ? kafka->outside.text : rd_kafka_err2str(kafka->report.error));
         look_after(kafka, backoff_next(&kafka->backoff));
         return;
     }
-    kafka->refusals = 0;
+    kafka->refused = false;
     kafka->outside.text[0] = '\0';
     if (kafka_places_see(&kafka->places, &kafka->report, &missing) < 0) {
         feed_fail(&kafka->feed, "`topics`: %s", missing.text);
@@ -326,10 +332,7 @@ static void event_take(kafka_t *kafka, rd_kafka_event_t *event) {
     if (error != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
         fault_set(&kafka->outside, "%s", rd_kafka_event_error_string(event));
         text_mend(kafka->outside.text);
-    }
-    if (error == RD_KAFKA_RESP_ERR__AUTHENTICATION && ++kafka->refusals == REFUSALS_MAX) {
-        fault_set(&kafka->failure, "`username`: %.900s", kafka->outside.text);
-        return;
+        kafka->refused = error == RD_KAFKA_RESP_ERR__AUTHENTICATION;
     }
     if (error != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN && error != RD_KAFKA_RESP_ERR__AUTHENTICATION) return;
     feed_waiting(&kafka->feed, "kafka: %s", kafka->outside.text[0] ? kafka->outside.text : rd_kafka_event_error_string(event));
@@ -342,7 +345,6 @@ static void events_take(kafka_t *kafka) {
         if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_ERROR) event_take(kafka, event);
         rd_kafka_event_destroy(event);
     }
-    failure_tell(kafka);
 }
 
 static int on_wake(void *state, int descriptor, fault_t *why) {

@@ -110,7 +110,7 @@ class Front:
                 write_frame(far, body)
                 answer = read_frame(far)
                 error, count = struct.unpack_from(">hi", answer, 4)
-                more = b"".join(struct.pack(">hhh", api, 0, 0) for api in (SASL_HANDSHAKE, SASL_AUTHENTICATE))
+                more = b"".join(struct.pack(">hhh", api, 0, most) for api, most in ((SASL_HANDSHAKE, 1), (SASL_AUTHENTICATE, 0)))
                 write_frame(near, answer[:4] + struct.pack(">hi", error, count + 2) + answer[10:10 + 6 * count] + more + answer[10 + 6 * count:])
             elif api == API_VERSIONS:  # of this version nothing is known; the client asks again
                 write_frame(near, head + struct.pack(">hi", 35, 0))

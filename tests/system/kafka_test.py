@@ -22,6 +22,7 @@ FETCH = 1
 UNKNOWN_TOPIC, TOPIC_REFUSED = 3, 29
 GROUPS = {8, 9, 10, 11, 12, 13, 14, 15, 16, 42, 47}  # the APIs that leave something of a group behind, or need one
 PARTITION_BYTES = 5 << 20                             # that the mock cluster keeps
+QUEUE_MAX = 128 << 20                                 # what may be read ahead, and what the engine has besides
 
 
 class KafkaTest(unittest.TestCase):
@@ -261,6 +262,95 @@ class Trouble(KafkaTest):
                 except Refused as refused:
                     message = refused.error["message"]
                 self.assertRegex(message, said)
+
+
+class Access(KafkaTest):
+    @classmethod
+    def setUpClass(cls):
+        """Two who vouch for others, a broker and an engine that the first vouches for, and one for whom it does not."""
+        folder = tempfile.TemporaryDirectory(prefix="reprise-kafka-")
+        cls.addClassCleanup(folder.cleanup)
+        cls.folder = pathlib.Path(folder.name)
+        curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+        for signer in ("ca", "other"):
+            cls.openssl("req", "-x509", *curve, "-days", "2", "-subj", f"/CN={signer}", "-keyout", f"{signer}.key", "-out", f"{signer}.pem")
+        (cls.folder / "names").write_text("subjectAltName=IP:127.0.0.1")
+        for name in ("broker", "engine"):
+            cls.openssl("req", *curve, "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr")
+            cls.openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2",
+                        "-extfile", "names", "-out", f"{name}.pem")
+        (cls.folder / "password").write_text("sesame\n")
+        (cls.folder / "wrong").write_text("sesam\n")
+
+    @classmethod
+    def openssl(cls, *words):
+        subprocess.run(["openssl", *words], cwd=cls.folder, check=True, capture_output=True)
+
+    def path(self, name):
+        return str(self.folder / name)
+
+    def start_behind(self, asks=False, users=None):
+        """A broker that is reached by TLS alone, and with `asks` by those alone who can show a certificate."""
+        self.start()
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(self.path("broker.pem"), self.path("broker.key"))
+        if asks:
+            tls.load_verify_locations(self.path("ca.pem"))
+            tls.verify_mode = ssl.CERT_REQUIRED
+        self.front = Front(self.kafka.server, tls, users)
+        self.addCleanup(self.front.close)
+        self.kafka.topic("clicks")
+        self.kafka.produce("clicks", "0 0", "0 1")
+
+    def test_tls_with_certificates_on_both_sides(self):
+        self.start_behind(asks=True)
+        self.run_it(server=self.front.server, tls_ca=self.path("ca.pem"), tls_cert=self.path("engine.pem"), tls_key=self.path("engine.key"))
+        self.recorded(2)
+
+    def test_a_broker_that_nobody_vouches_for_is_not_read(self):
+        self.start_behind()
+        self.run_it(server=self.front.server, tls_ca=self.path("other.pem"))
+        self.waits("certificate")
+        self.assertEqual((self.front.apis, self.job()["elements"]), (set(), 0))
+
+    def test_a_password_from_a_file_over_tls(self):
+        self.start_behind(users={"ann": "sesame"})
+        self.run_it(server=self.front.server, tls_ca=self.path("ca.pem"), username="ann", password_file=self.path("password"))
+        self.recorded(2)
+        self.end()
+        for file in self.engine.data.rglob("*"):
+            self.assertNotIn(b"sesame", file.read_bytes() if file.is_file() else b"")
+
+    def test_a_wrong_password_fails_the_job_and_names_the_field(self):
+        self.start_behind(users={"ann": "sesame"})
+        self.run_it(server=self.front.server, tls_ca=self.path("ca.pem"), username="ann", password_file=self.path("wrong"))
+        job = self.engine.wait("clicks")
+        self.assertEqual(job["state"], "FAILED")
+        self.assertRegex(job["error"], "`username`: .*nobody has that password")
+
+
+class Pressure(KafkaTest):
+    def memory(self):
+        with open(f"/proc/{self.engine.process.pid}/status", encoding="ascii") as status:
+            return int(re.search(r"RssAnon:\s+(\d+) kB", status.read())[1]) * 1024
+
+    def test_while_the_disk_is_slow_no_more_is_read_than_fits_into_the_queue(self):
+        disk = Disk()
+        self.addCleanup(disk.remove)
+        self.start("--durability", "sync", env=disk.env)
+        partitions, size = 50, 10000
+        count = PARTITION_BYTES * 9 // 10 // size
+        self.kafka.topic("clicks", partitions=partitions)
+        for partition in range(partitions):
+            self.kafka.do("load", topic="clicks", partition=partition, count=count, size=size)
+        with disk.holding("fdatasync", "*.seg") as held:
+            self.run_it(until="end")
+            held()
+            subprocess.run(["kcat", "-b", self.kafka.server, "-C", "-t", "clicks", "-e", "-q", "-f", ""], check=True,
+                           timeout=PATIENCE)  # as long as this takes, one that did not hold back would have read it all, too
+            self.assertEqual(self.job()["state"], "RUNNING")
+            self.assertLess(self.memory(), QUEUE_MAX)
+        self.assertEqual(self.engine.wait("clicks")["elements"], partitions * count)
 
 
 class Deaths(KafkaTest):
