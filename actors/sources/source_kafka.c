@@ -408,6 +408,7 @@ static int kafka_resume(void *state, bytes_t cursor, fault_t *why) {
         return 0;
     }
     timing_lanes(&kafka->timing, kafka->places.lanes > 0 ? kafka->places.lanes : 1);
+    timing_resume(&kafka->timing);
     timing_arm(&kafka->timing, on_idle);
     readings_start(kafka);
     if (kafka->client) look_now(kafka);

@@ -72,6 +72,13 @@ void timing_fini(timing_t *timing) {
     *timing = (timing_t){0};
 }
 
+void timing_resume(timing_t *timing) {
+    size_t count = timing->lanes_count;
+    timing->lanes_count = 0;
+    timing->watermark = INT64_MIN;
+    timing_lanes(timing, count);
+}
+
 void timing_lanes(timing_t *timing, size_t count) {
     if (count > timing->lanes_count) {
         timing->lanes = realloc(timing->lanes, count * sizeof *timing->lanes);

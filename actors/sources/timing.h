@@ -57,6 +57,9 @@ enum { TIMING_SKIP = 1 };
 int timing_init(timing_t *timing, actor_t *me, const char *urn, timing_system_t system, const timing_given_t *given, fault_t *why);
 void timing_fini(timing_t *timing);
 
+/* Elements come again, from a cursor on: what was seen of them is forgotten, as they would be late behind it. */
+void timing_resume(timing_t *timing);
+
 /* So many lanes there are now; those that were there keep their times. */
 void timing_lanes(timing_t *timing, size_t count);
 

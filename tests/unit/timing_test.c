@@ -239,6 +239,20 @@ static void times_at_the_ends_of_what_there_is_do_not_overflow(void **state) {
     assert_watermark(INT64_MAX - 1000000);
 }
 
+static void elements_that_come_again_are_not_late_by_what_was_seen_of_them_before(void **state) {
+    (void)state;
+    begin(TIMING_SYSTEM_STAMPS, given_of(NULL, 0, -1));
+    timing_lanes(&timing, 2);
+    timing_saw(&timing, 0, 9000);
+    timing_saw(&timing, 1, 8000);
+    assert_watermark(8000);
+    timing_resume(&timing);
+    assert_null(timing_watermark(&timing));
+    timing_saw(&timing, 0, 5000);
+    timing_saw(&timing, 1, 6000);
+    assert_watermark(5000);
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void) {
@@ -253,6 +267,7 @@ int main(void) {
         TEST(it_stays_behind_the_newest_and_never_goes_back),
         TEST(the_slowest_lane_holds_it_and_one_without_an_element_all),
         TEST(an_idle_lane_holds_nothing_and_when_all_are_idle_the_clock_goes_on),
+        TEST(elements_that_come_again_are_not_late_by_what_was_seen_of_them_before),
         TEST(times_at_the_ends_of_what_there_is_do_not_overflow),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
