@@ -465,7 +465,7 @@ static int kafka_open(kafka_t *kafka, const msg_kafka_payload_t *payload, fault_
     static const uint64_t one = 1;
     actor_t *me = kafka->feed.me;
     uint32_t count = kafka->places.count;
-    kafka->descriptor = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    kafka->descriptor = eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC); /* what comes before it is known to the client wakes nobody */
     if (kafka->descriptor < 0) return fault_errno(why, "cannot make a descriptor for Kafka's client");
     kafka->client = kafka_client_create(URN, payload, actor_config(me)->keys, why);
     if (!kafka->client) {
