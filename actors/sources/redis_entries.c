@@ -1,5 +1,5 @@
-/* Replies become elements here, field by field, while they are still being received. What cannot become one, and what was lost, is noted, and dealt
- * with once the batch before it is sent (redis_go_on): a gap stands where it was, and a failure loses nothing that was read before it. */
+/* Replies become elements here, field by field, while they are still being received. What cannot become one, and what was lost, is noted, and
+ * dealt with once the batch before it is sent (redis_go_on): a gap stands where it was, and a failure loses nothing that was read before it. */
 #include <stdio.h>
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* hiredis' asynchronous interface makes a tree of each reply before it tells of it, and keeps a table of callbacks that a source with one
- * conversation has no use for. Its blocking interface on a connection that does not block is the same code without these: the buffers, the parser
- * and the connection are hiredis', the order of things is here. */
+ * conversation has no use for. Its blocking interface on a connection that does not block is the same code without these: the buffers, the
+ * parser and the connection are hiredis', the order of things is here. */
 #include "redis_link.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
-/* Redis forgets: streams are trimmed, entries deleted, and a server that is started again may have an older state. None of it is an error to
- * who asks for what is behind an id. Here the counts are compared, so that the recording says where something is missing.
+/* Redis forgets: streams are trimmed, entries deleted, and a server that is started again may have an older state. None of it is an error to who
+ * asks for what is behind an id. Here the counts are compared, so that the recording says where something is missing.
  *
  * Counts agree exactly whenever all is read: each entry has been read, or it is lost. */
 #include "redis_place.h"
@@ -54,8 +54,8 @@ static int64_t us_between(redis_id_t from, redis_id_t to) {
     return to.ms < from.ms || to.ms - from.ms > ms_max ? -1 : (int64_t)(to.ms - from.ms) * 1000;
 }
 
-/* The stream has less than it had: a deleted one, or the server has an older state. What it has by now counts as read, as it is most likely what
- * was read before: the same entries twice would be worse than a hole that is known. */
+/* The stream has less than it had: a deleted one, or the server has an older state. What it has by now counts as read, as it is most likely
+ * what was read before: the same entries twice would be worse than a hole that is known. */
 static void server_lost(redis_place_t *place, const redis_info_t *info, redis_loss_t *loss) {
     char id[REDIS_ID_TEXT], newest[REDIS_ID_TEXT];
     redis_id_write(place->last, id);

@@ -45,8 +45,8 @@ typedef struct redis_loss {
     int64_t us;     /* from the last entry before it to the first behind it, by their ids; < 0: not known */
 } redis_loss_t;
 
-/* Before what is behind `place` is read, `info` having been asked at the same moment: puts the place where reading goes on. `fresh`: nobody looked
- * since the connection was made. */
+/* Before what is behind `place` is read, `info` having been asked at the same moment: puts the place where reading goes on. `fresh`: nobody
+ * looked since the connection was made. */
 void redis_place_begin(redis_place_t *place, const redis_info_t *info, bool fresh, redis_loss_t *ret_loss);
 /* After all that `info` knew of is read. */
 void redis_place_end(redis_place_t *place, const redis_info_t *info, redis_loss_t *ret_loss);

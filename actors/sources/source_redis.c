@@ -263,6 +263,7 @@ static int redis_resume(void *state, bytes_t cursor, fault_t *why) {
     actor_cancel(redis->feed.me, &redis->retry);
     redis->loss.what[0] = redis->failure.text[0] = '\0';
     redis->is_done = redis->keeps_place = false;
+    timing_resume(&redis->timing);
     if (redis->subscribe)
         channels_resume(redis, cursor);
     else

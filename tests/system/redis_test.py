@@ -1,7 +1,6 @@
 """Redis as a source: what has positions arrives once, whoever is killed; what has none, or is gone, shows its gap."""
 import json
 import pathlib
-import shutil
 import time
 import unittest
 
@@ -13,7 +12,6 @@ URN = "reprise:source:redis:v1"
 LIMITS = {"duration_ms": 3600000}
 
 
-@unittest.skipUnless(shutil.which(Redis.program), "redis-server is not installed")
 class RedisTest(unittest.TestCase):
     settings = {}
 
