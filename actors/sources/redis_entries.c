@@ -205,7 +205,7 @@ static void on_infos_end(void *state) {
 
 /* So many entries at once are about a megabyte: the server makes a reply whole before it sends it. */
 static void count_adapt(redis_t *redis) {
-    const size_t target = 1024 * 1024, least = 8, most = 8192;
+    const size_t target = (size_t)1024 * 1024, least = 8, most = 8192;
     if (redis->reply_entries == 0) return;
     size_t entries = target / redis->count / (redis->reply_bytes / redis->reply_entries + 32);
     redis->asked = entries < least ? least : entries > most ? most : entries;

@@ -208,5 +208,5 @@ void redis_reply_fini(redis_reply_t *reply) {
 
 void redis_reply_attach(redis_reply_t *reply, redisReader *reader) {
     reader->fn = &functions;
-    redisReaderSetPrivdata(reader, reply);
+    reader->privdata = reply;
 }
