@@ -33,12 +33,16 @@ static void secret_path(const char *folder, char ret_path[SECRET_PATH]) {
     snprintf(ret_path, SECRET_PATH, "%s/server.key", folder);
 }
 
-bool keyring_is_secret(const char *folder, const char *path) {
+bool keyring_has(const char *folder, const struct stat *about) {
     char own[SECRET_PATH];
-    struct stat secret, about;
+    struct stat secret;
     secret_path(folder, own);
-    return folder[0] && stat(own, &secret) == 0 && stat(path, &about) == 0 && secret.st_dev == about.st_dev &&
-           secret.st_ino == about.st_ino;
+    return folder[0] && stat(own, &secret) == 0 && secret.st_dev == about->st_dev && secret.st_ino == about->st_ino;
+}
+
+bool keyring_is_secret(const char *folder, const char *path) {
+    struct stat about;
+    return stat(path, &about) == 0 && keyring_has(folder, &about);
 }
 
 int keyring_pair(const char *path, char ret_public[KEY_TEXT + 1], char ret_secret[KEY_TEXT + 1], fault_t *why) {

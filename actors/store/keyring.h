@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 #include "../../messages/fault.h"
 #include "../../messages/message.h"
@@ -40,6 +41,8 @@ int keyring_public(const char *path, char ret_public[KEY_TEXT + 1], fault_t *why
 
 /* Is that the same file as the engine's key, by whatever path? False where the engine has none. */
 bool keyring_is_secret(const char *folder, const char *path);
+/* The same of a file whose status is known. */
+bool keyring_has(const char *folder, const struct stat *about);
 
 /* The clients' keys. A folder that cannot be read lets nobody in: -1, and the keyring is empty. */
 int keyring_load(const char *folder, keyring_t *ret_keyring, fault_t *why);

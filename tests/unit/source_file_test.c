@@ -26,11 +26,15 @@ static int teardown(void **state) {
     return ingest_teardown(state);
 }
 
-static void append(const char *text) {
-    FILE *file = fopen(log_path, "a");
+static void append_to(const char *path, const char *text) {
+    FILE *file = fopen(path, "a");
     assert_non_null(file);
     fputs(text, file);
     assert_int_equal(fclose(file), 0);
+}
+
+static void append(const char *text) {
+    append_to(log_path, text);
 }
 
 static void start(stage_t *stage, bytes_t payload) {
@@ -341,31 +345,249 @@ static void a_long_run_of_skipped_lines_does_not_keep_messages_out(void **state)
     assert_recorded(LINES("7"));
 }
 
+static void a_silent_file_s_watermark_follows_the_clock_where_that_is_asked_for(void **state) {
+    append("{\"ts\": 5}\n");
+    start(*state, pack("{sssssssssisi}", "path", log_path, "format", "json", "event_time", "/ts", "event_time_unit", "s", "out_of_order_ms",
+                       2000LL, "idle_ms", 60000LL));
+    assert_int_equal(ingest.watermark, 3000000);
+    stage_advance(*state, 50000000);
+    assert_int_equal(ingest.watermark, 3000000);
+    stage_advance(*state, 80000000);
+    assert_in_range(ingest.watermark, stage_now(*state) - 2000000 - 60000000, stage_now(*state) - 2000000);
+    int64_t before = ingest.watermark;
+    append("{\"ts\": 6}\n");
+    stage_run(*state);
+    assert_int_equal(ingest.elements[1].time, 6000000);
+    assert_true(ingest.watermark >= before);
+    stage_fail(*state, "source:1");
+    stage_advance(*state, 1000000);
+    assert_int_equal(ingest.count, 2);
+}
+
+/* ---- msgpack ---- */
+
+static void values_of_msgpack_are_recorded_as_they_come(void **state) {
+    append("\x01\x93\x01\x02\x03\xa3one\x92\x01");
+    start(*state, pack("{ssss}", "path", log_path, "format", "msgpack"));
+    assert_recorded(LINES("\x01", "\x93\x01\x02\x03", "\xa3one"));
+    append("\xa2tw");
+    stage_run(*state);
+    assert_recorded(LINES("\x01", "\x93\x01\x02\x03", "\xa3one", "\x92\x01\xa2tw"));
+    stage_fail(*state, "source:1");
+    append("\x05");
+    stage_advance(*state, 1000000);
+    assert_recorded(LINES("\x01", "\x93\x01\x02\x03", "\xa3one", "\x92\x01\xa2tw", "\x05"));
+}
+
+static void what_is_no_msgpack_fails_the_source_and_is_named(void **state) {
+    char expected[200];
+    append("\x01\xc1");
+    start(*state, pack("{ssss}", "path", log_path, "format", "msgpack"));
+    snprintf(expected, sizeof expected, "%s: byte 1 cannot be in msgpack: 0xc1", log_path);
+    assert_string_equal(ingest.failure, expected);
+}
+
+/* ---- folders ---- */
+
+static void a_folder_is_read_file_by_file_and_followed(void **state) {
+    append("one\n");
+    append_to(old_path, "two\n");
+    start(*state, pack("{ss}", "path", folder));
+    assert_recorded(LINES("one", "two"));
+    append("three\n");
+    append_to(old_path, "four\n");
+    stage_run(*state);
+    assert_recorded(LINES("one", "two", "three", "four"));
+}
+
+static void a_restart_goes_on_in_each_file_of_a_folder(void **state) {
+    stage_t *stage = *state;
+    char pattern[96];
+    snprintf(pattern, sizeof pattern, "%s/l?g*", folder);
+    append("one\n");
+    append_to(old_path, "two\nth");
+    start(stage, pack("{ss}", "path", pattern));
+    ingest.deaf = true;
+    append("lost by the recorder\n");
+    stage_run(stage);
+    stage_fail(stage, "source:1");
+    append_to(old_path, "ree\n");
+    ingest.deaf = false;
+    stage_advance(stage, 1000000);
+    assert_recorded(LINES("one", "two", "lost by the recorder", "three"));
+    assert_int_equal(ingest.gaps, 0);
+}
+
+static void a_folder_that_is_not_followed_ends(void **state) {
+    append("one");
+    append_to(old_path, "two");
+    start(*state, pack("{sssf}", "path", folder, "follow"));
+    assert_recorded(LINES("one", "two"));
+    assert_int_equal(ingest.dones, 1);
+}
+
+static void a_bad_line_in_a_folder_is_named_with_its_file(void **state) {
+    char expected[200];
+    append("1\n");
+    append_to(old_path, "2\nx\n");
+    start(*state, pack("{ssss}", "path", folder, "format", "json"));
+    snprintf(expected, sizeof expected, "%s:2: this is not JSON: ", old_path);
+    assert_memory_equal(ingest.failure, expected, strlen(expected));
+}
+
+static void from_the_end_is_where_the_end_was_after_a_restart_too(void **state) {
+    append("old\n");
+    start(*state, pack("{ssss}", "path", folder, "from", "end"));
+    assert_true(ingest.cursor_size > 0);
+    append("one\n");
+    append_to(old_path, "two\n");
+    stage_fail(*state, "source:1");
+    stage_advance(*state, 1000000);
+    assert_recorded(LINES("one", "two"));
+}
+
+/* ---- pipes ---- */
+
+static int pipe_open(void) {
+    int writer = open(log_path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+    assert_true(writer >= 0);
+    return writer;
+}
+
+static void pour(int writer, const char *text) {
+    assert_int_equal(write(writer, text, strlen(text)), strlen(text));
+}
+
+static void a_pipe_is_read_through_all_its_writers(void **state) {
+    assert_int_equal(mkfifo(log_path, 0600), 0);
+    start_plain(*state);
+    assert_int_equal(ingest.count, 0);
+    for (int i = 0; i < 2; i++) {
+        int writer = pipe_open();
+        pour(writer, "one\ntw");
+        stage_run(*state);
+        pour(writer, "o\n");
+        stage_run(*state);
+        close(writer);
+        stage_run(*state);
+    }
+    assert_recorded(LINES("one", "two", "one", "two"));
+    assert_int_equal(ingest.gaps, 0);
+    assert_int_equal(ingest.dones, 0);
+}
+
+static void a_pipe_that_is_not_followed_ends_with_its_writer(void **state) {
+    assert_int_equal(mkfifo(log_path, 0600), 0);
+    start(*state, pack("{sssf}", "path", log_path, "follow"));
+    assert_int_equal(ingest.dones, 0);
+    int writer = pipe_open();
+    pour(writer, "one\ntwo");
+    stage_run(*state);
+    assert_recorded(LINES("one"));
+    close(writer);
+    stage_run(*state);
+    assert_recorded(LINES("one", "two"));
+    assert_int_equal(ingest.dones, 1);
+}
+
+static void a_restart_in_a_pipe_is_a_gap(void **state) {
+    stage_t *stage = *state;
+    assert_int_equal(mkfifo(log_path, 0600), 0);
+    start_plain(stage);
+    int writer = pipe_open();
+    pour(writer, "one\n");
+    stage_run(stage);
+    stage_fail(stage, "source:1");
+    stage_advance(stage, 1000000);
+    pour(writer, "two\n");
+    stage_run(stage);
+    close(writer);
+    assert_recorded(LINES("one", "two"));
+    assert_int_equal(ingest.gaps, 1);
+    assert_int_equal(ingest.gap_at, 1);
+    assert_non_null(strstr(ingest.gap, "is a pipe: what was read from it before and not recorded is lost"));
+}
+
+/* Whoever writes waits then, and the source is not woken again and again. */
+static void a_pipe_is_not_read_while_nothing_more_is_taken(void **state) {
+    stage_t *stage = *state;
+    assert_int_equal(mkfifo(log_path, 0600), 0);
+    ingest.credit = 1000;
+    ingest.hold_acks = true;
+    start_plain(stage);
+    int writer = pipe_open();
+    while (write(writer, "a line of some length\n", 22) == 22) stage_run(stage);
+    size_t taken = ingest.count;
+    assert_in_range(taken, 3, 100);
+    ingest.credit = 100000000;
+    ingest.hold_acks = false;
+    for (int i = 0; i < 3; i++) stage_advance(stage, 10000000);
+    ingest_do(stage, ingest_ack);
+    assert_true(ingest.count > 2000);
+    close(writer);
+}
+
 /* ---- what is wrong from the start ---- */
 
-static void assert_start_refused(bytes_t payload, const char *expected) {
-    fault_t why = {.text = ""};
-    assert_null(source_file_class.create(NULL, ingest_args(payload), &why));
-    if (!strstr(why.text, expected)) fail_msg("\"%s\" does not say \"%s\"", why.text, expected);
+static void assert_start_refused(stage_t *stage, bytes_t payload, const char *expected) {
+    static int number;
+    char name[32];
+    snprintf(name, sizeof name, "refused:%d", ++number);
+    stage_add(stage, &source_file_class, name, ingest_args(payload));
+    stage_run(stage);
+    assert_false(stage_is_ready(stage, name));
+    if (!strstr(stage_failure(stage, name), expected)) fail_msg("\"%s\" does not say \"%s\"", stage_failure(stage, name), expected);
 }
 
 static void a_payload_that_makes_no_sense_is_refused_at_the_start(void **state) {
-    (void)state;
     append("");
-    assert_start_refused((bytes_t){0}, "`path` is missing");
-    assert_start_refused(pack("{ssss}", "path", log_path, "format", "csv"), "`format` must be `lines` or `json`, not `csv`");
-    assert_start_refused(pack("{ssss}", "path", log_path, "event_time", "/ts"), "needs the `format` `json`");
-    assert_start_refused(pack("{ssssss}", "path", log_path, "format", "json", "event_time", "ts"), "`arrival` or a JSON pointer");
-    assert_start_refused(pack("{ssss}", "path", log_path, "event_time_unit", "h"), "`event_time_unit` must be `us`, `ms` or `s`, not `h`");
-    assert_start_refused(pack("{ssss}", "path", log_path, "follow", "yes"), "`follow` must be true or false, not text");
-    assert_start_refused(pack("{ssss}", "path", log_path, "form", "json"), "no field `form`");
+    assert_start_refused(*state, (bytes_t){0}, "`path` is missing");
+    assert_start_refused(*state, pack("{ssss}", "path", log_path, "format", "csv"),
+                         "`format` must be `lines`, `json` or `msgpack`, not `csv`");
+    assert_start_refused(*state, pack("{ssssss}", "path", log_path, "format", "msgpack", "key", "/k"),
+                         "`key` is a JSON pointer, which needs");
+    assert_start_refused(*state, pack("{ssssss}", "path", log_path, "format", "msgpack", "from", "end"), "`from` cannot be `end`");
+    assert_start_refused(*state, pack("{sssi}", "path", log_path, "idle_ms", 1LL << 62), "`idle_ms` is too large");
+    assert_start_refused(*state, pack("{ssss}", "path", log_path, "event_time", "/ts"), "needs the `format` `json`");
+    assert_start_refused(*state, pack("{ssssss}", "path", log_path, "format", "json", "event_time", "ts"), "`arrival` or a JSON pointer");
+    assert_start_refused(*state, pack("{ssss}", "path", log_path, "event_time_unit", "h"),
+                         "`event_time_unit` must be `us`, `ms` or `s`, not `h`");
+    assert_start_refused(*state, pack("{ssss}", "path", log_path, "follow", "yes"), "`follow` must be true or false, not text");
+    assert_start_refused(*state, pack("{ssss}", "path", log_path, "form", "json"), "no field `form`");
 }
 
 static void a_missing_file_is_named_at_the_start(void **state) {
     char expected[200];
-    (void)state;
     snprintf(expected, sizeof expected, "cannot open %s: No such file or directory", log_path);
-    assert_start_refused(pack("{ss}", "path", log_path), expected);
+    assert_start_refused(*state, pack("{ss}", "path", log_path), expected);
+}
+
+static void a_missing_folder_is_named_at_the_start(void **state) {
+    assert_start_refused(*state, pack("{ss}", "path", "/nowhere/*.log"), "cannot read the folder /nowhere: No such file or directory");
+    assert_start_refused(*state, pack("{ss}", "path", "/no*where/x.log"), "cannot open /no*where/x.log: No such file or directory");
+    assert_start_refused(*state, pack("{ss}", "path", "/no*where/*.log"), "wildcards may stand in the last part of a path only");
+    append("");
+    char path[128];
+    snprintf(path, sizeof path, "%s/*", log_path);
+    assert_start_refused(*state, pack("{ss}", "path", path), "/log: Not a directory");
+}
+
+/* By whatever name: a folder could be one's own, with a link in it. */
+static void the_engine_s_own_key_is_not_read(void **state) {
+    char keys[96], key[120];
+    snprintf(keys, sizeof keys, "%s/keys", folder);
+    snprintf(key, sizeof key, "%s/server.key", keys);
+    assert_int_equal(mkdir(keys, 0700), 0);
+    append_to(key, "secret\n");
+    assert_int_equal(symlink(key, log_path), 0);
+    snprintf(stage_config(*state)->keys, sizeof stage_config(*state)->keys, "%s", keys);
+    assert_start_refused(*state, pack("{ss}", "path", log_path), "is the engine's own key");
+    assert_start_refused(*state, pack("{ss}", "path", key), "is the engine's own key");
+    start(*state, pack("{ss}", "path", folder));
+    assert_non_null(strstr(ingest.failure, "/log is the engine's own key"));
+    assert_int_equal(ingest.count, 0);
+    assert_int_equal(unlink(key), 0);
+    assert_int_equal(rmdir(keys), 0);
 }
 
 static void a_cursor_of_something_else_fails_the_source(void **state) {
@@ -414,6 +636,20 @@ int main(void) {
         TEST(a_payload_that_makes_no_sense_is_refused_at_the_start),
         TEST(a_missing_file_is_named_at_the_start),
         TEST(a_cursor_of_something_else_fails_the_source),
+        TEST(a_silent_file_s_watermark_follows_the_clock_where_that_is_asked_for),
+        TEST(values_of_msgpack_are_recorded_as_they_come),
+        TEST(what_is_no_msgpack_fails_the_source_and_is_named),
+        TEST(a_folder_is_read_file_by_file_and_followed),
+        TEST(a_restart_goes_on_in_each_file_of_a_folder),
+        TEST(a_folder_that_is_not_followed_ends),
+        TEST(a_bad_line_in_a_folder_is_named_with_its_file),
+        TEST(from_the_end_is_where_the_end_was_after_a_restart_too),
+        TEST(a_pipe_is_read_through_all_its_writers),
+        TEST(a_pipe_that_is_not_followed_ends_with_its_writer),
+        TEST(a_restart_in_a_pipe_is_a_gap),
+        TEST(a_pipe_is_not_read_while_nothing_more_is_taken),
+        TEST(a_missing_folder_is_named_at_the_start),
+        TEST(the_engine_s_own_key_is_not_read),
         TEST(a_stop_ends_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -60,7 +60,7 @@ static void append(const char *path, const char *text) {
 
 static tail_t *open_tail(bool follow) {
     fault_t why;
-    tail_t *tail = tail_create(log_path, follow, LINE_MAX_TEST, &why);
+    tail_t *tail = tail_create(&(reading_spec_t){.path = log_path, .keys = "", .follow = follow, .element_max = LINE_MAX_TEST}, &why);
     if (!tail) fail_msg("%s", why.text);
     assert_int_equal(tail_start(tail, false, &why), 0);
     return tail;
@@ -106,14 +106,14 @@ static void assert_woken(tail_t *tail) {
     assert_int_equal(poll(&ready, 1, 0), 0);
 }
 
-static tail_place_t place_of(tail_t *tail) {
+static inode_place_t place_of(tail_t *tail) {
     fault_t why;
-    tail_place_t place;
+    inode_place_t place;
     assert_int_equal(tail_place(tail, &place, &why), 0);
     return place;
 }
 
-static void resume(tail_t *tail, tail_place_t place) {
+static void resume(tail_t *tail, inode_place_t place) {
     fault_t why;
     if (tail_resume(tail, &place, &why) < 0) fail_msg("%s", why.text);
 }
@@ -184,7 +184,7 @@ static void a_line_over_the_limit_is_a_fault_that_names_the_byte(void **state) {
     fault_t why;
     bytes_t line;
     append(log_path, "1234\n12345\n");
-    tail_t *tail = tail_create(log_path, true, 4, &why);
+    tail_t *tail = tail_create(&(reading_spec_t){.path = log_path, .keys = "", .follow = true, .element_max = 4}, &why);
     assert_non_null(tail);
     assert_line(tail, "1234");
     assert_int_equal(tail_next(tail, &line, &why), -1);
@@ -198,7 +198,7 @@ static void at_the_end_only_later_lines_are_read(void **state) {
     char where[200];
     for (int i = 0; i < 1000; i++) append(log_path, "an old line\n");
     append(log_path, "begun");
-    tail_t *tail = tail_create(log_path, true, LINE_MAX_TEST, &why);
+    tail_t *tail = tail_create(&(reading_spec_t){.path = log_path, .keys = "", .follow = true, .element_max = LINE_MAX_TEST}, &why);
     assert_non_null(tail);
     assert_int_equal(tail_start(tail, true, &why), 0);
     assert_nothing(tail);
@@ -225,15 +225,15 @@ static void the_last_line_is_named_by_its_number(void **state) {
 static void what_cannot_be_opened_is_named(void **state) {
     (void)state;
     fault_t why;
-    assert_null(tail_create(log_path, true, LINE_MAX_TEST, &why));
+    assert_null(tail_create(&(reading_spec_t){.path = log_path, .keys = "", .follow = true, .element_max = LINE_MAX_TEST}, &why));
     assert_non_null(strstr(why.text, log_path));
     assert_non_null(strstr(why.text, "No such file or directory"));
-    assert_null(tail_create("/nowhere/log", true, LINE_MAX_TEST, &why));
+    assert_null(tail_create(&(reading_spec_t){.path = "/nowhere/log", .keys = "", .follow = true, .element_max = LINE_MAX_TEST}, &why));
     assert_string_equal(why.text, "cannot open /nowhere/log: No such file or directory");
-    assert_null(tail_create(folder, false, LINE_MAX_TEST, &why));
+    assert_null(tail_create(&(reading_spec_t){.path = folder, .keys = "", .follow = false, .element_max = LINE_MAX_TEST}, &why));
     assert_non_null(strstr(why.text, "is not a regular file"));
     assert_int_equal(mkfifo(log_path, 0600), 0);
-    assert_null(tail_create(log_path, true, LINE_MAX_TEST, &why));
+    assert_null(tail_create(&(reading_spec_t){.path = log_path, .keys = "", .follow = true, .element_max = LINE_MAX_TEST}, &why));
     assert_non_null(strstr(why.text, "is not a regular file"));
 }
 
@@ -369,7 +369,7 @@ static void a_hole_that_was_seen_is_seen_again_from_the_place_before_it(void **s
     assert_int_equal(truncate(log_path, 0), 0);
     append(log_path, "a line instead of it\n");
     assert_lost(tail, "was truncated");
-    tail_place_t place = place_of(tail);
+    inode_place_t place = place_of(tail);
     assert_int_equal(place.offset, 4);
     resume(tail, place);
     assert_lost(tail, "was truncated");
@@ -394,7 +394,7 @@ static void a_place_is_found_again(void **state) {
     tail_t *tail = open_tail(true);
     assert_line(tail, "one");
     assert_line(tail, "two");
-    tail_place_t place = place_of(tail);
+    inode_place_t place = place_of(tail);
     assert_line(tail, "three");
     assert_nothing(tail);
     resume(tail, place);
@@ -414,7 +414,7 @@ static void a_place_in_a_file_that_was_renamed_meanwhile_is_found_by_what_it_is(
     append(log_path, "one\ntwo\n");
     tail_t *tail = open_tail(true);
     assert_line(tail, "one");
-    tail_place_t place = place_of(tail);
+    inode_place_t place = place_of(tail);
     tail_destroy(&tail);
     assert_int_equal(rename(log_path, old_path), 0);
     append(log_path, "three\n");
@@ -437,12 +437,12 @@ static void a_place_in_a_file_that_is_gone_is_the_beginning_of_the_new_one(void 
     append(log_path, "one\ntwo\n");
     tail_t *tail = open_tail(true);
     assert_line(tail, "one");
-    tail_place_t place = place_of(tail);
+    inode_place_t place = place_of(tail);
     tail_destroy(&tail);
     assert_int_equal(unlink(log_path), 0);
     append(log_path, "three\nfour\n");
     tail = open_tail(true);
-    tail_place_t begin = place_of(tail);
+    inode_place_t begin = place_of(tail);
     place.inode = begin.inode; /* as if its number had been given to the new file */
     resume(tail, place);
     assert_lost(tail, "was truncated or replaced: it had been read to byte 4 and has 11 bytes now");
@@ -469,7 +469,7 @@ static void a_second_rotation_that_nobody_saw_is_said_between_the_files(void **s
     append(log_path, "one\ntwo\n");
     tail_t *tail = open_tail(true);
     assert_line(tail, "one");
-    tail_place_t place = place_of(tail);
+    inode_place_t place = place_of(tail);
     tail_destroy(&tail);
     assert_int_equal(rename(log_path, older_path), 0);
     append(log_path, "three\n");
