@@ -255,6 +255,7 @@ static int current_end(spool_t *spool, spool_file_t *file, bytes_t *ret_element,
 /* Another file has its turn: 1; 0: there is none. */
 static int current_choose(spool_t *spool, fault_t *why) {
     for (;;) {
+        if (spool_drain(spool, why) < 0) return -1;
         spool_file_t *file = file_next(spool);
         if (file) return current_set(spool, file, why) < 0 ? -1 : 1;
         int begun = name_begin(spool, why);
@@ -303,7 +304,7 @@ static const char *spool_lost(const void *reading) {
 
 static int spool_place(void *reading, msgpack_sbuffer *out, fault_t *why) {
     spool_t *spool = reading;
-    if (current_keep(spool, why) < 0 || spool_drain(spool, why) < 0) return -1;
+    if (current_keep(spool, why) < 0) return -1;
     spool_pack(spool, out);
     return 0;
 }

@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { LOST_SIZE = 900 };
+#include "heirs.h"
+
+enum { LOST_SIZE = 900, NEXT_MAX = 16 };
 
 typedef struct tail_file {
     inode_t inode;
@@ -29,10 +32,16 @@ struct tail {
     char *folder;
     char *keys; /* the folder of the engine's own key, which is not to be read */
     bool follow;
-    int notify;        /* inotify; -1: it does not follow */
-    tail_file_t file;  /* what is read */
-    tail_file_t next;  /* what has its path meanwhile */
-    bool next_begun;   /* something is in it, and `file` has been read once more since */
+    int notify; /* inotify; -1: it does not follow */
+    int folder_watch;
+    tail_file_t file; /* what is read */
+    struct {
+        tail_file_t file;
+        bool after_loss; /* one that had the path before it could not be opened */
+    } next[NEXT_MAX];    /* what had its path since, one after the other */
+    size_t next_count;
+    bool next_missing; /* what comes next had no room, or came before it could be seen */
+    bool next_begun;   /* something is in the first, and `file` has been read once more since */
     cutter_t cutter;   /* of `file` */
     bool resting;      /* its end was reached */
     int64_t rest_mark; /* the mark there */
@@ -102,8 +111,18 @@ static bool is_newer(const struct stat *a, const struct stat *b) {
     return a->st_mtim.tv_nsec > b->st_mtim.tv_nsec;
 }
 
-static bool file_is(const tail_file_t *file, const struct stat *status) {
-    return inode_is(&file->inode, status->st_dev, status->st_ino);
+/* Is it read, or next? */
+static bool is_known(const tail_t *tail, dev_t device, ino_t number) {
+    for (size_t i = 0; i < tail->next_count; i++) {
+        if (inode_is(&tail->next[i].file.inode, device, number)) return true;
+    }
+    return inode_is(&tail->file.inode, device, number);
+}
+
+static void next_clear(tail_t *tail) {
+    for (size_t i = 0; i < tail->next_count; i++) file_close(tail, &tail->next[i].file);
+    tail->next_count = 0;
+    tail->next_missing = false;
 }
 
 /* `file` was rotated away while nobody read it. Were others after it, before the one that has the path now? They are beside it, under names
@@ -119,7 +138,7 @@ static bool lost_between(tail_t *tail) {
         char after = strncmp(entry->d_name, base, strlen(base)) == 0 ? entry->d_name[strlen(base)] : '\0';
         if (after != '.' && after != '-' && after != '_') continue;
         if (fstatat(dirfd(folder), entry->d_name, &status, 0) < 0 || !S_ISREG(status.st_mode)) continue;
-        if (file_is(&tail->file, &status) || file_is(&tail->next, &status) || !is_newer(&status, &mine)) continue;
+        if (is_known(tail, status.st_dev, status.st_ino) || !is_newer(&status, &mine)) continue;
         if (count++ > 0 && !is_newer(&status, &newest)) continue;
         newest = status;
         snprintf(name, sizeof name, "%s", entry->d_name);
@@ -167,11 +186,12 @@ found:
 }
 
 int tail_resume(tail_t *tail, const inode_place_t *place, fault_t *why) {
+    if (tail_wake(tail, why) < 0) return -1; /* what has happened before is in the place, or is seen from it */
+    next_clear(tail);
     if (inode_is_at(&tail->file.inode, place)) {
         place_set(tail, place->offset, place->line);
         return 0;
     }
-    file_close(tail, &tail->next);
     file_close(tail, &tail->file);
     if (file_find(tail, place, &tail->file, &tail->rotated)) {
         place_set(tail, place->offset, place->line);
@@ -209,21 +229,89 @@ void tail_where(const tail_t *tail, char *text, size_t size) {
 
 /* ---- the end of a file ---- */
 
-/* What has the path now, if it is another file with something in it: 1. */
+static int next_add(tail_t *tail, const char *path, fault_t *why) {
+    tail_file_t file;
+    if (file_open(tail, AT_FDCWD, path, &file, why) < 0) return access(path, F_OK) < 0 && errno == ENOENT ? 0 : -1;
+    if (is_known(tail, file.inode.device, file.inode.number) || tail->next_count == NEXT_MAX) {
+        tail->next_missing |= tail->next_count == NEXT_MAX;
+        file_close(tail, &file);
+        return 0;
+    }
+    tail->next[tail->next_count].file = file;
+    tail->next[tail->next_count].after_loss = tail->next_missing;
+    tail->next_missing = false;
+    return file_watch(tail, &tail->next[tail->next_count++].file, why);
+}
+
+/* Those that had the path since are opened at once: they may be renamed again, or deleted. */
+static int heirs_open(tail_t *tail, const heirs_t *heirs, fault_t *why) {
+    char path[PATH_MAX];
+    for (size_t i = 0; i < heirs->count; i++) {
+        const heir_t *heir = &heirs->list[i];
+        size_t before = tail->next_count;
+        struct stat status;
+        snprintf(path, sizeof path, "%s/%s", tail->folder, heir->name);
+        bool is_there = !heir->is_lost && heir->cookie == 0 && stat(path, &status) == 0;
+        if (is_there && is_known(tail, status.st_dev, status.st_ino)) continue;
+        if (is_there && next_add(tail, path, why) < 0) return -1;
+        if (tail->next_count == before) tail->next_missing = true;
+    }
+    tail->next_missing |= heirs->too_many;
+    return 0;
+}
+
+/* Takes note of what has happened: 1; 0: nothing has. */
+static int tail_note(tail_t *tail, fault_t *why) {
+    _Alignas(struct inotify_event) char events[4096];
+    const char *slash = strrchr(tail->path, '/'), *base = slash ? slash + 1 : tail->path;
+    heirs_t heirs = {.count = 0};
+    ssize_t got;
+    bool any = false;
+    if (tail->notify < 0) return 0;
+    while ((got = read(tail->notify, events, sizeof events)) > 0) {
+        any = true;
+        for (char *at = events; at < events + got;) {
+            const struct inotify_event *event = (const void *)at;
+            if (event->mask & IN_Q_OVERFLOW) heirs.too_many = true;
+            if (event->wd == tail->folder_watch) heirs_note(&heirs, base, event);
+            at += sizeof *event + event->len;
+        }
+    }
+    if (errno != EAGAIN) return fault_errno(why, "cannot watch %s", tail->path);
+    return heirs_open(tail, &heirs, why) < 0 ? -1 : any;
+}
+
+/* Is there another file that reading is to go on with, once this one is at its end? 1: yes. */
 static int next_look(tail_t *tail, fault_t *why) {
     struct stat status;
     int64_t size = 0;
-    if (tail->next.inode.descriptor >= 0 && file_size(tail, &tail->next, &size, why) < 0) return -1;
-    if (size > 0) return 1;
-    if (stat(tail->path, &status) < 0) return errno == ENOENT ? 0 : fault_errno(why, "cannot read the status of %s", tail->path);
-    if (file_is(&tail->file, &status)) return 0;
-    if (!file_is(&tail->next, &status)) {
-        file_close(tail, &tail->next);
-        if (file_open(tail, AT_FDCWD, tail->path, &tail->next, why) < 0) return access(tail->path, F_OK) < 0 && errno == ENOENT ? 0 : -1;
-        if (file_watch(tail, &tail->next, why) < 0) return -1;
+    if (stat(tail->path, &status) < 0) {
+        if (errno != ENOENT) return fault_errno(why, "cannot read the status of %s", tail->path);
+    } else if (!is_known(tail, status.st_dev, status.st_ino) && next_add(tail, tail->path, why) < 0) {
+        return -1;
     }
-    if (file_size(tail, &tail->next, &size, why) < 0) return -1;
+    if (tail->next_count != 1) return tail->next_count > 0;
+    if (file_size(tail, &tail->next[0].file, &size, why) < 0) return -1;
     return size > 0 ? 1 : 0;
+}
+
+/* Goes over to the next file: 0. TAIL_LOST: first it is to be said that there was one between. */
+static int next_begin(tail_t *tail) {
+    bool rotated = tail->rotated, missing = tail->next[0].after_loss;
+    tail->rotated = tail->next[0].after_loss = false;
+    if (rotated && lost_between(tail)) return TAIL_LOST;
+    if (missing) {
+        snprintf(tail->lost, sizeof tail->lost,
+                 "%.400s was rotated again before the file that it was then could be opened: what was in that "
+                 "may be lost",
+                 tail->path);
+        return TAIL_LOST;
+    }
+    file_close(tail, &tail->file);
+    tail->file = tail->next[0].file;
+    memmove(tail->next, tail->next + 1, --tail->next_count * sizeof tail->next[0]);
+    place_set(tail, 0, 0);
+    return 0;
 }
 
 /* There is nothing more for now: 0, or it was truncated: TAIL_LOST. */
@@ -237,7 +325,6 @@ static int rest(tail_t *tail, fault_t *why) {
     }
     if (inode_mark(&tail->file.inode, tail->path, cutter_end(&tail->cutter), &tail->rest_mark, why) < 0) return -1;
     tail->resting = true;
-    if (cutter_is_empty(&tail->cutter)) cutter_drop(&tail->cutter); /* it may rest for long */
     return 0;
 }
 
@@ -252,6 +339,32 @@ static int wake(tail_t *tail, fault_t *why) {
     return TAIL_LOST;
 }
 
+/* The file is at its end. 1: it was, but something has happened. 0: there is nothing for now, or what `ret_got` says. */
+static int end_meet(tail_t *tail, bytes_t *ret_line, int *ret_got, fault_t *why) {
+    int next, noted;
+    *ret_got = rest(tail, why);
+    if (*ret_got != 0) return 0;
+    *ret_got = noted = tail_note(tail, why);
+    if (noted < 0) return 0;
+    if (noted > 0) {
+        *ret_got = wake(tail, why);
+        return *ret_got == 0;
+    }
+    *ret_got = next = next_look(tail, why);
+    if (next <= 0) {
+        if (cutter_is_empty(&tail->cutter)) cutter_drop(&tail->cutter); /* it may rest for long */
+        return 0;
+    }
+    tail->resting = false;
+    if (!tail->next_begun) {
+        tail->next_begun = true;
+        return 1;
+    }
+    *ret_got = cutter_rest(&tail->cutter, tail->path, ret_line, why);
+    if (*ret_got == 0) *ret_got = next_begin(tail);
+    return *ret_got == 0;
+}
+
 int tail_next(tail_t *tail, bytes_t *ret_line, fault_t *why) {
     if (tail->lost_due) {
         tail->lost_due = false;
@@ -260,29 +373,13 @@ int tail_next(tail_t *tail, bytes_t *ret_line, fault_t *why) {
     if (tail->anew) place_set(tail, 0, 0);
     int got = tail->resting ? wake(tail, why) : 0;
     if (got != 0) return got;
-    for (;;) {
+    do {
         got = cutter_take(&tail->cutter, tail->path, ret_line, why);
         if (got != 0) return got;
         got = cutter_fill(&tail->cutter, tail->file.inode.descriptor, tail->path, why);
-        if (got < 0) return -1;
-        if (got > 0) continue;
-        if (!tail->follow) return cutter_rest(&tail->cutter, tail->path, ret_line, why);
-        int next = next_look(tail, why);
-        if (next < 0) return -1;
-        if (next == 0) return rest(tail, why);
-        if (!tail->next_begun) {
-            tail->next_begun = true;
-            continue;
-        }
-        if (!cutter_is_empty(&tail->cutter)) return cutter_rest(&tail->cutter, tail->path, ret_line, why);
-        bool rotated = tail->rotated;
-        tail->rotated = false;
-        if (rotated && lost_between(tail)) return TAIL_LOST;
-        file_close(tail, &tail->file);
-        tail->file = tail->next;
-        tail->next = no_file;
-        place_set(tail, 0, 0);
-    }
+        if (got == 0 && !tail->follow) return cutter_rest(&tail->cutter, tail->path, ret_line, why);
+    } while (got > 0 || (got == 0 && end_meet(tail, ret_line, &got, why)));
+    return got;
 }
 
 /* ---- life ---- */
@@ -291,27 +388,22 @@ int tail_descriptor(const tail_t *tail) {
     return tail->notify;
 }
 
-/* What happened does not matter: tail_next looks at all there is. */
 int tail_wake(tail_t *tail, fault_t *why) {
-    char events[4096];
-    ssize_t got;
-    do got = read(tail->notify, events, sizeof events);
-    while (got > 0);
-    return errno == EAGAIN ? 0 : fault_errno(why, "cannot watch %s", tail->path);
+    return tail_note(tail, why) < 0 ? -1 : 0;
 }
 
 static int folder_watch(tail_t *tail, fault_t *why) {
     tail->notify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
     if (tail->notify < 0) return fault_errno(why, "cannot watch %s: inotify", tail->path);
-    if (inotify_add_watch(tail->notify, tail->folder, IN_CREATE | IN_MOVED_TO) < 0)
-        return fault_errno(why, "cannot watch the folder %s", tail->folder);
+    tail->folder_watch = inotify_add_watch(tail->notify, tail->folder, HEIRS_EVENTS);
+    if (tail->folder_watch < 0) return fault_errno(why, "cannot watch the folder %s", tail->folder);
     return 0;
 }
 
 void tail_destroy(tail_t **tail_) {
     tail_t *tail = *tail_;
     if (!tail) return;
-    file_close(tail, &tail->next);
+    next_clear(tail);
     file_close(tail, &tail->file);
     if (tail->notify >= 0) close(tail->notify);
     cutter_fini(&tail->cutter);
@@ -326,7 +418,7 @@ tail_t *tail_create(const reading_spec_t *spec, fault_t *why) {
     const char *path = spec->path, *slash = strrchr(path, '/');
     tail_t *tail = malloc(sizeof *tail);
     must(tail);
-    *tail = (tail_t){.follow = spec->follow, .notify = -1, .file = no_file, .next = no_file};
+    *tail = (tail_t){.follow = spec->follow, .notify = -1, .file = no_file};
     cutter_init(&tail->cutter, spec->cut, spec->element_max);
     tail->path = strdup(path);
     tail->folder = !slash ? strdup(".") : slash == path ? strdup("/") : strndup(path, (size_t)(slash - path));

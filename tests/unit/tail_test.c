@@ -106,6 +106,12 @@ static void assert_woken(tail_t *tail) {
     assert_int_equal(poll(&ready, 1, 0), 0);
 }
 
+/* What has happened is known already. */
+static void assert_not_woken(tail_t *tail) {
+    struct pollfd ready = {.fd = tail_descriptor(tail), .events = POLLIN};
+    assert_int_equal(poll(&ready, 1, 0), 0);
+}
+
 static inode_place_t place_of(tail_t *tail) {
     fault_t why;
     inode_place_t place;
@@ -271,7 +277,7 @@ static void a_writer_may_go_on_with_the_renamed_file_until_it_begins_the_new_one
     assert_int_equal(rename(log_path, old_path), 0);
     append(log_path, "");
     assert_nothing(tail);
-    assert_woken(tail);
+    assert_not_woken(tail);
     append(old_path, "two\n");
     assert_woken(tail);
     assert_line(tail, "two");
@@ -303,10 +309,69 @@ static void a_file_that_is_moved_to_the_path_is_its_successor(void **state) {
     assert_line(tail, "one");
     append(old_path, "two\n");
     assert_nothing(tail);
-    assert_woken(tail);
+    assert_not_woken(tail);
     assert_int_equal(rename(old_path, log_path), 0);
     assert_woken(tail);
     assert_line(tail, "two");
+    assert_nothing(tail);
+    tail_destroy(&tail);
+}
+
+/* Whoever reads is slower than whoever rotates. */
+static void rotations_that_come_faster_than_they_are_read_lose_nothing(void **state) {
+    (void)state;
+    append(log_path, "0\n");
+    tail_t *tail = open_tail(true);
+    for (int i = 1; i < 10; i++) {
+        char line[16];
+        if (i > 1) assert_int_equal(rename(old_path, older_path), 0);
+        assert_int_equal(rename(log_path, old_path), 0);
+        snprintf(line, sizeof line, "%d\n", i);
+        append(log_path, line);
+        if (i % 2 == 0) assert_woken(tail); /* it may be renamed twice meanwhile */
+    }
+    for (int i = 0; i < 10; i++) {
+        char line[16];
+        snprintf(line, sizeof line, "%d", i);
+        assert_line(tail, line);
+    }
+    assert_nothing(tail);
+    tail_destroy(&tail);
+}
+
+static void a_file_that_came_and_went_unseen_is_said_to_be_lost(void **state) {
+    (void)state;
+    append(log_path, "one\n");
+    tail_t *tail = open_tail(true);
+    assert_line(tail, "one");
+    assert_int_equal(rename(log_path, old_path), 0);
+    append(log_path, "two\n");
+    assert_int_equal(unlink(log_path), 0);
+    append(log_path, "three\n");
+    assert_lost(tail, "was rotated again before the file that it was then could be opened");
+    assert_line(tail, "three");
+    assert_nothing(tail);
+    tail_destroy(&tail);
+}
+
+static void more_files_than_can_be_kept_open_are_said_to_be_lost(void **state) {
+    (void)state;
+    append(log_path, "0\n");
+    tail_t *tail = open_tail(true);
+    for (int i = 1; i < 30; i++) {
+        char line[16];
+        assert_int_equal(unlink(log_path), 0);
+        snprintf(line, sizeof line, "%d\n", i);
+        append(log_path, line);
+        assert_woken(tail);
+    }
+    for (int i = 0; i <= 16; i++) {
+        char line[16];
+        snprintf(line, sizeof line, "%d", i);
+        assert_line(tail, line);
+    }
+    assert_lost(tail, "was rotated again");
+    assert_line(tail, "29");
     assert_nothing(tail);
     tail_destroy(&tail);
 }
@@ -510,6 +575,9 @@ int main(void) {
         IN_FOLDER(a_writer_may_go_on_with_the_renamed_file_until_it_begins_the_new_one),
         IN_FOLDER(a_file_that_was_deleted_is_followed_into_its_successor),
         IN_FOLDER(a_file_that_is_moved_to_the_path_is_its_successor),
+        IN_FOLDER(rotations_that_come_faster_than_they_are_read_lose_nothing),
+        IN_FOLDER(a_file_that_came_and_went_unseen_is_said_to_be_lost),
+        IN_FOLDER(more_files_than_can_be_kept_open_are_said_to_be_lost),
         IN_FOLDER(a_truncated_file_is_read_from_its_beginning),
         IN_FOLDER(a_truncated_file_that_has_outgrown_its_old_size_is_read_from_its_beginning),
         IN_FOLDER(a_file_that_is_truncated_before_its_end_was_seen_is_read_from_its_beginning),
