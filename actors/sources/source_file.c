@@ -177,6 +177,7 @@ static int file_resume(void *state, bytes_t cursor, fault_t *why) {
     file_t *file = state;
     fault_t unreadable;
     (void)why;
+    timing_resume(&file->timing);
     int got = cursor.size > 0 ? file_go_on(file, cursor, &unreadable) : file_begin(file, &unreadable);
     if (got < 0) feed_fail(&file->feed, "%s", unreadable.text);
     return 0;
