@@ -201,8 +201,8 @@ static int path_take(pairs_t *pairs, char **path, bool behind_authority, fault_t
         return fault_set(why, "`%.200s` names another host; a path has three slashes: `%s`", url, scheme->example);
     }
     if (!scheme->authority && strcmp(*path, "-") == 0) {
-        return fault_set(why, "`%.200s`: the engine cannot read this command's standard input; record `push:`, and send it with `reprise push`",
-                         url);
+        return fault_set(
+            why, "`%.200s`: the engine cannot read this command's standard input; record `push:`, and send it with `reprise push`", url);
     }
     return percent_decode(*path, why) == -1 ? -1 : pair_add(pairs, scheme->path, *path, why);
 }
