@@ -163,17 +163,18 @@ static void on_value(void *state, bytes_t value, bool is_last) {
 
 /* Several streams may have lost something at once; it is one gap. */
 static void loss_add(redis_t *redis, const char *name, const redis_loss_t *loss) {
-    size_t used = strlen(redis->loss.what);
+    size_t used = strlen(redis->lost);
     if (loss->what[0] == '\0') return;
-    snprintf(redis->loss.what + used, sizeof redis->loss.what - used, "%s`%s`: %s", used > 0 ? "; " : "", name, loss->what);
-    if (used == 0 || loss->us > redis->loss.us) redis->loss.us = loss->us;
+    int size = snprintf(redis->lost + used, sizeof redis->lost - used, "%s`%s`: %s", used > 0 ? "; " : "", name, loss->what);
+    must(size > 0); /* what does not fit is cut off */
+    if (used == 0 || loss->us > redis->lost_us) redis->lost_us = loss->us;
 }
 
 /* What was lost stands before what comes now. */
 static void loss_tell(redis_t *redis) {
-    if (redis->loss.what[0] == '\0' || redis->feed.count > 0 || redis->feed.has_gap) return;
-    feed_gap(&redis->feed, redis->loss.us, "%s", redis->loss.what);
-    redis->loss.what[0] = '\0';
+    if (redis->lost[0] == '\0' || redis->feed.count > 0 || redis->feed.has_gap) return;
+    feed_gap(&redis->feed, redis->lost_us, "%s", redis->lost);
+    redis->lost[0] = '\0';
 }
 
 static void on_info(void *state, size_t index, const redis_info_t *info) {
@@ -245,9 +246,9 @@ static void on_end(void *state, redis_shape_t shape) {
 
 static void on_message(void *state, bytes_t channel, bytes_t value) {
     redis_t *redis = state;
-    bool one = redis->count == 1 && strcmp(redis->subscribe, "SUBSCRIBE") == 0;
+    if (redis->count == 1 && strcmp(redis->subscribe, "SUBSCRIBE") == 0) channel.size = 0; /* the only one */
     redis->unfit.text[0] = '\0';
-    element_add(redis, 0, value, 0, one ? (bytes_t){0} : channel);
+    element_add(redis, 0, value, 0, channel);
     if (fits(redis, redis->streams[0].name, "a message of", redis->server)) send_if_full(redis);
 }
 
@@ -260,7 +261,8 @@ static void on_subscribed(void *state) {
     feed_waiting(&redis->feed, NULL);
     redis->heard = now;
     if (redis->silent != 0) {
-        redis_loss_t loss = {.us = now > redis->silent ? now - redis->silent : 0};
+        redis_loss_t loss = {.us = now - redis->silent};
+        if (loss.us < 0) loss.us = 0;
         snprintf(loss.what, sizeof loss.what, "nobody listened: %s", redis->silence);
         loss_add(redis, redis->streams[0].name, &loss);
         loss_tell(redis);

@@ -52,8 +52,9 @@ typedef struct redis {
     bool keeps_place;       /* where it begins is to be kept */
     size_t asked;           /* entries of a stream at once */
     size_t reply_entries, reply_bytes;
-    redis_loss_t loss; /* to be said once what was read before is sent */
-    fault_t failure;   /* the same; empty: none */
+    char lost[FEED_GAP_MAX + 1]; /* what was; to be said once what was read before is sent; empty: nothing */
+    int64_t lost_us;
+    fault_t failure; /* the same; empty: none */
 
     redis_stream_t *of; /* the entry that comes; NULL: not asked for */
     redis_id_t id;      /* its own */

@@ -194,9 +194,9 @@ static void redis_go_on(redis_t *redis) {
             redis_send(redis);
         } else if (redis->failure.text[0]) {
             feed_fail(feed, "%s", redis->failure.text);
-        } else if (redis->loss.what[0] && !more_comes) {
-            feed_gap(feed, redis->loss.us, "%s", redis->loss.what);
-            redis->loss.what[0] = '\0';
+        } else if (redis->lost[0] && !more_comes) {
+            feed_gap(feed, redis->lost_us, "%s", redis->lost);
+            redis->lost[0] = '\0';
         } else if (redis->keeps_place && !more_comes) {
             redis->keeps_place = false;
             feed_place(feed, redis_cursor(redis));
@@ -261,7 +261,7 @@ static int redis_resume(void *state, bytes_t cursor, fault_t *why) {
     (void)why;
     redis_hang_up(redis);
     actor_cancel(redis->feed.me, &redis->retry);
-    redis->loss.what[0] = redis->failure.text[0] = '\0';
+    redis->lost[0] = redis->failure.text[0] = '\0';
     redis->is_done = redis->keeps_place = false;
     timing_resume(&redis->timing);
     if (redis->subscribe)
