@@ -68,11 +68,14 @@ class Wire:
 
 
 class Client(Wire):
-    """Speaks MQTT 3.1.1. `session`: the broker had one for this name."""
+    """Speaks MQTT 3.1.1, with `tls` (a context of ssl) over that. `session`: the broker had one for this name."""
 
-    def __init__(self, port, name="", clean=True):
-        super().__init__(socket.create_connection(("127.0.0.1", port), PATIENCE))
-        self.send(packet(CONNECT, text("MQTT") + bytes([4, 2 if clean else 0]) + struct.pack(">H", 0) + text(name)))
+    def __init__(self, port, name="", clean=True, tls=None, user=None, password=None):
+        connection = socket.create_connection(("127.0.0.1", port), PATIENCE)
+        super().__init__(tls.wrap_socket(connection, server_hostname="127.0.0.1") if tls else connection)
+        flags = (2 if clean else 0) | (0xc0 if user else 0)
+        who = text(user) + text(password) if user else b""
+        self.send(packet(CONNECT, text("MQTT") + bytes([4, flags]) + struct.pack(">H", 0) + text(name) + who))
         answer = self.expect(CONNACK)[2]
         assert answer[1] == 0, f"the broker refuses the connection: {answer[1]}"
         self.session = bool(answer[0] & 1)
@@ -101,7 +104,8 @@ class Client(Wire):
 class Mosquitto:
     """With `persistence`, its sessions outlive an ordered end, and a kill as far as they were saved."""
 
-    def __init__(self, persistence=False, **settings):
+    def __init__(self, persistence=False, access=None, **settings):
+        self.access = access or {}  # of the tests' own clients
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="reprise-mosquitto-"))
         self.settings = {"allow_anonymous": "true", "log_type": "all", "user": "root", "max_queued_messages": "0", "set_tcp_nodelay": "true",
                          "persistence": "true" if persistence else "false", "persistence_location": f"{self.folder}/", **settings}
@@ -129,7 +133,7 @@ class Mosquitto:
         return (self.folder / "log").read_text()
 
     def client(self, name="", clean=True):
-        return Client(self.port, name, clean)
+        return Client(self.port, name, clean, **self.access)
 
     def publish(self, topic, *payloads, **how):
         client = self.client()

@@ -1,17 +1,23 @@
 """MQTT as a source, with the real broker: what is recorded when the connection, the broker or the engine dies, and what is left behind."""
 import json
+import pathlib
+import re
+import ssl
 import subprocess
+import tempfile
 import time
 import unittest
 
 import msgpack
 
+from disk import Disk
 from engine import PATIENCE, Engine, EngineTest, pipeline, source
-from mqtt import Mosquitto, Publisher, Script, packet, publish_packet, PUBACK, DISCONNECT
+from mqtt import DISCONNECT, Mosquitto, Publisher, Script, packet, publish_packet
 from proxy import Proxy
 
 MQTT = "reprise:source:mqtt:v1"
 LIMITS = {"duration_ms": 600000}
+MEMORY_MAX = 96 << 20  # of an engine that has one source and does not hold more than its credit
 
 
 def texts(elements):
@@ -362,6 +368,123 @@ class Dying(unittest.TestCase, Recorder):
                 self.end()
                 self.until(lambda job: f"{name} disconnected" in self.broker.said())
                 self.assertFalse(self.broker.has_session(name))
+
+
+class Pressure(unittest.TestCase, Recorder):
+    """A disk that does not go on."""
+
+    def setUp(self):
+        self.broker = Mosquitto()
+        self.addCleanup(self.broker.remove)
+        self.disk = Disk()
+        self.addCleanup(self.disk.remove)
+        self.engine = Engine("--durability", "sync", env=self.disk.env)
+        self.addCleanup(self.engine.remove)
+
+    def memory(self):
+        with open(f"/proc/{self.engine.process.pid}/status", encoding="ascii") as status:
+            return int(re.search(r"RssAnon:\s+(\d+) kB", status.read())[1]) * 1024
+
+    def test_what_is_not_on_the_disk_is_not_acknowledged_and_a_connection_that_is_lost_over_it_loses_nothing(self):
+        self.record("held", self.broker, keep_alive_s=5)
+        self.listening(self.broker)
+        sent = [b"%d " % n + b"x" * 100000 for n in range(300)]
+        with self.disk.holding("fdatasync", "*.seg") as held:
+            self.broker.publish("t/a", *sent)
+            held()
+            self.assertNotIn("Received PUBACK from reprise", self.broker.said())
+            deadline = time.monotonic() + PATIENCE
+            while "exceeded timeout" not in self.broker.said():
+                assert time.monotonic() < deadline, "the broker bears a client that says nothing"
+            self.assertNotIn("Received PUBACK from reprise", self.broker.said())
+        self.has(len(sent))
+        self.assertEqual(texts(self.end()), sent)
+        self.assertEqual(self.gaps(), [])
+
+    def test_what_comes_too_fast_is_left_to_the_broker(self):
+        self.record("flood", self.broker, qos=0)
+        self.listening(self.broker)
+        with self.disk.holding("fdatasync", "*.seg") as held:
+            for _ in range(20):
+                self.broker.publish("t/a", *[b"x" * 100000] * 100)
+            held()
+            self.assertLess(self.memory(), MEMORY_MAX)
+        self.broker.publish("t/last", b"the end")
+        self.end()
+
+
+class Guarded(MqttTest):
+    """TLS and passwords."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        folder = tempfile.TemporaryDirectory(prefix="reprise-mqtt-")
+        cls.addClassCleanup(folder.cleanup)
+        cls.folder = pathlib.Path(folder.name)
+        curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+        for signer in ("ca", "other"):
+            cls.openssl("req", "-x509", *curve, "-days", "2", "-subj", f"/CN={signer}", "-keyout", f"{signer}.key", "-out", f"{signer}.pem")
+        (cls.folder / "names").write_text("subjectAltName=IP:127.0.0.1,DNS:localhost")
+        for name, signer in (("server", "ca"), ("client", "ca"), ("stranger", "other")):
+            cls.openssl("req", *curve, "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr")
+            cls.openssl("x509", "-req", "-in", f"{name}.csr", "-CA", f"{signer}.pem", "-CAkey", f"{signer}.key", "-CAcreateserial", "-days",
+                        "2", "-extfile", "names", "-out", f"{name}.pem")
+        (cls.folder / "password").write_text("sesame\n")
+        (cls.folder / "wrong").write_text("pepper\n")
+        subprocess.run(["mosquitto_passwd", "-b", "-c", cls.folder / "users", "ann", "sesame"], check=True, capture_output=True)
+
+    @classmethod
+    def openssl(cls, *words):
+        subprocess.run(["openssl", *words], cwd=cls.folder, check=True, capture_output=True)
+
+    def path(self, name):
+        return str(self.folder / name)
+
+    def guarded(self, **settings):
+        context = ssl.create_default_context(cafile=self.path("ca.pem"))
+        context.load_cert_chain(self.path("client.pem"), self.path("client.key"))
+        return self.broker(access={"tls": context, "user": "ann", "password": "sesame"}, cafile=self.path("ca.pem"),
+                           certfile=self.path("server.pem"), keyfile=self.path("server.key"), allow_anonymous="false",
+                           password_file=self.path("users"), **settings)
+
+    def test_over_tls_with_a_password_and_a_certificate_through_a_cut_too(self):
+        broker = self.guarded(require_certificate="true")
+        for protocol in ("5", "3.1.1"):
+            with self.subTest(protocol=protocol):
+                wire = self.wire(broker)
+                before = broker.said().count("Sending CONNACK to reprise")
+                name = "reprise" + protocol
+                self.record(f"guarded-{protocol}", wire, protocol=protocol, client_id=name, username="ann", password_file=self.path("password"),
+                            tls_ca=self.path("ca.pem"), tls_cert=self.path("client.pem"), tls_key=self.path("client.key"))
+                self.connected(broker, before + 1)
+                self.until(lambda job: f"Sending SUBACK to {name}" in broker.said())
+                publisher = Publisher(broker, "t/a", size=100)
+                publisher.wait(500)
+                wire.cut()
+                self.connected(broker, before + 2)
+                publisher.wait(500)
+                sent = publisher.stop()
+                self.has(len(sent))
+                self.assertEqual(texts(self.end()), sent)
+                self.assertEqual(self.gaps(), [])
+                self.assertFalse(broker.has_session(name))
+
+    def test_a_wrong_password_fails_the_job(self):
+        broker = self.guarded()
+        for protocol in ("5", "3.1.1"):
+            with self.subTest(protocol=protocol):
+                self.record("wrong", broker, protocol=protocol, username="ann", password_file=self.path("wrong"), tls_ca=self.path("ca.pem"))
+                job = self.engine.wait("wrong")
+                self.assertEqual(job["state"], "FAILED")
+                self.assertIn("`username` `ann`", job["error"])
+
+    def test_a_broker_that_others_vouch_for_is_not_trusted(self):
+        broker = self.guarded()
+        self.record("stranger", broker, username="ann", password_file=self.path("password"), tls_ca=self.path("other.pem"))
+        job = self.until(lambda job: "waits" in job)
+        self.assertIn("certificate verify failed", str(job["waits"]))
+        self.end()
 
 
 class Scripted(MqttTest):
