@@ -408,8 +408,10 @@ class Pressure(unittest.TestCase, Recorder):
             for _ in range(20):
                 self.broker.publish("t/a", *[b"x" * 100000] * 100)
             held()
+            self.assertLess(self.job()["elements"], 2000 // 10)
             self.assertLess(self.memory(), MEMORY_MAX)
         self.broker.publish("t/last", b"the end")
+        self.until(lambda job: job["elements"] > 200)
         self.end()
 
 
