@@ -169,7 +169,7 @@ kafka_scout_t *kafka_scout_create(rd_kafka_t *client, rd_kafka_topic_t **topics,
     must(outpost && scout);
     scout->socket = -1;
     *outpost = (outpost_t){.socket = -1, .client = client, .topics_count = count, .time_ms = time_ms};
-    outpost->topics = malloc((count + 1) * sizeof *topics);
+    outpost->topics = calloc(count, sizeof(rd_kafka_topic_t *));
     must(outpost->topics);
     for (uint32_t i = 0; i < count; i++) outpost->topics[i] = topics[i];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) < 0) {

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "messages/message.h"
+
 enum { PATIENCE_MS = 30000, ERRORS_MAX = 64 };
 
 typedef struct broker {
@@ -33,27 +35,48 @@ static rd_kafka_resp_err_t do_topic(broker_t *broker, const json_t *command) {
     return rd_kafka_mock_topic_create(broker->cluster, text(command, "topic"), (int)number(command, "partitions", 1), 1);
 }
 
-/* [value, time in ms, key, [[header, value] …]], of which all but the value may be missing or null. */
-static rd_kafka_resp_err_t message_send(broker_t *broker, const json_t *command, const json_t *message) {
-    const json_t *value = json_array_get(message, 0), *key = json_array_get(message, 2), *headers = json_array_get(message, 3);
-    rd_kafka_headers_t *list = rd_kafka_headers_new(4);
-    size_t i;
-    json_t *header;
-    json_array_foreach(headers, i, header) {
-        const json_t *content = json_array_get(header, 1);
-        rd_kafka_header_add(list, json_string_value(json_array_get(header, 0)), -1, json_string_value(content),
-                            (ssize_t)json_string_length(content));
-    }
+typedef struct sent_message {
+    bytes_t value, key; /* key: data NULL: none */
+    long long time_ms;  /* 0: now */
+    rd_kafka_headers_t *headers;
+} sent_message_t;
+
+static bytes_t bytes_of(const json_t *text) {
+    return (bytes_t){(const uint8_t *)json_string_value(text), json_string_length(text)};
+}
+
+static void *data_of(bytes_t bytes) {
+    return (void *)(uintptr_t)bytes.data;
+}
+
+static rd_kafka_resp_err_t message_send(broker_t *broker, const json_t *command, const sent_message_t *message) {
+    const rd_kafka_vu_t parts[] = {
+        {.vtype = RD_KAFKA_VTYPE_TOPIC, .u.cstr = text(command, "topic")},
+        {.vtype = RD_KAFKA_VTYPE_PARTITION, .u.i32 = (int32_t)number(command, "partition", 0)},
+        {.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY},
+        {.vtype = RD_KAFKA_VTYPE_VALUE, .u.mem = {data_of(message->value), message->value.size}},
+        {.vtype = RD_KAFKA_VTYPE_KEY, .u.mem = {data_of(message->key), message->key.size}},
+        {.vtype = RD_KAFKA_VTYPE_TIMESTAMP, .u.i64 = message->time_ms},
+        {.vtype = RD_KAFKA_VTYPE_HEADERS, .u.headers = message->headers},
+    };
     for (;;) {
-        rd_kafka_resp_err_t error = rd_kafka_producev(
-            broker->producer, RD_KAFKA_V_TOPIC(text(command, "topic")), RD_KAFKA_V_PARTITION((int32_t)number(command, "partition", 0)),
-            RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-            RD_KAFKA_V_VALUE((void *)(uintptr_t)json_string_value(value), json_string_length(value)),
-            RD_KAFKA_V_KEY((void *)(uintptr_t)json_string_value(key), json_string_length(key)),
-            RD_KAFKA_V_TIMESTAMP((int64_t)json_integer_value(json_array_get(message, 1))), RD_KAFKA_V_HEADERS(list), RD_KAFKA_V_END);
-        if (error != RD_KAFKA_RESP_ERR__QUEUE_FULL) return error;
+        rd_kafka_error_t *error = rd_kafka_produceva(broker->producer, parts, sizeof parts / sizeof parts[0] - !message->headers);
+        rd_kafka_resp_err_t code = rd_kafka_error_code(error);
+        rd_kafka_error_destroy(error);
+        if (code != RD_KAFKA_RESP_ERR__QUEUE_FULL) return code;
         rd_kafka_poll(broker->producer, 100);
     }
+}
+
+static rd_kafka_headers_t *headers_of(const json_t *list) {
+    rd_kafka_headers_t *headers = json_array_size(list) > 0 ? rd_kafka_headers_new(json_array_size(list)) : NULL;
+    size_t i;
+    json_t *header;
+    json_array_foreach(list, i, header) {
+        bytes_t value = bytes_of(json_array_get(header, 1));
+        rd_kafka_header_add(headers, json_string_value(json_array_get(header, 0)), -1, value.data, (ssize_t)value.size);
+    }
+    return headers;
 }
 
 static rd_kafka_resp_err_t delivered(broker_t *broker) {
@@ -61,13 +84,16 @@ static rd_kafka_resp_err_t delivered(broker_t *broker) {
     return error ? error : broker->failed;
 }
 
+/* `messages`: [value, time in ms, key, [[header, value] …]] each, of which all but the value may be missing or null. */
 static rd_kafka_resp_err_t do_produce(broker_t *broker, const json_t *command) {
-    rd_kafka_resp_err_t error = RD_KAFKA_RESP_ERR_NO_ERROR;
     size_t i;
     json_t *message;
     broker->failed = RD_KAFKA_RESP_ERR_NO_ERROR;
     json_array_foreach(json_object_get(command, "messages"), i, message) {
-        error = message_send(broker, command, message);
+        rd_kafka_resp_err_t error =
+            message_send(broker, command,
+                         &(sent_message_t){bytes_of(json_array_get(message, 0)), bytes_of(json_array_get(message, 2)),
+                                           json_integer_value(json_array_get(message, 1)), headers_of(json_array_get(message, 3))});
         if (error) return error;
     }
     return delivered(broker);
@@ -77,19 +103,13 @@ static rd_kafka_resp_err_t do_produce(broker_t *broker, const json_t *command) {
 static rd_kafka_resp_err_t do_load(broker_t *broker, const json_t *command) {
     size_t size = (size_t)number(command, "size", 100);
     long long first = number(command, "first", 0), count = number(command, "count", 0);
-    char *value = malloc(size + 32);
-    broker->failed = RD_KAFKA_RESP_ERR_NO_ERROR;
+    uint8_t *value = malloc(size + 32);
     rd_kafka_resp_err_t error = RD_KAFKA_RESP_ERR_NO_ERROR;
-    for (long long i = first; i < first + count && !error;) {
+    broker->failed = RD_KAFKA_RESP_ERR_NO_ERROR;
+    for (long long i = first; value && i < first + count && !error; i++) {
         memset(value, 'x', size);
-        value[snprintf(value, 32, "%lld ", i) - 1] = ' ';
-        error = rd_kafka_producev(broker->producer, RD_KAFKA_V_TOPIC(text(command, "topic")),
-                                  RD_KAFKA_V_PARTITION((int32_t)number(command, "partition", 0)), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-                                  RD_KAFKA_V_VALUE(value, size), RD_KAFKA_V_END);
-        i += !error;
-        if (error != RD_KAFKA_RESP_ERR__QUEUE_FULL) continue;
-        rd_kafka_poll(broker->producer, 100);
-        error = RD_KAFKA_RESP_ERR_NO_ERROR;
+        value[snprintf((char *)value, 32, "%lld ", i)] = 'x';
+        error = message_send(broker, command, &(sent_message_t){.value = {value, size}});
     }
     free(value);
     return error ? error : delivered(broker);
