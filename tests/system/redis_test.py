@@ -167,6 +167,25 @@ class Streams(RedisTest):
             own = [body.decode() for _, body, attributes in elements if attributes["stream"] == name]
             self.assertEqual(own, [f"{name} {number}" for number in range(100)] + (["a last"] if name == "a" else []))
 
+    def test_the_watermark_of_several_streams_is_that_of_the_slowest(self):
+        self.add(["a"], "a", ids=["9000-0"])
+        self.add(["b"], "b", ids=["5000-0"])
+        self.run_source(stream="a,b", until="end")
+        self.assertEqual(self.engine.wait("redis")["state"], "DONE")
+        marks = [event["to"] for event, _ in self.engine.replay(pipeline="redis") if event["event"] == "watermark"]
+        self.assertEqual(marks[:-1], [5000000])
+
+    def test_a_stream_in_which_nothing_comes_is_not_waited_for_with_idle_ms(self):
+        self.add(["a"], "a")
+        self.run_source(stream="a,b", idle_ms=50)
+        self.wait_for(1)
+
+        def marked():
+            tags = self.engine.ask("recording.describe", pipeline="redis")["tags"]
+            return any("watermark" in tag for tag in tags)
+        self.until(marked, "there is no watermark")
+        self.end()
+
     def test_an_entry_of_several_fields_is_a_json_object_unless_one_is_named(self):
         entry = {"user": 'a "b" \\ \n\x01', "ts": "1700000000123", "läuft": "ja"}
         self.redis.ask("XADD", "clicks", "*", *(word for pair in entry.items() for word in pair))
@@ -434,7 +453,7 @@ class Passwords(RedisTest):
 
 class Pressure(RedisTest):
     """A disk that holds up what was written: the recorder gives no more credit."""
-    settings = {"appendonly": "no", "client_output_buffer_limit": "pubsub 1mb 1mb 1"}
+    settings = {"appendonly": "no", "client_output_buffer_limit": "pubsub 48mb 0 0"}
     size = 16 * 1024
     total = 160 << 20
     bound = 100 << 20  # what the engine may take meanwhile: 64 MiB that are not synced, what is on its way, and the protocol
