@@ -129,3 +129,7 @@ int redis_link_read(redis_link_t *link, fault_t *why) {
     if (link->is_over) redis_link_close(link);
     return got < 0 && link->context ? -1 : 1;
 }
+
+size_t redis_link_held(const redis_link_t *link) {
+    return redis_link_is_open(link) ? link->context->reader->len - link->context->reader->pos : 0;
+}

@@ -42,5 +42,7 @@ int redis_link_flush(redis_link_t *link, fault_t *why);
 void redis_link_pause(redis_link_t *link, bool is_paused);
 /* Reads once: 1; 0: there was nothing. -1: it is broken, and to be closed. */
 int redis_link_read(redis_link_t *link, fault_t *why);
+/* Bytes of a value that has not come whole yet. */
+size_t redis_link_held(const redis_link_t *link);
 
 #endif

@@ -21,6 +21,7 @@ enum {
     PATIENCE = 10 * 1000 * 1000, /* µs, with a server that does not greet */
     BEAT = 5 * 1000 * 1000,      /* µs between signs of life of a channel */
     PASSWORD_MAX = 1024,
+    VALUE_MAX = FEED_ELEMENT_MAX + 64 * 1024, /* bytes that are kept of one that has not come whole */
 };
 
 bytes_t redis_cursor(redis_t *redis) {
@@ -94,6 +95,8 @@ static int on_readable(void *state, int descriptor, fault_t *why) {
     for (int reads = 0; reads < READS_A_TURN && got > 0 && feed_room(&redis->feed) && redis_link_is_open(&redis->link); reads++) {
         got = redis_link_read(&redis->link, &broken);
         if (got < 0) redis_lost(redis, broken.text);
+        if (redis_link_held(&redis->link) > VALUE_MAX)
+            redis_fail(redis, "%s: a value of more than %d bytes comes, which is no element", redis->server, FEED_ELEMENT_MAX);
     }
     if (got == 0) redis->heard = actor_now(redis->feed.me);
     redis_go_on(redis);

@@ -195,6 +195,23 @@ static void what_is_no_reply_is_said_and_tried_again(void **state) {
     assert_string_equal(ingest.failure, "");
 }
 
+static void a_value_that_is_no_element_is_not_waited_for(void **state) {
+    static char piece[64 * 1024];
+    ssize_t sent = 0;
+    memset(piece, 'x', sizeof piece);
+    streams(*state);
+    say(*state, QUEUED "*2\r\n" INFO("2", "2", "1-0", "2-0") STREAM("2\r\n") ENTRY("1-0", "one"));
+    say(*state, "*2\r\n$3\r\n2-0\r\n*2\r\n$1\r\ne\r\n$500000000\r\n");
+    for (size_t i = 0; ingest.failure[0] == '\0' && i < 500000000 / sizeof piece; i++) {
+        ssize_t got = send(connection, piece, sizeof piece, MSG_NOSIGNAL);
+        if (got > 0) sent += got;
+        stage_run(*state);
+    }
+    assert_text(ingest.failure, "a value of more than 15728640 bytes comes");
+    assert_int_equal(ingest.count, 1);
+    assert_true(sent >= 15 * 1024 * 1024 && sent < 32 * 1024 * 1024);
+}
+
 /* The shape of each is wrong in its own way. */
 static void replies_of_a_wrong_shape_are_passed_over(void **state) {
     static const char *const replies[] = {
@@ -297,6 +314,7 @@ int main(void) {
         TEST(a_server_that_is_loading_is_asked_again),
         TEST(a_server_that_does_not_greet_is_left),
         TEST(what_is_no_reply_is_said_and_tried_again),
+        TEST(a_value_that_is_no_element_is_not_waited_for),
         TEST(replies_of_a_wrong_shape_are_passed_over),
         TEST(a_silent_channel_is_asked_for_a_sign_of_life_and_its_loss_has_a_length),
         TEST(a_cursor_of_another_source_fails_the_job),
