@@ -73,9 +73,14 @@ int scheme_refuse(const connector_t *scheme, const char *name, fault_t *why) {
     int all = 0;
     for (; all < 2 && !names[0]; all++) { /* those like it, or where there are none all */
         for (const field_t *field = scheme->payload->fields; field->name; field++) {
-            size_t used = strlen(names);
+            size_t used = strlen(names), room = sizeof names - used;
+            bool fits = used + strlen(field->name) + sizeof ", ``, …" <= sizeof names;
+            if (!fits) {
+                snprintf(names + used, room, ", …");
+                break;
+            }
             if (all || is_like(name, field->name)) {
-                snprintf(names + used, sizeof names - used, "%s`%s`", used ? ", " : "", field->name);
+                snprintf(names + used, room, "%s`%s`", used ? ", " : "", field->name);
             }
         }
     }

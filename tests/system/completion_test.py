@@ -23,7 +23,7 @@ show() {{ printf 'LINE:%s:END\\n' "$READLINE_LINE"; READLINE_LINE=; READLINE_POI
 bind -x '"\\C-x": show' 2>/dev/null; bind 'set enable-bracketed-paste off'; bind 'set bell-style none'
 """
 ZSH = f"""
-fpath=({COMPLETION} $fpath); autoload -U compinit; compinit -u -D
+fpath=({COMPLETION} $fpath); autoload -U compinit; compinit -u -D; bindkey -e; unsetopt prompt_sp
 show() {{ print -r -- "LINE:$BUFFER:END"; BUFFER=; zle .accept-line }}; zle -N show; bindkey '^X' show; unsetopt beep
 """
 

@@ -153,6 +153,21 @@ static void a_field_that_takes_anything_takes_json(void **state) {
     assert_refused("kafka://b/a?settings={\"x\":", "`settings` must be a value, not `{\"x\":`");
 }
 
+static void every_source_can_be_typed_as_its_example_says(void **state) {
+    (void)state;
+    size_t count;
+    const connector_t *list = connectors(&count);
+    for (size_t i = 0; i < count; i++) {
+        url_source_t source;
+        fault_t why;
+        if (url_parse(list[i].example, &source, &why) == -1) {
+            fail_msg("`%s` is refused: %s", list[i].example, why.text);
+        }
+        assert_ptr_equal(source.scheme, &list[i]);
+        url_fini(&source);
+    }
+}
+
 static void what_is_no_source_is_refused(void **state) {
     (void)state;
     assert_refused("/var/log/app.log", "no source");
@@ -204,6 +219,7 @@ int main(void) {
         cmocka_unit_test(an_s_behind_the_scheme_is_tls_where_there_is_some),
         cmocka_unit_test(a_file_of_a_source_is_taken_from_the_current_folder),
         cmocka_unit_test(a_field_that_takes_anything_takes_json),
+        cmocka_unit_test(every_source_can_be_typed_as_its_example_says),
         cmocka_unit_test(what_is_no_source_is_refused),
         cmocka_unit_test(a_source_names_the_pipeline_that_records_it),
     };
