@@ -6,8 +6,8 @@ _reprise() {
     COMPREPLY=()
     while IFS= read -r reply; do
         case $reply in
-        :files) files=file ;;
-        :folders) files=directory ;;
+        :files) files="file" ;;
+        :folders) files="directory" ;;
         *) COMPREPLY+=("$reply") ;;
         esac
     done < <("$1" complete --breaks "$COMP_WORDBREAKS" --line "${COMP_LINE:0:COMP_POINT}" 2>/dev/null)
