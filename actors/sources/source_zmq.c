@@ -9,11 +9,10 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include "../../messages/text.h"
 #include "../runtime/endpoint.h"
 #include "backoff.h"
 #include "feed.h"
-#include "intake.h"
+#include "parts.h"
 #include "payload.h"
 #include "timing.h"
 
@@ -21,27 +20,26 @@
 
 enum {
     ENDPOINTS_MAX = 8,
-    FRAMES_MAX = 64,               /* of a message */
     FRAME_ROOM = 64 * 1024 * 1024, /* a larger frame ends its connection */
     ROUND = 256,                   /* messages of one endpoint before the others get their turn */
     TURN = 16 * 1024,              /* messages without a look at the mailbox */
     QUEUE_DEFAULT = 1000,
     QUEUE_MAX = 1000 * 1000,
     CURSOR_NUMBERS = 4,
-    KEPT = 64 * 1024, /* bytes of a frame that may lie about until the next one comes */
     PORTER = ENDPOINTS_MAX * 2,
 };
 
-typedef enum parts { PARTS_LAST, PARTS_JOIN, PARTS_EACH, PARTS_LIST } parts_t;
-
 typedef struct inlet {
     intake_t intake;
-    bool unread;        /* something may be in it */
-    unsigned away;      /* connections that ended and did not come back */
-    int64_t away_since; /* the first of them, by the clock */
-    bool restarted;     /* it was the source that was away */
-    bool has_gap;       /* to be said before its next message */
-    int64_t gap_us;
+    bool unread;               /* something may be in it */
+    unsigned away;             /* connections that ended and did not come back */
+    int64_t away_since;        /* the first of them, by the clock */
+    bool returned;             /* one did, and by the next message's number it is to be seen what was lost */
+    bool restarted;            /* it was the source that was away */
+    bool has_gap;              /* to be said before the next message: */
+    int64_t gap_since, gap_us; /* < 0: nobody was away */
+    int64_t missing, before;   /* so many messages before that number; 0: not known */
+    int64_t next;              /* the number that is to come; < 0: not known */
     backoff_t backoff;
     timer_id_t again;
 } inlet_t;
@@ -50,13 +48,13 @@ typedef struct listener {
     feed_t feed;
     timing_t timing;
     intake_way_t way;
-    unsigned parts;         /* parts_t */
+    parts_t parts;       /* of the message that is read */
+    const inlet_t *held; /* whose it is, where there was no room for the gap before it; NULL: there is none */
+    parts_sequence_t sequence;
     void *context, *porter; /* NULL: nothing is open */
     int epoll;              /* tells of all their descriptors */
     inlet_t inlets[ENDPOINTS_MAX];
     size_t count;
-    zmq_msg_t frames[FRAMES_MAX]; /* of the message that is read */
-    msgpack_sbuffer joined, attributes;
     int64_t session;          /* when this run of the source began, by the clock: its name */
     int64_t number, gaps;     /* messages that it has read, and gaps that it has said */
     int64_t heard_at;         /* when it read the last message */
@@ -67,9 +65,14 @@ typedef struct listener {
 
 /* ---- batches ---- */
 
+static uint32_t cursor_size(const listener_t *listener) {
+    return CURSOR_NUMBERS + (listener->sequence.given ? (uint32_t)listener->count : 0);
+}
+
 static bytes_t cursor_make(listener_t *listener) {
-    const int64_t numbers[CURSOR_NUMBERS] = {listener->session, listener->number, listener->heard_at, listener->gaps};
-    return feed_cursor(&listener->feed, numbers, CURSOR_NUMBERS);
+    int64_t numbers[CURSOR_NUMBERS + ENDPOINTS_MAX] = {listener->session, listener->number, listener->heard_at, listener->gaps};
+    for (size_t i = 0; i < listener->count; i++) numbers[CURSOR_NUMBERS + i] = listener->inlets[i].next;
+    return feed_cursor(&listener->feed, numbers, cursor_size(listener));
 }
 
 static void batch_send(listener_t *listener) {
@@ -80,18 +83,24 @@ static void batch_send(listener_t *listener) {
 
 static void gap_of_inlet(listener_t *listener, inlet_t *inlet) {
     const char *endpoint = inlet->intake.endpoint;
-    const char *what = inlet->restarted ? "this source was started anew" : "the connection had ended";
-    inlet->has_gap = inlet->restarted = false;
-    if (listener->way.subscribes)
-        feed_gap(&listener->feed, inlet->gap_us, "%s: %s; what was published meanwhile is missing", endpoint, what);
+    const char *what = inlet->restarted ? "this source was started anew; " : inlet->gap_us >= 0 ? "the connection had ended; " : "";
+    int64_t lost_us = listener->way.subscribes ? inlet->gap_us : -1;
+    if (inlet->missing > 0)
+        feed_gap(&listener->feed, lost_us, "%s: %s%lld missing before message %lld", endpoint, what, (long long)inlet->missing,
+                 (long long)inlet->before);
+    else if (listener->way.subscribes)
+        feed_gap(&listener->feed, lost_us, "%s: %swhat was published meanwhile is missing", endpoint, what);
     else
-        feed_gap(&listener->feed, -1, "%s: %s; what was on its way may be missing", endpoint, what);
+        feed_gap(&listener->feed, lost_us, "%s: %swhat was on its way may be missing", endpoint, what);
+    inlet->has_gap = inlet->restarted = false;
+    inlet->missing = 0;
+    inlet->gap_us = -1;
 }
 
 static void gap_of_recorder(listener_t *listener) {
     listener->has_lost = false;
     feed_gap(&listener->feed, listener->timing.arrival - listener->lost_since,
-             "%lld messages that had come were lost with the recorder's state", (long long)listener->lost);
+             "messages that had come were lost with the recorder's state: %lld", (long long)listener->lost);
 }
 
 /* Says what there is to say, each gap with a place of its own. False: there is no room for it now. */
@@ -113,59 +122,20 @@ static bool gaps_say(listener_t *listener) {
 
 /* ---- elements ---- */
 
-static void attribute_pack(msgpack_packer *packer, const char *name, bytes_t value) {
-    msgpack_pack_str_with_body(packer, name, strlen(name));
-    if (text_valid((const char *)value.data, value.size))
-        msgpack_pack_str_with_body(packer, value.data, value.size);
-    else
-        msgpack_pack_bin_with_body(packer, value.data, value.size);
-}
-
-static bytes_t bytes_of(zmq_msg_t *frame) {
-    return (bytes_t){zmq_msg_data(frame), zmq_msg_size(frame)};
-}
-
-static void list_pack(msgpack_packer *packer, zmq_msg_t *frames, size_t count) {
-    msgpack_pack_array(packer, count);
-    for (size_t i = 0; i < count; i++) msgpack_pack_bin_with_body(packer, zmq_msg_data(&frames[i]), zmq_msg_size(&frames[i]));
-}
-
-/* The key, and of `count` frames that stand before the element: the first is the topic, and those between are `parts`. */
-static bytes_t attributes_make(listener_t *listener, size_t count) {
-    bytes_t key = timing_key(&listener->timing);
-    msgpack_packer packer;
-    size_t entries = (key.data ? 1U : 0U) + (count > 0 ? 1U : 0U) + (count > 1 ? 1U : 0U);
-    if (entries == 0) return (bytes_t){0};
-    msgpack_sbuffer_clear(&listener->attributes);
-    msgpack_packer_init(&packer, &listener->attributes, msgpack_sbuffer_write);
-    msgpack_pack_map(&packer, entries);
-    if (key.data) attribute_pack(&packer, "key", key);
-    if (count > 0) attribute_pack(&packer, "topic", bytes_of(&listener->frames[0]));
-    if (count > 1) {
-        msgpack_sbuffer_clear(&listener->joined);
-        msgpack_packer list;
-        msgpack_packer_init(&list, &listener->joined, msgpack_sbuffer_write);
-        list_pack(&list, listener->frames + 1, count - 1);
-        msgpack_pack_str_with_body(&packer, "parts", 5);
-        msgpack_pack_bin_with_body(&packer, listener->joined.data, listener->joined.size);
-    }
-    return (bytes_t){(const uint8_t *)listener->attributes.data, listener->attributes.size};
-}
-
 /* Fails the source, which has recorded what came before. */
 static int give_up(listener_t *listener, const inlet_t *inlet, const char *text) {
     batch_send(listener);
-    feed_fail(&listener->feed, "`%s`: message %lld, from %s: %s", URN, (long long)listener->number, inlet->intake.endpoint, text);
+    feed_fail(&listener->feed, "`%s`: message %lld, from %s: %s", URN, (long long)listener->number + 1, inlet->intake.endpoint, text);
     return -1;
 }
 
-static int element_add(listener_t *listener, const inlet_t *inlet, bytes_t value, size_t before) {
+static int element_add(listener_t *listener, const inlet_t *inlet, bytes_t value) {
     fault_t why;
     int64_t time;
     int got = timing_read(&listener->timing, value, 0, &time, &why);
     if (got < 0) return give_up(listener, inlet, why.text);
     if (got == TIMING_SKIP) return 0;
-    bytes_t attributes = attributes_make(listener, before);
+    bytes_t attributes = parts_attributes(&listener->parts, timing_key(&listener->timing));
     if (value.size + attributes.size > FEED_ELEMENT_MAX)
         return listener->timing.skips ? 0 : give_up(listener, inlet, "with its attributes it is too large");
     uint8_t *at = feed_element(&listener->feed, time, value.size, attributes);
@@ -174,77 +144,85 @@ static int element_add(listener_t *listener, const inlet_t *inlet, bytes_t value
     return 0;
 }
 
-static int element_join(listener_t *listener, const inlet_t *inlet, size_t count) {
-    msgpack_sbuffer *joined = &listener->joined;
-    msgpack_packer packer;
-    msgpack_sbuffer_clear(joined);
-    msgpack_packer_init(&packer, joined, msgpack_sbuffer_write);
-    if (listener->parts == PARTS_LIST) list_pack(&packer, listener->frames, count);
-    for (size_t i = 0; i < count && listener->parts == PARTS_JOIN; i++) {
-        bytes_t bytes = bytes_of(&listener->frames[i]);
-        if (bytes.size > 0) msgpack_sbuffer_write(joined, (const char *)bytes.data, bytes.size);
-    }
-    return element_add(listener, inlet, (bytes_t){(const uint8_t *)joined->data, joined->size}, 0);
-}
-
-/* -1: the source has failed. */
-static int message_add(listener_t *listener, const inlet_t *inlet, size_t count) {
-    if (listener->parts == PARTS_LIST || (listener->parts == PARTS_JOIN && count > 1)) return element_join(listener, inlet, count);
-    if (listener->parts != PARTS_EACH) return element_add(listener, inlet, bytes_of(&listener->frames[count - 1]), count - 1);
+static int message_add(listener_t *listener, const inlet_t *inlet) {
+    size_t count = parts_elements(&listener->parts);
     for (size_t i = 0; i < count; i++)
-        if (element_add(listener, inlet, bytes_of(&listener->frames[i]), 0) < 0) return -1;
+        if (element_add(listener, inlet, parts_element(&listener->parts, i)) < 0) return -1;
     return 0;
 }
 
 /* ---- messages ---- */
 
-static void frames_clear(listener_t *listener, size_t count) {
-    for (size_t i = 0; i < count; i++) {
-        if (zmq_msg_size(&listener->frames[i]) <= KEPT) continue;
-        zmq_msg_close(&listener->frames[i]);
-        zmq_msg_init(&listener->frames[i]);
+typedef enum turnout { TURNOUT_TAKEN, TURNOUT_LEFT_OUT, TURNOUT_HELD, TURNOUT_FAILED } turnout_t;
+
+/* Is it the message that was to come? A hole is said before it; one that was here already is left out. Numbers that are lower after the other
+ * end was away began anew there. */
+static turnout_t number_check(listener_t *listener, inlet_t *inlet) {
+    fault_t why;
+    int64_t number;
+    if (parts_number(&listener->parts, &listener->sequence, &number, &why) < 0) {
+        if (listener->timing.skips) return TURNOUT_LEFT_OUT;
+        give_up(listener, inlet, why.text);
+        return TURNOUT_FAILED;
     }
+    if (inlet->next >= 0 && number < inlet->next && !inlet->returned) return TURNOUT_LEFT_OUT;
+    bool follows = inlet->next < 0 || number == inlet->next;
+    if (!follows) {
+        inlet->missing = number > inlet->next ? number - inlet->next : 0;
+        inlet->before = inlet->next = number;
+        inlet->has_gap = true;
+    }
+    if (follows && inlet->returned) { /* nothing was lost */
+        inlet->restarted = false;
+        inlet->gap_us = -1;
+    }
+    inlet->returned = false;
+    if (inlet->has_gap && !gaps_say(listener)) return TURNOUT_HELD;
+    inlet->next = number < INT64_MAX ? number + 1 : -1;
+    return TURNOUT_TAKEN;
 }
 
-/* Reads to the last frame; what is too much is let go as it comes. 0: there is no message. */
-static size_t message_receive(listener_t *listener, intake_t *intake, bool *ret_whole) {
-    size_t count = 0, bytes = 0;
-    *ret_whole = true;
-    for (bool more = true; more;) {
-        size_t at = count < FRAMES_MAX ? count : FRAMES_MAX - 1;
-        if (!intake_receive(intake, &listener->frames[at], count == 0)) return 0;
-        bytes += zmq_msg_size(&listener->frames[at]);
-        more = zmq_msg_more(&listener->frames[at]);
-        if (count == FRAMES_MAX || bytes > FEED_ELEMENT_MAX) *ret_whole = false;
-        if (!*ret_whole) frames_clear(listener, at + 1);
-        if (count < FRAMES_MAX) count++;
+/* What becomes of the message that was received. */
+static turnout_t message_take(listener_t *listener, inlet_t *inlet) {
+    turnout_t turnout = TURNOUT_TAKEN;
+    if (!listener->parts.whole && !listener->timing.skips) {
+        give_up(listener, inlet, "it has more than 64 parts, or than 15 MiB");
+        return TURNOUT_FAILED;
     }
-    return count;
+    if (!listener->parts.whole) turnout = TURNOUT_LEFT_OUT;
+    if (turnout == TURNOUT_TAKEN && listener->sequence.given) turnout = number_check(listener, inlet);
+    if (turnout == TURNOUT_HELD || turnout == TURNOUT_FAILED) return turnout;
+    if (turnout == TURNOUT_TAKEN && message_add(listener, inlet) < 0) return TURNOUT_FAILED;
+    listener->number++;
+    listener->heard_at = listener->timing.arrival;
+    return turnout;
 }
 
 static void inlet_hear(listener_t *listener, inlet_t *inlet);
 
+/* The next message, unless one is held. False: there is none. */
+static bool message_next(listener_t *listener, inlet_t *inlet) {
+    bool held = listener->held == inlet;
+    listener->held = NULL;
+    while (!held && (inlet->unread = parts_receive(&listener->parts, &inlet->intake))) {
+        if (!intake_is_stranger(&inlet->intake, &listener->way, &listener->parts.frames[0])) break;
+        actor_count(listener->feed.me, COUNTER_DROPPED, 1);
+    }
+    return inlet->unread;
+}
+
 /* Takes messages of one endpoint while there is room. -1: the source has failed. Whether more are to come, `unread` says. */
 static int inlet_read(listener_t *listener, inlet_t *inlet) {
     for (int n = 0; n < ROUND && feed_room(&listener->feed); n++) {
-        bool whole;
         if (inlet->away > 0) inlet_hear(listener, inlet); /* that it is back is known before its first message */
         if (!listener->context) return -1;
         if (inlet->has_gap && !gaps_say(listener)) return 0;
-        size_t count = message_receive(listener, &inlet->intake, &whole);
-        inlet->unread = count > 0;
-        if (count == 0) return 0;
-        if (intake_is_stranger(&inlet->intake, &listener->way, &listener->frames[0])) {
-            actor_count(listener->feed.me, COUNTER_DROPPED, 1);
-            continue;
+        if (!message_next(listener, inlet)) return 0;
+        switch (message_take(listener, inlet)) {
+        case TURNOUT_FAILED: return -1;
+        case TURNOUT_HELD: listener->held = inlet; return 0;
+        default: parts_clear(&listener->parts);
         }
-        listener->number++;
-        listener->heard_at = listener->timing.arrival;
-        int added = whole                    ? message_add(listener, inlet, count)
-                    : listener->timing.skips ? 0
-                                             : give_up(listener, inlet, "it has more than 64 frames, or than 15 MiB");
-        frames_clear(listener, count);
-        if (added < 0) return -1;
         if (feed_full(&listener->feed)) batch_send(listener);
     }
     return 0;
@@ -261,6 +239,7 @@ static bool round_read(listener_t *listener) {
     bool unread = false;
     for (size_t i = 0; i < listener->count && listener->context; i++) {
         inlet_t *inlet = &listener->inlets[i];
+        if (listener->held && listener->held != inlet) continue;
         if (inlet->unread && inlet_read(listener, inlet) < 0) return false;
         unread |= inlet->unread;
     }
@@ -365,13 +344,22 @@ static void inlet_close(listener_t *listener, inlet_t *inlet) {
     inlet->unread = false;
 }
 
-static void came(listener_t *listener, inlet_t *inlet) {
+/* What is away until now, and what was away before and is not said yet, is one gap. */
+static void gap_begin(const listener_t *listener, inlet_t *inlet, int64_t since) {
+    int64_t now = actor_now(listener->feed.me);
+    if (inlet->gap_us < 0) inlet->gap_since = since;
+    inlet->gap_us = now > inlet->gap_since ? now - inlet->gap_since : 0;
+    if (inlet->next >= 0)
+        inlet->returned = true;
+    else
+        inlet->has_gap = true;
+}
+
+static void came(const listener_t *listener, inlet_t *inlet) {
     backoff_reset(&inlet->backoff);
     if (inlet->away == 0) return;
-    int64_t gap_us = actor_now(listener->feed.me) - inlet->away_since;
     inlet->away--;
-    inlet->has_gap = true;
-    inlet->gap_us = gap_us > 0 ? gap_us : 0;
+    gap_begin(listener, inlet, inlet->away_since);
 }
 
 static void inlet_hear(listener_t *listener, inlet_t *inlet) {
@@ -440,31 +428,33 @@ static void listener_stop(void *state) {
 }
 
 /* Another run of this source has recorded what stands before: what came since then is lost. */
-static void restart_note(listener_t *listener, int64_t since) {
-    int64_t gap_us = listener->timing.arrival - since;
+static void restart_note(listener_t *listener, int64_t since, const int64_t *next) {
     for (size_t i = 0; i < listener->count; i++) {
         inlet_t *inlet = &listener->inlets[i];
         inlet->restarted = true;
-        inlet->has_gap = inlet->intake.peers > 0;
-        inlet->gap_us = gap_us > 0 ? gap_us : 0;
-        if (inlet->has_gap) continue;
-        inlet->away = inlet->away > 0 ? inlet->away : 1;
-        inlet->away_since = since;
+        inlet->next = listener->sequence.given ? next[i] : -1;
+        if (inlet->intake.peers > 0) {
+            gap_begin(listener, inlet, since);
+        } else {
+            inlet->away = inlet->away > 0 ? inlet->away : 1;
+            inlet->away_since = since;
+        }
     }
 }
 
 /* Numbers of this run that this run has not come to are not its own. */
 static bool cursor_read(const listener_t *listener, bytes_t cursor, int64_t *numbers) {
+    uint32_t size = cursor_size(listener);
     if (cursor.size == 0) return true;
-    if (!feed_cursor_read(cursor, numbers, CURSOR_NUMBERS)) return false;
-    for (size_t i = 0; i < CURSOR_NUMBERS; i++)
-        if (numbers[i] < 0) return false;
+    if (!feed_cursor_read(cursor, numbers, size)) return false;
+    for (uint32_t i = 0; i < size; i++)
+        if (numbers[i] < (i < CURSOR_NUMBERS ? 0 : -1)) return false;
     return numbers[0] != listener->session || (numbers[1] <= listener->number && numbers[3] <= listener->gaps);
 }
 
 static int listener_resume(void *state, bytes_t cursor, fault_t *why) {
     listener_t *listener = state;
-    int64_t numbers[CURSOR_NUMBERS] = {listener->session, 0, listener->session, 0};
+    int64_t numbers[CURSOR_NUMBERS + ENDPOINTS_MAX] = {listener->session, 0, listener->session, 0};
     (void)why;
     timing_begin(&listener->timing);
     if (!cursor_read(listener, cursor, numbers)) {
@@ -476,7 +466,7 @@ static int listener_resume(void *state, bytes_t cursor, fault_t *why) {
         listener->lost = listener->number - numbers[1];
         listener->lost_since = numbers[2];
     } else {
-        restart_note(listener, numbers[2]);
+        restart_note(listener, numbers[2], numbers + CURSOR_NUMBERS);
     }
     listener_open(listener);
     if (!listener->context) return 0;
@@ -496,6 +486,7 @@ static int server_take(listener_t *listener, const char *server, fault_t *why) {
         if (listener->count == ENDPOINTS_MAX) return fault_set(why, "`%s`: `server` has more than %d endpoints", URN, ENDPOINTS_MAX);
         inlet_t *inlet = &listener->inlets[listener->count++];
         if (intake_init(&inlet->intake, at, size, &wrong) < 0) return fault_set(why, "`%s`: `server` has %s", URN, wrong.text);
+        inlet->next = inlet->gap_us = -1;
         inlet->backoff.random = (uint64_t)listener->session + listener->count;
         at += size;
         if (*at == '\0') return 0;
@@ -517,11 +508,11 @@ static int reach_check(const listener_t *listener, fault_t *why) {
 }
 
 static int shape_take(listener_t *listener, const msg_zmq_payload_t *payload, fault_t *why) {
-    static const char *const sockets[] = {"sub", "pull", NULL}, *const parts[] = {"last", "join", "each", "list", NULL};
+    static const char *const sockets[] = {"sub", "pull", NULL}, *const shapes[] = {"last", "join", "each", "list", NULL};
     unsigned kind;
     intake_way_t *way = &listener->way;
     if (payload_choice(URN, "socket", payload->socket, sockets, &kind, why) < 0 ||
-        payload_choice(URN, "parts", payload->parts, parts, &listener->parts, why) < 0)
+        payload_choice(URN, "parts", payload->parts, shapes, &listener->parts.shape, why) < 0)
         return -1;
     way->subscribes = kind == 0;
     way->binds = payload->bind;
@@ -531,8 +522,19 @@ static int shape_take(listener_t *listener, const msg_zmq_payload_t *payload, fa
         return fault_set(why, "`%s`: `queue` must be at most %d, not %lld", URN, QUEUE_MAX, (long long)payload->queue);
     if (payload->has_topics && !way->subscribes) return fault_set(why, "`%s`: `topics` are for `sub`, and this is a `pull`", URN);
     way->topics = payload->has_topics ? payload->topics : NULL;
-    if (listener->parts == PARTS_LIST && (listener->timing.pointer || listener->timing.key))
+    if (listener->parts.shape == PARTS_LIST && (listener->timing.pointer || listener->timing.key))
         return fault_set(why, "`%s`: a `list` of parts is no JSON, which `%s` needs", URN, listener->timing.pointer ? "event_time" : "key");
+    return 0;
+}
+
+static int sequence_take(listener_t *listener, const msg_zmq_payload_t *payload, fault_t *why) {
+    unsigned shape = listener->parts.shape;
+    if (!payload->has_sequence) return 0;
+    if (listener->way.binds) return fault_set(why, "`%s`: `sequence` is of one sender, and where it binds there may be several", URN);
+    if (parts_sequence_take(&listener->sequence, URN, payload->sequence, why) < 0) return -1;
+    if (listener->sequence.pointer && (shape == PARTS_LIST || shape == PARTS_EACH))
+        return fault_set(why, "`%s`: `sequence` is a JSON pointer, and with `parts` `%s` a message is not one element of JSON", URN,
+                         payload->parts);
     return 0;
 }
 
@@ -541,9 +543,7 @@ static void listener_destroy(void **state) {
     if (!listener) return;
     listener_close(listener);
     if (listener->epoll >= 0) close(listener->epoll);
-    for (size_t i = 0; i < FRAMES_MAX; i++) zmq_msg_close(&listener->frames[i]);
-    msgpack_sbuffer_destroy(&listener->joined);
-    msgpack_sbuffer_destroy(&listener->attributes);
+    parts_fini(&listener->parts);
     timing_fini(&listener->timing);
     feed_fini(&listener->feed);
     free(listener);
@@ -556,9 +556,7 @@ static void *listener_create(actor_t *me, bytes_t args, fault_t *why) {
     must(state);
     listener_t *listener = state;
     listener->epoll = epoll_create1(EPOLL_CLOEXEC);
-    for (size_t i = 0; i < FRAMES_MAX; i++) zmq_msg_init(&listener->frames[i]);
-    msgpack_sbuffer_init(&listener->joined);
-    msgpack_sbuffer_init(&listener->attributes);
+    parts_init(&listener->parts);
     if (listener->epoll < 0) {
         fault_errno(why, "cannot watch sockets");
         goto fail;
@@ -567,7 +565,8 @@ static void *listener_create(actor_t *me, bytes_t args, fault_t *why) {
     listener->session = listener->heard_at = actor_now(me);
     if (timing_init(&listener->timing, me, URN, TIMING_SYSTEM_NONE, TIMING_GIVEN(&payload), why) < 0) goto fail;
     if (server_take(listener, payload.server, why) < 0 || shape_take(listener, &payload, why) < 0 ||
-        intake_way_guard(&listener->way, URN, &payload, actor_config(me)->keys, why) < 0 || reach_check(listener, why) < 0)
+        sequence_take(listener, &payload, why) < 0 || intake_way_guard(&listener->way, URN, &payload, actor_config(me)->keys, why) < 0 ||
+        reach_check(listener, why) < 0)
         goto fail;
     timing_lanes(&listener->timing, listener->count);
     actor_watch(me, listener->epoll, on_ready);

@@ -126,6 +126,9 @@ static void a_payload_that_cannot_be_is_refused_and_its_field_named(void **state
         {"server=a:1 queue=1000001", "`queue` must be at most 1000000, not 1000001"},
         {"server=a:1 socket=pull topics=a", "`topics` are for `sub`"},
         {"server=a:1 parts=list key=/id", "a `list` of parts is no JSON, which `key` needs"},
+        {"server=127.0.0.1:1 bind=true sequence=0x", "`sequence` is of one sender"},
+        {"server=a:1 sequence=64.", "`sequence` must be a JSON pointer such as `/seq` or the number of a part from 0 to 63, not `64.`"},
+        {"server=a:1 sequence=/seq parts=each", "`sequence` is a JSON pointer, and with `parts` `each`"},
         {"server=a:1 event_time=system", "`event_time` must be `arrival` or a JSON pointer"},
         {"server=a:1 username=me", "`username` and `password_file` belong together"},
         {"server=a:1 username=me password_file=/nowhere", "cannot read /nowhere"},
@@ -213,14 +216,115 @@ static void batches_that_vanish_are_a_gap_with_their_count(void **state) {
     ingest.source = 0; /* it knows nothing of this source any more */
     publish(17, 20);
     RUN_UNTIL(*state, ingest.gaps == 1 && ingest.attaches == 2);
-    assert_non_null(strstr(ingest.gap, " messages that had come were lost"));
-    int64_t lost = strtol(ingest.gap, NULL, 10);
+    assert_non_null(strstr(ingest.gap, "messages that had come were lost"));
+    int64_t lost = strtol(strrchr(ingest.gap, ' '), NULL, 10);
     assert_in_range(lost, 1, 10);
     publish(20, 25);
     RUN_UNTIL(*state, ingest.count == 25 - (size_t)lost);
     assert_in_order(0, 0, 10);
     assert_in_order(10 + (int)lost, 10, ingest.count);
     assert_int_equal(ingest.gap_at, 10);
+}
+
+/* ---- numbers ---- */
+
+static void publish_number(int64_t number) {
+    char text[48];
+    assert_true(zmq_send(outside, text, (size_t)snprintf(text, sizeof text, "{\"n\": %lld}", (long long)number), 0) > 0);
+}
+
+static void start_numbered(stage_t *stage) {
+    start(stage, pack("{ssss}", "server", endpoint, "sequence", "/n"));
+    RUN_UNTIL(stage, is_subscribed());
+}
+
+/* The numbers that were recorded. */
+static void assert_numbers(size_t count, const int64_t *numbers) {
+    assert_int_equal(ingest.count, count);
+    for (size_t i = 0; i < count; i++) assert_int_equal(strtol(strchr(ingest.elements[i].text, ':') + 1, NULL, 10), numbers[i]);
+}
+#define ASSERT_NUMBERS(...) assert_numbers(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t), (int64_t[]){__VA_ARGS__})
+
+static void a_number_that_was_skipped_is_a_gap_with_its_count_and_one_that_comes_again_is_left_out(void **state) {
+    start_numbered(*state);
+    static const int64_t sent[] = {70, 71, 71, 70, 75, 76, 3, 76, 77};
+    for (size_t i = 0; i < sizeof sent / sizeof sent[0]; i++) publish_number(sent[i]);
+    RUN_UNTIL(*state, ingest.count == 5);
+    stage_run(*state);
+    ASSERT_NUMBERS(70, 71, 75, 76, 77);
+    assert_int_equal(ingest.gaps, 1);
+    assert_int_equal(ingest.gap_at, 2);
+    assert_int_equal(ingest.gap_lost_us, -1);
+    assert_non_null(strstr(ingest.gap, ": 3 missing before message 75"));
+}
+
+static void a_number_is_8_bytes_of_a_part_or_the_source_fails(void **state) {
+    uint8_t number[] = {0, 0, 0, 0, 0, 0, 1, 0};
+    start(*state, pack("{ssss}", "server", endpoint, "sequence", "1"));
+    RUN_UNTIL(*state, is_subscribed());
+    for (uint8_t last = 1; last < 9; last += 2) {
+        number[7] = last;
+        SEND(outside, TEXT_BYTES("topic"), {number, sizeof number}, TEXT_BYTES("body"));
+    }
+    RUN_UNTIL(*state, ingest.count == 4);
+    assert_int_equal(ingest.gaps, 3);
+    assert_non_null(strstr(ingest.gap, ": 1 missing before message 263"));
+    SEND(outside, TEXT_BYTES("topic"), TEXT_BYTES("short"), TEXT_BYTES("body"));
+    RUN_UNTIL(*state, ingest.failure[0]);
+    assert_non_null(strstr(ingest.failure, "message 5"));
+    assert_non_null(strstr(ingest.failure, "its part 1 has 5 bytes, and a number has 8"));
+}
+
+/* The run before had recorded up to 79: what follows it exactly was not lost, whoever was away. */
+static void start_behind_79(stage_t *stage) {
+    const int64_t now = stage_now(stage);
+    const bytes_t cursor = pack("[iiiii]", (long long)now - 9000000, 10LL, (long long)now - 4000000, 0LL, 80LL);
+    memcpy(ingest.cursor, cursor.data, cursor.size);
+    ingest.cursor_size = cursor.size;
+    start_numbered(stage);
+}
+
+static void a_restart_that_lost_nothing_by_the_numbers_is_no_gap(void **state) {
+    start_behind_79(*state);
+    for (int number = 80; number < 83; number++) publish_number(number);
+    RUN_UNTIL(*state, ingest.count == 3);
+    assert_int_equal(ingest.gaps, 0);
+}
+
+static void a_restart_that_lost_something_by_the_numbers_is_a_gap_with_its_length_and_count(void **state) {
+    start_behind_79(*state);
+    for (int number = 95; number < 98; number++) publish_number(number);
+    RUN_UNTIL(*state, ingest.count == 3);
+    assert_int_equal(ingest.gaps, 1);
+    assert_int_equal(ingest.gap_at, 0);
+    assert_int_equal(ingest.gap_lost_us, 4000000);
+    assert_non_null(strstr(ingest.gap, ": this source was started anew; 15 missing before message 95"));
+}
+
+static void numbers_that_begin_anew_after_a_restart_are_taken(void **state) {
+    start_behind_79(*state);
+    for (int number = 1; number < 4; number++) publish_number(number);
+    RUN_UNTIL(*state, ingest.count == 3);
+    ASSERT_NUMBERS(1, 2, 3);
+    assert_int_equal(ingest.gaps, 1);
+    assert_int_equal(ingest.gap_lost_us, 4000000);
+    assert_non_null(strstr(ingest.gap, "what was published meanwhile is missing"));
+}
+
+/* The message before which the gap stands waits with it. */
+static void a_gap_for_which_there_is_no_room_is_said_once_there_is(void **state) {
+    ingest.hold_acks = true;
+    ingest.credit = 200;
+    start_numbered(*state);
+    publish_number(1);
+    RUN_UNTIL(*state, ingest.count == 1);
+    publish_number(2);
+    publish_number(9);
+    publish_number(10);
+    RUN_UNTIL(*state, (ingest_do(*state, ingest_ack), ingest.count == 4));
+    ASSERT_NUMBERS(1, 2, 9, 10);
+    assert_int_equal(ingest.gaps, 1);
+    assert_int_equal(ingest.gap_at, 2);
 }
 
 /* ---- back-pressure ---- */
@@ -277,6 +381,12 @@ int main(void) {
         TEST(what_came_before_this_run_ends_in_a_gap_since_its_last_message),
         TEST(the_first_run_has_no_gap_and_its_place_is_kept),
         TEST(batches_that_vanish_are_a_gap_with_their_count),
+        TEST(a_number_that_was_skipped_is_a_gap_with_its_count_and_one_that_comes_again_is_left_out),
+        TEST(a_number_is_8_bytes_of_a_part_or_the_source_fails),
+        TEST(a_restart_that_lost_nothing_by_the_numbers_is_no_gap),
+        TEST(a_restart_that_lost_something_by_the_numbers_is_a_gap_with_its_length_and_count),
+        TEST(numbers_that_begin_anew_after_a_restart_are_taken),
+        TEST(a_gap_for_which_there_is_no_room_is_said_once_there_is),
         TEST(what_is_not_taken_is_not_read),
         TEST(a_stop_ends_the_subscription),
     };
