@@ -144,6 +144,8 @@ class Typing(CompletionTest):
                                  ("reprise record gen", "reprise record generator:\\?"),
                                  ("reprise record generator:\\?se", "reprise record generator:\\?seed="),
                                  ("reprise record 'generator:?rate=1&se", "reprise record 'generator:?rate=1&seed='"),
+                                 ("reprise push typed ", "reprise push typed Read "),
+                                 ("reprise options keep", "reprise options keep_recordings="),
                                  ("reprised --beam-tls-ce", "reprised --beam-tls-cert ")):
             with self.subTest(typed=typed):
                 self.assertEqual(bash.typed(typed), completed)
@@ -177,9 +179,24 @@ class Typing(CompletionTest):
         zsh = self.shell(["zsh", "-f", "-i"], ZSH)
         for typed, completed in (("reprise opt", "reprise options"), ("reprise forget typ", "reprise forget typed"),
                                  ("reprise replay --format=h", "reprise replay --format=hex"), ("reprise run def", "reprise run definition.json"),
-                                 ("reprise record gen", "reprise record generator:\\?")):
+                                 ("reprise record gen", "reprise record generator:\\?"),
+                                 ("reprise record 'generator:?rate=1&se", "reprise record 'generator:?rate=1&seed="),
+                                 ("reprise record file:def", "reprise record file:definition.json"),
+                                 ("reprise record 'kafka://b/a?password_file=def", "reprise record 'kafka://b/a?password_file=definition.json'"),
+                                 ("reprise push typed ", "reprise push typed Read"), ("reprise options keep", "reprise options keep_recordings=")):
             with self.subTest(typed=typed):
                 self.assertEqual(zsh.typed(typed).rstrip(), completed)
+
+    @unittest.skipUnless(shutil.which("zsh"), "there is no zsh")
+    def test_names_of_others_are_words_in_zsh_too(self):
+        name = "$(touch harm) `touch harm`; 'touch' \"harm\" & *"
+        self.pushable(name)
+        line = self.shell(["zsh", "-f", "-i"], ZSH).typed("reprise forget \\$")
+        ran = subprocess.run(["zsh", "-f", "-c", f'reprise() {{ printf %s "$2"; }}; {line}'], cwd=self.folder, capture_output=True, text=True,
+                             timeout=PATIENCE)
+        self.assertEqual(ran.stdout, name)
+        self.assertEqual(os.listdir(self.folder), [])
+        self.engine.ask("pipeline.forget", pipeline=name)
 
 
 if __name__ == "__main__":
