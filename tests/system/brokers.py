@@ -50,11 +50,13 @@ class Broker:
     def __init__(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="reprise-broker-"))
         self.process = None
-        self.port = free_ports(1)
-        self.start()
+        self.start(fresh=True)
 
-    def start(self):
+    def start(self, fresh=False):
+        """Started again, it has the same port; a fresh one may be somebody else's by now."""
         for _ in range(10):
+            if fresh:
+                self.port = free_ports(1)
             with open(self.folder / "log", "ab") as log:
                 self.process = subprocess.Popen(self.command(), stdout=log, stderr=log, cwd=self.folder)
             if self.is_up():
@@ -101,7 +103,6 @@ class Redis(Broker):
 
     def __init__(self, **settings):
         self.settings = settings
-        self.links = []
         super().__init__()
 
     def command(self):
@@ -109,9 +110,9 @@ class Redis(Broker):
         return [self.program, *(word for name, value in settings.items() for word in (f"--{name.replace('_', '-')}", str(value)))]
 
     def serves(self, connection):
-        """It takes connections before it has read its log."""
-        connection.sendall(b"PING\r\n")
-        return not connection.recv(100).startswith(b"-LOADING")
+        """It takes connections before it has read its log; and this may be another's port."""
+        said = (self.folder / "log").read_text().splitlines()
+        return any(line.startswith(f"{self.process.pid}:") and "Ready to accept connections" in line for line in said)
 
     @property
     def server(self):
@@ -123,11 +124,10 @@ class Redis(Broker):
 
     def ask_all(self, commands):
         """Many in a pipeline."""
+        said = []
         with socket.create_connection(("127.0.0.1", self.port), PATIENCE) as connection, connection.makefile("rb") as answers:
             for first in range(0, len(commands), 1000):
                 connection.sendall(b"".join(map(self.encode, commands[first:first + 1000])))
-                if first == 0:
-                    said = []
                 said += [self.decode(answers) for _ in commands[first:first + 1000]]
         return said
 
