@@ -1,5 +1,5 @@
-/* The manual pages. What can be typed comes from the tables that the programs go by, so a page knows every flag and no other; what is written here
- * is only what no table says. */
+/* The manual pages. What can be typed comes from the tables that the programs go by, so a page knows every flag and no other; what is
+ * written here is only what no table says. */
 #include "manual.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
-/* roff gives meaning to a dot at the start of a line, to backslashes, and to hyphens, which it may turn into dashes that nobody can copy into a
- * shell. Here every text is made harmless, so that whoever writes one need not think of it. */
+/* roff gives meaning to a dot at the start of a line, to backslashes, and to hyphens, which it may turn into dashes that nobody can copy
+ * into a shell. Here every text is made harmless, so that whoever writes one need not think of it. */
 #include "roff.h"
 
 #include <ctype.h>

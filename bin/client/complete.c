@@ -1,7 +1,8 @@
 /* What can stand next on a command line. The shells ask here rather than have lists of their own: the commands' tables say what flags and
  * arguments there are, the engine what they can be, and so nothing goes stale.
  *
- * Names come from whoever made the pipelines: what bash would read as more than a word is quoted, and what no terminal should see is left out. */
+ * Names come from whoever made the pipelines: what bash would read as more than a word is quoted, and what no terminal should see is
+ * left out. */
 #include "complete.h"
 
 #include <stdlib.h>
@@ -208,8 +209,8 @@ static void choices_offer(completion_t *c, const char *choices, size_t size) {
     }
 }
 
-/* The synopsis names the arguments in their order: `PIPELINE TAG`, `FILE…`, `PIPELINE|RECORDING [FILE]`, `RECORDING | --all PIPELINE`, where the
- * last one says it twice. */
+/* The synopsis names the arguments in their order: `PIPELINE TAG`, `FILE…`, `PIPELINE|RECORDING [FILE]`, `RECORDING | --all PIPELINE`,
+ * where the last one says it twice. */
 static void argument_offer(completion_t *c) {
     static const char etc[] = "…";
     const char *at = c->command->synopsis;

@@ -1,4 +1,5 @@
-/* A field's value as one types it. A topic called 42 is text, and a rate of 42 is a number: the field says which, so nobody needs quotes. */
+/* A field's value as one types it. A topic called 42 is text, and a rate of 42 is a number: the field says which, so nobody needs
+ * quotes. */
 #include "given.h"
 
 #include <errno.h>

@@ -1,6 +1,5 @@
-/* The kinds of sources that can be typed as URLs. What they are called, and which fields their payloads have, stands in the engine's own list:
- * a connector that is added there can be typed, is in the help and is completed, without a word here.
- */
+/* The kinds of sources that can be typed as URLs. What they are called, and which fields their payloads have, stands in the engine's own
+ * list: a connector that is added there can be typed, is in the help and is completed, without a word here. */
 #include "scheme.h"
 
 #include <stdlib.h>

@@ -1,6 +1,6 @@
-/* A source as one types it, turned into a transform's URN and payload.
- * The engine knows no URLs: a source is a URN and a payload. What the parts of a URL mean for each kind of source is in its table (scheme.c); here
- * is what holds for all. What is wrong is said here, before a pipeline is made of it.
+/* A source as one types it, turned into a transform's URN and payload. The engine knows no URLs: a source is a URN and a payload. What
+ * the parts of a URL mean for each kind of source is in its table (scheme.c); here is what holds for all. What is wrong is said here,
+ * before a pipeline is made of it.
  *
  * There is no password in a URL: it would stand in the shell's history, in the list of processes, and in the recording. */
 #include "url.h"

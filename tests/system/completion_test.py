@@ -33,7 +33,8 @@ class Shell:
 
     def __init__(self, command, setup, env, folder):
         self.master, slave = pty.openpty()
-        self.process = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, env={**env, "TERM": "dumb", "PS1": ""}, cwd=folder,
+        self.process = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, cwd=folder,
+                                        env={**env, "TERM": "dumb", "PS1": ""},
                                         start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
         os.close(slave)
         (folder / "setup").write_text(setup)
@@ -139,8 +140,10 @@ class Typing(CompletionTest):
     def test_bash_completes_a_word_from_where_it_breaks_it(self):
         self.recorded("typed")
         bash = self.bash()
-        for typed, completed in (("reprise opt", "reprise options "), ("reprise rec", "reprise record"), ("X=1 reprise rep", "X=1 reprise replay "),
-                                 ("reprise forget typ", "reprise forget typed "), ("reprise replay --format=h", "reprise replay --format=hex "),
+        for typed, completed in (("reprise opt", "reprise options "), ("reprise rec", "reprise record"),
+                                 ("X=1 reprise rep", "X=1 reprise replay "),
+                                 ("reprise forget typ", "reprise forget typed "),
+                                 ("reprise replay --format=h", "reprise replay --format=hex "),
                                  ("reprise record gen", "reprise record generator:\\?"),
                                  ("reprise record generator:\\?se", "reprise record generator:\\?seed="),
                                  ("reprise record 'generator:?rate=1&se", "reprise record 'generator:?rate=1&seed='"),
@@ -178,12 +181,15 @@ class Typing(CompletionTest):
         (self.folder / "definition.json").write_text("{}")
         zsh = self.shell(["zsh", "-f", "-i"], ZSH)
         for typed, completed in (("reprise opt", "reprise options"), ("reprise forget typ", "reprise forget typed"),
-                                 ("reprise replay --format=h", "reprise replay --format=hex"), ("reprise run def", "reprise run definition.json"),
+                                 ("reprise replay --format=h", "reprise replay --format=hex"),
+                                 ("reprise run def", "reprise run definition.json"),
                                  ("reprise record gen", "reprise record generator:\\?"),
                                  ("reprise record 'generator:?rate=1&se", "reprise record 'generator:?rate=1&seed="),
                                  ("reprise record file:def", "reprise record file:definition.json"),
-                                 ("reprise record 'kafka://b/a?password_file=def", "reprise record 'kafka://b/a?password_file=definition.json'"),
-                                 ("reprise push typed ", "reprise push typed Read"), ("reprise options keep", "reprise options keep_recordings=")):
+                                 ("reprise record 'kafka://b/a?password_file=def",
+                                  "reprise record 'kafka://b/a?password_file=definition.json'"),
+                                 ("reprise push typed ", "reprise push typed Read"),
+                                 ("reprise options keep", "reprise options keep_recordings=")):
             with self.subTest(typed=typed):
                 self.assertEqual(zsh.typed(typed).rstrip(), completed)
 
@@ -192,8 +198,8 @@ class Typing(CompletionTest):
         name = "$(touch harm) `touch harm`; 'touch' \"harm\" & *"
         self.pushable(name)
         line = self.shell(["zsh", "-f", "-i"], ZSH).typed("reprise forget \\$")
-        ran = subprocess.run(["zsh", "-f", "-c", f'reprise() {{ printf %s "$2"; }}; {line}'], cwd=self.folder, capture_output=True, text=True,
-                             timeout=PATIENCE)
+        ran = subprocess.run(["zsh", "-f", "-c", f'reprise() {{ printf %s "$2"; }}; {line}'], cwd=self.folder,
+                             capture_output=True, text=True, timeout=PATIENCE)
         self.assertEqual(ran.stdout, name)
         self.assertEqual(os.listdir(self.folder), [])
         self.engine.ask("pipeline.forget", pipeline=name)

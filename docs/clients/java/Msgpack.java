@@ -1,5 +1,5 @@
-/* As much of msgpack as the protocol needs, so that the worker needs no library but JeroMQ. A program that has org.msgpack:msgpack-core anyway
- * uses that in its place.
+/* As much of msgpack as the protocol needs, so that the worker needs no library but JeroMQ. A program that has org.msgpack:msgpack-core
+ * anyway uses that in its place.
  *
  * Maps, lists, text, bytes, whole numbers, floats, booleans and nil are Map, List, String, byte[], Long, Double, Boolean and null. */
 import java.io.ByteArrayOutputStream;

@@ -2,9 +2,9 @@
  *
  *     javac -cp jeromq.jar *.java && java -cp jeromq.jar:. Worker [--engine tcp://127.0.0.1:5570] [--name NAME]
  *
- * Wherever a job has a source of the URN `example:lines:v1`, with the payload {"path": …, "follow": …}, the engine has one of the workers run it, in
- * this or in another language; when that one dies, another goes on from the cursor, and no line is missing or there twice. Make a Reader of
- * your own and you have a worker of your own. Needs JeroMQ, 0.3.6 or later. */
+ * Wherever a job has a source of the URN `example:lines:v1`, with the payload {"path": …, "follow": …}, the engine has one of the workers
+ * run it, in this or in another language; when that one dies, another goes on from the cursor, and no line is missing or there twice. Make
+ * a Reader of your own and you have a worker of your own. Needs JeroMQ, 0.3.6 or later. */
 import java.io.EOFException;
 import java.io.IOException;
 import java.io.RandomAccessFile;
@@ -38,8 +38,8 @@ public final class Worker {
         void close(boolean over) throws Exception;
     }
 
-    /** Makes a Reader: `given` is the engine's `source.start`, with its `job`, `tag`, `urn` and `payload`; `cursor` that of the last batch that
-     * is recorded, null at the beginning: go on behind it. */
+    /** Makes a Reader: `given` is the engine's `source.start`, with its `job`, `tag`, `urn` and `payload`; `cursor` that of the last
+     * batch that is recorded, null at the beginning: go on behind it. */
     interface Maker {
         Reader make(Map<String, Object> given, Object cursor) throws Exception;
     }
@@ -209,7 +209,7 @@ public final class Worker {
     private final Map<String, Maker> makers; // by URN
     private final String name;
     private final Map<List<Object>, Source> sources = new LinkedHashMap<>();          // by job and tag
-    private final Map<Object, Map<String, Object>> given = new LinkedHashMap<>(); // what we have asked to be let in for, by the request's number
+    private final Map<Object, Map<String, Object>> given = new LinkedHashMap<>();     // what we have asked to be let in for, by request
     private long asked;
     private long heard;
     private volatile boolean stopping;
@@ -398,6 +398,6 @@ public final class Worker {
     }
 
     public static void main(String[] arguments) {
-        Runtime.getRuntime().halt(serve(Map.of("example:lines:v1", Lines::new), arguments)); // a signal's own status would say that it failed
+        Runtime.getRuntime().halt(serve(Map.of("example:lines:v1", Lines::new), arguments)); // a signal's status would say that it failed
     }
 }
