@@ -16,16 +16,21 @@ int inode_open(int folder, const char *path, const char *keys, inode_t *ret_inod
     struct stat status;
     int descriptor = openat(folder, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); /* a pipe without a writer would make it wait */
     if (descriptor < 0) return fault_errno(why, "cannot open %s", path);
-    if (fstat(descriptor, &status) < 0)
+    if (fstat(descriptor, &status) < 0) {
         fault_errno(why, "cannot read the status of %s", path);
-    else if (!S_ISREG(status.st_mode))
-        fault_set(why, "%s is not a regular file", path);
-    else if (keyring_has(keys, &status))
-        fault_set(why, "%s is the engine's own key, which is nobody's to record", path);
-    else {
-        *ret_inode = (inode_t){descriptor, status.st_dev, status.st_ino};
-        return 0;
+        goto fail;
     }
+    if (!S_ISREG(status.st_mode)) {
+        fault_set(why, "%s is not a regular file", path);
+        goto fail;
+    }
+    if (keyring_has(keys, &status)) {
+        fault_set(why, "%s is the engine's own key, which is nobody's to record", path);
+        goto fail;
+    }
+    *ret_inode = (inode_t){descriptor, status.st_dev, status.st_ino};
+    return 0;
+fail:
     close(descriptor);
     return -1;
 }

@@ -340,7 +340,7 @@ static int wake(tail_t *tail, fault_t *why) {
 }
 
 /* The file is at its end. 1: it was, but something has happened. 0: there is nothing for now, or what `ret_got` says. */
-static int end_meet(tail_t *tail, bytes_t *ret_line, int *ret_got, fault_t *why) {
+static int end_meet(tail_t *tail, bytes_t *ret_element, int *ret_got, fault_t *why) {
     int next, noted;
     *ret_got = rest(tail, why);
     if (*ret_got != 0) return 0;
@@ -360,12 +360,12 @@ static int end_meet(tail_t *tail, bytes_t *ret_line, int *ret_got, fault_t *why)
         tail->next_begun = true;
         return 1;
     }
-    *ret_got = cutter_rest(&tail->cutter, tail->path, ret_line, why);
+    *ret_got = cutter_rest(&tail->cutter, tail->path, ret_element, why);
     if (*ret_got == 0) *ret_got = next_begin(tail);
     return *ret_got == 0;
 }
 
-int tail_next(tail_t *tail, bytes_t *ret_line, fault_t *why) {
+int tail_next(tail_t *tail, bytes_t *ret_element, fault_t *why) {
     if (tail->lost_due) {
         tail->lost_due = false;
         return TAIL_LOST;
@@ -374,11 +374,11 @@ int tail_next(tail_t *tail, bytes_t *ret_line, fault_t *why) {
     int got = tail->resting ? wake(tail, why) : 0;
     if (got != 0) return got;
     do {
-        got = cutter_take(&tail->cutter, tail->path, ret_line, why);
+        got = cutter_take(&tail->cutter, tail->path, ret_element, why);
         if (got != 0) return got;
         got = cutter_fill(&tail->cutter, tail->file.inode.descriptor, tail->path, why);
-        if (got == 0 && !tail->follow) return cutter_rest(&tail->cutter, tail->path, ret_line, why);
-    } while (got > 0 || (got == 0 && end_meet(tail, ret_line, &got, why)));
+        if (got == 0 && !tail->follow) return cutter_rest(&tail->cutter, tail->path, ret_element, why);
+    } while (got > 0 || (got == 0 && end_meet(tail, ret_element, &got, why)));
     return got;
 }
 
