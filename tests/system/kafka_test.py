@@ -139,13 +139,21 @@ class Recording(KafkaTest):
         self.run_it("offsets", topics="clicks", **{"from": "0:7,1:9"}, until="end")
         self.engine.wait("offsets")
         self.assertEqual(self.by_partition("offsets"), {0: [7, 8, 9], 1: [9]})
-        self.run_it("latest", topics="clicks", **{"from": "latest"})
-        self.until(lambda job: job["state"] == "RUNNING", "latest")
-        self.engine.kill()  # where it began is known all the same
-        self.engine.start()
+
+    def test_where_it_began_is_known_after_a_kill_though_nothing_was_recorded(self):
+        self.start()
+        self.kafka.topic("clicks", partitions=2)
         for partition in (0, 1):
-            self.kafka.produce("clicks", f"{partition} 10", partition=partition)
-        self.recorded(1, "latest")
+            self.kafka.produce("clicks", f"{partition} 0", partition=partition)
+        recording = self.run_it(**{"from": "latest"})["recording"]
+        self.until(lambda job: any(record["meta"] for record in self.engine.records(recording)))
+        self.engine.kill()
+        for partition in (0, 1):
+            self.kafka.produce("clicks", f"{partition} 1", partition=partition)
+        self.engine.start()
+        self.recorded(2)
+        self.end()
+        self.assertEqual(self.by_partition(), {0: [1], 1: [1]})
 
     def test_messages_larger_than_a_batch_are_recorded(self):
         self.start()
