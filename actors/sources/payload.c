@@ -91,17 +91,21 @@ static FILE *regular_open(const char *path) {
     return NULL;
 }
 
-int payload_password(const char *urn, const char *path, const char *keys, char *ret_password, size_t size, fault_t *why) {
-    if (payload_file_check(urn, "password_file", path, keys, why) < 0) return -1;
+int payload_secret(const char *urn, const char *field, const char *path, const char *keys, char *ret_secret, size_t size, fault_t *why) {
+    if (payload_file_check(urn, field, path, keys, why) < 0) return -1;
     FILE *file = regular_open(path);
-    if (!file) return fault_errno(why, "`%s`: `password_file`: cannot read %s", urn, path);
-    size_t got = fread(ret_password, 1, size, file);
+    if (!file) return fault_errno(why, "`%s`: `%s`: cannot read %s", urn, field, path);
+    size_t got = fread(ret_secret, 1, size, file);
     bool read = !ferror(file);
     fclose(file);
-    if (read && got < size && got > 0 && ret_password[got - 1] == '\n') got--;
-    if (read && got < size && got > 0 && ret_password[got - 1] == '\r') got--;
-    if (!read || got == size || memchr(ret_password, '\0', got))
-        return fault_set(why, "`%s`: `password_file`: %s holds no password: text of less than %zu bytes", urn, path, size);
-    ret_password[got] = '\0';
+    if (read && got < size && got > 0 && ret_secret[got - 1] == '\n') got--;
+    if (read && got < size && got > 0 && ret_secret[got - 1] == '\r') got--;
+    if (!read || got == size || memchr(ret_secret, '\0', got))
+        return fault_set(why, "`%s`: `%s`: %s holds none: text of less than %zu bytes", urn, field, path, size);
+    ret_secret[got] = '\0';
     return 0;
+}
+
+int payload_password(const char *urn, const char *path, const char *keys, char *ret_password, size_t size, fault_t *why) {
+    return payload_secret(urn, "password_file", path, keys, ret_password, size, why);
 }

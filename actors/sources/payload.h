@@ -15,7 +15,10 @@ int payload_choice(const char *urn, const char *field, const char *value, const 
 /* A file that the payload names: the engine's own key in the folder `keys` is nobody's to use. */
 int payload_file_check(const char *urn, const char *field, const char *path, const char *keys, fault_t *why);
 
-/* Reads the password in the file `path`: text without NUL and of less than `size` bytes; a line break at its end is not part of it. */
+/* Reads the secret that the file `path` of `field` holds, text without NUL and of less than `size` bytes; a line break at its end is not part
+ * of it. */
+int payload_secret(const char *urn, const char *field, const char *path, const char *keys, char *ret_secret, size_t size, fault_t *why);
+/* The same of `password_file`. */
 int payload_password(const char *urn, const char *path, const char *keys, char *ret_password, size_t size, fault_t *why);
 
 #endif
