@@ -7,6 +7,7 @@
 #include "../bin/client/units.h"
 #include "../bin/library/reprise.h"
 #include "bench.h"
+#include "outside/outside.h"
 #include "peer.h"
 
 typedef struct measurement {
@@ -25,6 +26,7 @@ static const measurement_t measurements[] = {
     {"scale", "Processor time an element, from few and small to many and large.", bench_scale},
     {"keys", "An engine with keys, beside one without.", bench_keys},
     {"beam", "Events served to Apache Beam a second, beside Python's grpcio.", bench_beam},
+    {"sources", "Elements read of other systems a second, beside their own clients.", bench_sources},
     {"restart", "From a failure to the next answer, beside a raw start.", bench_restart},
     {NULL, NULL, NULL},
 };
@@ -52,6 +54,7 @@ static const struct option options[] = {
 
 static void help(void) {
     printf("reprise-bench MEASUREMENT [FLAG…]\n"
+           "reprise-bench sources [file|kafka|mqtt|nats|redis|zmq …] [FLAG…]\n"
            "Measures an engine, each figure beside the raw limit of the same run.\n\n");
     for (const measurement_t *m = measurements; m->name; m++) printf("  %-12s %s\n", m->name, m->doc);
     printf("\n"
@@ -138,6 +141,7 @@ static int measure(bench_t *bench, const measurement_t *measurement) {
 
 int main(int count, char **arguments) {
     reprise_keep_buffers(); /* and in the raw peers, which are this program as well */
+    if (count == 4 && strcmp(arguments[1], "kafka") == 0) return outside_kafka_main(arguments[2], arguments[3]);
     if (count == 4 && strcmp(arguments[1], "peer") == 0) return peer_main(arguments[2], arguments[3]);
     bench_t bench = {.durability = "interval", .size = 100, .producers = 1, .rounds = 5, .credit = 4 * MIB, .seconds = 1};
     bool wants_help = false;
@@ -147,10 +151,12 @@ int main(int count, char **arguments) {
         help();
         return 0;
     }
-    if (count - optind == 1)
+    bench.only = arguments + optind + (count > optind);
+    if (count - optind == 1 || (count > optind && strcmp(arguments[optind], "sources") == 0))
         for (const measurement_t *m = measurements; m->name; m++)
             if (strcmp(m->name, arguments[optind]) == 0) return measure(&bench, m);
-    fprintf(stderr, "reprise-bench: name one measurement: record, replay, commands, tail, limits, recovery, memory, scale, keys or restart "
+    fprintf(stderr, "reprise-bench: name one measurement: record, replay, commands, tail, limits, recovery, memory, scale, keys, beam, "
+                    "sources or restart "
                     "(`reprise-bench --help`)\n");
     return 2;
 }

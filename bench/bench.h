@@ -30,6 +30,7 @@ typedef struct bench {
     char data[64]; /* and that one's data folder; empty: none */
     int ports[ENGINE_PORTS];
     char endpoint[128];
+    char *const *only; /* sources: of these alone; ends with NULL */
     json_t *figures;
     client_t client;
 } bench_t;
@@ -37,6 +38,7 @@ typedef struct bench {
 int64_t clock_ns(void);
 
 /* ---- engine.c ---- */
+int ports_find(int *ret_ports, int count, fault_t *why); /* free ones, of the loopback */
 int engine_start(bench_t *bench, fault_t *why);
 /* A client of it, with the keys that it wants. */
 void engine_client(const bench_t *bench, client_t *ret_client);
@@ -96,6 +98,6 @@ int commands_compare(bench_t *bench, const bench_t *other, const char *peer, fau
 /* ---- the measurements ---- */
 typedef int measure_fn(bench_t *bench, fault_t *why);
 measure_fn bench_record, bench_replay, bench_commands, bench_tail, bench_limits, bench_recovery, bench_memory, bench_scale, bench_restart,
-    bench_keys, bench_beam;
+    bench_keys, bench_beam, bench_sources;
 
 #endif

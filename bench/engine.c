@@ -29,12 +29,12 @@ static bool port_free(int port) {
 }
 
 /* Below those that the system gives to outgoing connections, which could take one before the engine does. */
-static int ports_find(int ret_ports[ENGINE_PORTS], fault_t *why) {
+int ports_find(int *ret_ports, int count, fault_t *why) {
     enum { FIRST = 12000, LAST = 32000 };
     int found = 0, port = FIRST + (int)(getpid() * 31L % (LAST - FIRST));
-    for (int i = 0; i < LAST - FIRST && found < ENGINE_PORTS; i++, port = port < LAST ? port + 1 : FIRST)
+    for (int i = 0; i < LAST - FIRST && found < count; i++, port = port < LAST ? port + 1 : FIRST)
         if (port_free(port)) ret_ports[found++] = port;
-    return found == ENGINE_PORTS ? 0 : fault_set(why, "there are no %d free ports from %d to %d", ENGINE_PORTS, FIRST, LAST);
+    return found == count ? 0 : fault_set(why, "there are no %d free ports from %d to %d", count, FIRST, LAST);
 }
 
 /* Alone, so that its process is the one that is started and killed. */
@@ -104,7 +104,7 @@ static int own_launch(bench_t *bench, fault_t *why) {
 
 static int own_start(bench_t *bench, fault_t *why) {
     const char *folder = getenv("TMPDIR");
-    if (ports_find(bench->ports, why) < 0) return -1;
+    if (ports_find(bench->ports, ENGINE_PORTS, why) < 0) return -1;
     snprintf(bench->data, sizeof bench->data, "%.40s/reprise-bench-XXXXXX", folder ? folder : "/tmp");
     if (!mkdtemp(bench->data)) {
         fault_errno(why, "cannot create the folder %s", bench->data);

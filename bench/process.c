@@ -57,6 +57,23 @@ int process_start(process_t *process, const char *const *arguments, fault_t *why
     return fault_set(why, "%s did not start", arguments[0]);
 }
 
+int process_spawn(process_t *process, const char *const *arguments, const char *log, fault_t *why) {
+    *process = (process_t){0};
+    int out = open(log, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (out < 0) return fault_errno(why, "cannot create %s", log);
+    pid_t parent = getpid();
+    process->id = fork();
+    if (process->id == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGTERM);
+        if (getppid() != parent || dup2(out, STDOUT_FILENO) < 0 || dup2(out, STDERR_FILENO) < 0) _exit(127);
+        execvp(arguments[0], (char *const *)(uintptr_t)arguments);
+        dprintf(STDERR_FILENO, "%s\n", strerror(errno));
+        _exit(127);
+    }
+    close(out);
+    return process->id > 0 ? 0 : fault_errno(why, "cannot start %s", arguments[0]);
+}
+
 static void process_end(process_t *process, int how) {
     if (process->id > 0) {
         kill(process->id, how);

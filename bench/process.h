@@ -20,6 +20,8 @@ void process_folder(char *ret_folder, size_t size);
 
 /* Starts it, and waits for its first line of output. `arguments` ends with NULL; the first is the program's path. */
 int process_start(process_t *process, const char *const *arguments, fault_t *why);
+/* Starts a program that is found by its name, and does not wait; what it prints goes to the file `log`. */
+int process_spawn(process_t *process, const char *const *arguments, const char *log, fault_t *why);
 void process_stop(process_t *process); /* in order, and waits; accepts one that is not running */
 void process_kill(process_t *process); /* the same by SIGKILL */
 

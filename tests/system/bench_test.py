@@ -30,6 +30,7 @@ FIGURES = {
     "keys": [f"keys.{what}" for what in ("record.unbatched", "record.batch-64", "record.batch-256KiB", "replay.large", "replay.single",
                                          "engine.info.idle.p50", "engine.info.idle.p99")],
     "beam": ["beam.1", "beam.10", "beam.100"],
+    "sources": [f"sources.{kind}" for kind in ("file", "kafka", "mqtt", "nats", "redis", "zmq")],
     "restart": [f"restart.actor.{actor}" for actor in ("gateway", "catalog", "recorder", "job_supervisor", "pipeline_tracker",
                                                        "test_stream_server", "verifier", "librarian", "notifier", "syncer", "limiter",
                                                        "signature_checker")] + ["restart.process"],
@@ -129,7 +130,7 @@ class TargetsTest(unittest.TestCase):
             document, after = json.loads(result.stdout), copy.read_text()
         known = {row["target"]: row for row in document["targets"] if row["met"] is not None}
         self.assertEqual(set(known), {"P5", "P8"} if known.get("P8") else {"P5"})
-        self.assertEqual({row["target"] for row in document["targets"]}, {f"P{number}" for number in range(1, 12)})
+        self.assertEqual({row["target"] for row in document["targets"]}, {f"P{number}" for number in range(1, 13)})
         self.assertIn(result.returncode, (0, 1))
         self.assertEqual(sum(figure["name"].startswith("tail.") for figure in document["figures"]), 2)
         self.assertIn(known["P5"]["measured"], after)
