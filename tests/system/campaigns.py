@@ -16,7 +16,7 @@ import time
 import msgpack
 import zmq
 
-from campaign_load import (FIGURES, PATIENCE, Belongings, Failed, Load, Questions, check_recording, compare, connect_and_leave, demand,
+from campaign_load import (PATIENCE, Belongings, Load, Questions, check_recording, compare, connect_and_leave, demand,
                            elements_of, patiently)
 from engine import DOORS, GENERATOR, PUSH, Connection, Engine, Producer, pipeline, source
 from proxy import Proxy
@@ -416,20 +416,3 @@ def knock(port, chance):
             one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset
         greeting = b"\xff\0\0\0\0\0\0\0\1\x7f\3\0NULL" + bytes(48)
         one.sendall(chance.choice((b"", b"GET / HTTP/1.1\r\n\r\n", greeting[:chance.randrange(1, 64)], greeting)))
-
-
-CAMPAIGNS = {"actors": Actors, "messages": Messages, "processes": Processes, "guards": Guards, "disks": Disks, "clients": Clients,
-             "silences": Silences, "connections": Connections}
-
-
-def told(name, seed, seconds, figures):
-    """One line of figures, as docs/reliability.md shows them."""
-    doors = [door for door in DOORS if figures[door]]
-    return f"{name} seed {seed} {seconds} s: " + ", ".join(f"{what} {figures[what]}" for what in (*FIGURES, *doors))
-
-
-def campaign(name, seed, seconds):
-    try:
-        return CAMPAIGNS[name](seed, seconds).run()
-    except Exception as problem:
-        raise Failed(f"campaign {name}, seed {seed}, {seconds} s: {problem}") from problem
