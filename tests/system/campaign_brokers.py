@@ -35,6 +35,10 @@ class Publisher(Worker):
     def turn(self):
         if not self.up.wait(0.05):
             return
+        if self.number >= self.stream.most:
+            self.over.wait(0.05)
+            self.load.heard.put(self)
+            return
         values = [b"%s %d" % (self.stream.tag.encode(), number) for number in range(self.number, self.number + BATCH)]
         self.number += BATCH
         deaths = self.deaths
@@ -52,6 +56,7 @@ class Publisher(Worker):
 class RedisStream:
     """With a log that is on the disk before it answers: with less, what it has told already may be gone after it was killed."""
     tag, urn = "Redis", "reprise:source:redis:v1"
+    most = 500000  # elements of a round
 
     def __init__(self):
         self.broker = Redis(appendfsync="always")
@@ -111,8 +116,9 @@ class NatsStream(RedisStream):
 
 
 class KafkaTopic(RedisStream):
-    """The cluster is in memory: it is not killed, but cut off from everybody, and keeps what it has."""
+    """The cluster is in memory: it is not killed, but cut off from everybody, and keeps what it has, up to 5 MiB."""
     tag, urn = "Kafka", "reprise:source:kafka:v1"
+    most = 100000
 
     def __init__(self):  # pylint: disable=super-init-not-called
         self.broker = Kafka()
