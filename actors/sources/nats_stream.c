@@ -3,7 +3,7 @@
  *
  * What is missing between two messages was for other subjects, or was deleted by somebody. But it may have been deleted by the stream's limits
  * before it was read: then it is a hole. The two look the same, so the stream is asked whether it still begins before them. It is asked once for
- * all that has come already, and not at all where the server had nothing more to give: there nothing waited to be deleted. */
+ * all that has come already, and not at all where the server was asked for more all the time and had none: there nothing waited to be deleted. */
 #include "source_nats.h"
 
 #include <stdio.h>
@@ -93,7 +93,7 @@ static void hole_set(nats_t *nats, int64_t first) {
 }
 
 static bool may_miss(const nats_t *nats, const nats_place_t *place) {
-    return place->sequence > nats->position.sequence + 1 && nats->is_behind && nats->sure == 0;
+    return place->sequence > nats->position.sequence + 1 && (nats->is_behind || place->pending > 0) && nats->sure == 0;
 }
 
 /* What has come by now was there before the stream is asked. */
@@ -213,6 +213,7 @@ static void status_take(nats_t *nats, natsMsg *message) {
     natsMsgHeader_Get(message, "Description", &said);
     bool is_gone = strcmp(status, "409") == 0 && !strstr(said, "MaxBytes");
     nats->asked = 0;
+    nats->is_behind = true;
     if (is_gone || (nats->until_end && nats->count == 0)) consumer_again(nats, said[0] ? said : "its consumer is gone");
 }
 
@@ -221,7 +222,7 @@ static void message_taken(nats_t *nats, const natsMsg *message, const nats_place
     nats->delivery = place->delivery;
     nats->position.sequence = place->sequence;
     nats->position.time = place->time;
-    nats->is_behind = place->pending > 0;
+    nats->is_behind = place->pending > 0 || nats->asked == 1;
     nats->is_drained = place->pending == 0;
     nats->is_over = nats->until_end && (nats->is_drained || place->sequence >= nats->position.end);
     nats->size += natsMsg_GetDataLength(message);

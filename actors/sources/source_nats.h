@@ -66,8 +66,9 @@ typedef struct nats {
     int64_t delivery;    /* the consumer's number for the last message */
     int64_t asked;       /* messages that are to come */
     int64_t size, count; /* bytes and messages of those that were asked for: how many to ask for next */
-    bool is_behind;  /* the server had more after the last one: what is missing before the next may have been deleted before it was read */
-    bool is_drained; /* the consumer has no more */
+    bool
+        is_behind; /* the server had more after the last one, or was asked for no more: what is missing now may have been deleted before it was read */
+    bool is_drained;    /* the consumer has no more */
     bool is_renumbered; /* the stream has other messages under the numbers of those that were recorded */
     bool is_over;       /* what is to be recorded was read */
     natsMsg *held;      /* it waits until it is known whether something is missing before it */
