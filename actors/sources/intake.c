@@ -1,6 +1,6 @@
-/* Why the monitor: a SUB socket whose publisher is gone looks like one whose publisher is silent. Its events come from the one I/O thread of
- * the context, in their order: a handshake that fails is followed at once by the end of its connection, and only another end is that of a
- * connection that stood. Where libzmq will try again, it says so right behind (CONNECT_RETRIED). */
+/* Why the monitor: a SUB socket whose publisher is gone looks like one whose publisher is silent. Its events come from the one I/O thread
+ * of the context, in their order: a handshake that fails is followed at once by the end of its connection, and only another end is that of
+ * a connection that stood. Where libzmq will try again, it says so right behind (CONNECT_RETRIED). */
 #include "intake.h"
 
 #include <errno.h>

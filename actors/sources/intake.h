@@ -1,5 +1,5 @@
-/* One endpoint of somebody else's ZeroMQ: a SUB or PULL socket in a context of the source's own, and what its monitor says of it. No thread, no
- * actor: whoever has it waits for its two descriptors.
+/* One endpoint of somebody else's ZeroMQ: a SUB or PULL socket in a context of the source's own, and what its monitor says of it. No
+ * thread, no actor: whoever has it waits for its two descriptors.
  *
  * libzmq connects again by itself, but says neither when it was away nor when it has given up, which it does after a handshake that went
  * wrong. Both are heard here: the one is a hole in what is recorded, and the other is made good by opening the intake again. */
@@ -67,7 +67,8 @@ bool intake_pending(intake_t *intake);
 /* The next frame. False: there is none now, or that was the last of its message. */
 bool intake_receive(intake_t *intake, zmq_msg_t *frame, bool first);
 
-/* Where anybody may connect: is this from one who never said to be ZeroMQ? libzmq takes an HTTP request for a peer of its first versions. */
+/* Where anybody may connect: is this from one who never said to be ZeroMQ? libzmq takes an HTTP request for
+ * a peer of its first versions. */
 bool intake_is_stranger(const intake_t *intake, const intake_way_t *way, zmq_msg_t *frame);
 
 /* Descriptors, that are readable when there may be something. */

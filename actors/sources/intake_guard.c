@@ -1,6 +1,6 @@
-/* How the two ends of an intake prove who they are: PLAIN, a name and a password that anybody on the way can read, or CURVE, with keys as the engine's
- * own doors have them, in the same files. Who connects to an intake is asked about by ZAP (RFC 27) in the source's own context, where libzmq lets in
- * anybody with any key unless somebody answers. */
+/* How the two ends of an intake prove who they are: PLAIN, a name and a password that anybody on the way can read, or CURVE, with keys as
+ * the engine's own doors have them, in the same files. Who connects to an intake is asked about by ZAP (RFC 27) in the source's own
+ * context, where libzmq lets in anybody with any key unless somebody answers. */
 #include <stdio.h>
 #include <string.h>
 

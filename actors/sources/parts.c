@@ -138,7 +138,7 @@ static int json_number(bytes_t value, const char *pointer, int64_t *ret_number, 
     json_error_t error;
     json_t *json = json_loadb((const char *)value.data, value.size, JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
     const json_t *number = json ? event_time_find(json, pointer) : NULL;
-    bool found = number && json_is_integer(number) && json_integer_value(number) >= 0;
+    bool found = json_is_integer(number) && json_integer_value(number) >= 0;
     if (found) *ret_number = json_integer_value(number);
     if (json) json_decref(json);
     return found ? 0 : fault_set(why, "at `%s` stands no number of a message", pointer);

@@ -1,8 +1,8 @@
 /* Messages of any ZeroMQ program: what publishers say (SUB), and what pushers hand out (PULL).
  *
- * ZeroMQ has no positions and asks nobody to send again, so this source can only be honest: a connection that ended is a gap where it stands
- * again, and so is a restart of the source. Its cursor tells the two apart: the run that it is of, how many messages were recorded, and when the last
- * one came. What is full makes it stop reading, and then libzmq does: a pusher waits, a publisher throws away. */
+ * ZeroMQ has no positions and asks nobody to send again, so this source can only be honest: a connection that ended is a gap where it
+ * stands again, and so is a restart of the source. Its cursor tells the two apart: the run that it is of, how many messages were recorded,
+ * and when the last one came. What is full makes it stop reading, and then libzmq does: a pusher waits, a publisher throws away. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -155,8 +155,8 @@ static int message_add(listener_t *listener, const inlet_t *inlet) {
 
 typedef enum turnout { TURNOUT_TAKEN, TURNOUT_LEFT_OUT, TURNOUT_HELD, TURNOUT_FAILED } turnout_t;
 
-/* Is it the message that was to come? A hole is said before it; one that was here already is left out. Numbers that are lower after the other
- * end was away began anew there. */
+/* Is it the message that was to come? A hole is said before it; one that was here already is left out. Numbers that are lower after the
+ * other end was away began anew there. */
 static turnout_t number_check(listener_t *listener, inlet_t *inlet) {
     fault_t why;
     int64_t number;

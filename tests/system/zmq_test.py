@@ -610,7 +610,9 @@ class Guarded(ZmqTest):
         endpoint = f"tcp://127.0.0.1:{free_ports(1)}"
         self.record("plain", endpoint, bind=True, socket="pull", username="me", password_file=self.password())
         self.waits_for("plain", "nobody has connected")
-        for options in ({}, {"plain_username": b"me", "plain_password": b"close sesame"}, {"plain_username": b"m", "plain_password": b"open sesame"}):
+        wrong = [{}, {"plain_username": b"me", "plain_password": b"close sesame"},
+                 {"plain_username": b"m", "plain_password": b"open sesame"}]
+        for options in wrong:
             pusher = self.sender(zmq.PUSH, **options)
             watch = pusher.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
             pusher.connect(endpoint)
