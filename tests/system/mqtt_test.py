@@ -313,7 +313,9 @@ class Dying(unittest.TestCase, Recorder):
                     self.engine.kill()
                     publisher.wait(200)
                     self.engine.start()
+                    had = self.job()["elements"]
                     self.connected(self.broker, times)
+                    self.has(had + 1)  # before, an engine that is killed again would rightly not trust the session
                 publisher.wait(500)
                 sent = publisher.stop()
                 self.has(len(sent))
