@@ -38,7 +38,9 @@ typedef struct mqtt_place {
     uint16_t run;  /* so many up to it came in a row, each one more than that before; 0: none */
 } mqtt_place_t;
 
-enum { MQTT_INFLIGHT_MAX = 1000, MQTT_RUN_MAX = 30000 };
+/* A broker gives again in the order in which it gave (MQTT 5, 4.6), and what is known is noted at once: a message that is not known has the identifier
+ * behind the last one. So nearly the whole round of identifiers may be a row, and what is left of it is for a broker that skips some. */
+enum { MQTT_INFLIGHT_MAX = 1000, MQTT_RUN_MAX = 60000 };
 
 /* At the beginning. */
 void mqtt_place_init(mqtt_place_t *place, size_t inflight);

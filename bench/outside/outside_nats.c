@@ -81,6 +81,7 @@ static int nats_read(outside_t *outside, meter_t *meter, fault_t *why) {
         natsMsg_Destroy(message);
         more = meter_one(meter) && meter->first + meter->count + meter->pending < outside->elements;
     }
+    natsConnection_Close(link.connection); /* first: what still comes for a subscription that is destroyed aborts libnats 3.4 */
     natsSubscription_Destroy(subscription);
     link_close(&link);
     return status == NATS_OK ? 0 : failed(status, why);

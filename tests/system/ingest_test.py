@@ -1,6 +1,7 @@
 """The ingest protocol, sentence by sentence: SENTENCES names the test that proves each. Those that nobody else proves are here."""
 import pathlib
 import re
+import time
 import unittest
 
 import msgpack
@@ -163,6 +164,26 @@ class Ingest(EngineTest):
         self.assertIn("element 1", nacks[2]["message"])
         self.assertEqual(nacks[5]["field"], "body")
         self.assertEqual(self.numbers("bad"), [1, 3, 6])
+
+    def waits(self, name, *expected):
+        """Asks for the job until its sources wait for just that."""
+        deadline = time.monotonic() + PATIENCE
+        while (waits := self.engine.ask("job.describe", pipeline=name).get("waits", [])) != list(expected):
+            self.assertLess(time.monotonic(), deadline, waits)
+
+    def test_what_a_source_waits_for_is_shown_with_its_job_until_it_does_not(self):
+        self.pushable("patient", "Read")
+        connection = self.connect()
+        attached = connection.ask("source.attach", timeout_s=PATIENCE, pipeline="patient", tag="Read", producer="p")
+        connection.send("source.waiting", source=attached["source"], tag="Read", message="a camera: nobody is there")
+        self.waits("patient", "Read: a camera: nobody is there")
+        connection.send("source.waiting", source=attached["source"], tag="Read")
+        self.waits("patient")
+        connection.send("source.waiting", tag="Read", message="another camera")
+        self.waits("patient", "Read: another camera")
+        connection.ask("source.attach", timeout_s=PATIENCE, pipeline="patient", tag="Read", producer="p")
+        self.waits("patient")
+        self.engine.ask("job.cancel", pipeline="patient")
 
     def test_done_ends_the_source_for_all_its_producers(self):
         self.pushable("done", "A", "B")

@@ -24,7 +24,7 @@ SOURCE = {"name": str, "urn": str, "tag": str, "signature": str}
 OPTIONS = {"recordable_sources": list, "recording_duration_ms?": int, "recording_size_limit?": int, "recording_count_limit?": int,
            "min_free_disk": int, "enable_recording_replay": bool, "keep_recordings": int, "worker_timeout_ms": int, "worker_wait_ms": int,
            "replay_timeout_ms": int, "message_size_max": int, "body_size_max": int, "transforms_max": int, "pipelines_max": int,
-           "definitions_size_max": int,
+           "definitions_size_max": int, "inline_size_max": int,
            "replays_max": int, "client_replays_max": int, "connections_max": int, "requests_max": int, "client_requests_max": int,
            "unread_max": int, "client_unread_max": int}
 NUMBERS = pipeline("numbers", source("Read", GENERATOR, {"rate": 0, "size": 20, "count": 50}))

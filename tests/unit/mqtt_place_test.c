@@ -72,11 +72,13 @@ static void numbers_no_higher_than_what_is_in_flight_are_known_with_their_hash_a
     for (unsigned id = 1; id <= INFLIGHT; id++) assert_false(mqtt_place_has(&place, (mqtt_given_t){(uint16_t)id, 0}));
 }
 
-static void a_row_is_known_no_further_than_half_of_all_numbers(void **test) {
+static void a_row_is_known_as_far_back_as_leaves_room_for_what_is_ahead(void **test) {
     (void)test;
-    add(1, 40000);
-    assert_true(has(40000 - MQTT_RUN_MAX + 1));
-    assert_false(has(40000 - MQTT_RUN_MAX));
+    add(1, 65000);
+    assert_true(has(65000 - MQTT_RUN_MAX + 1));
+    assert_false(has(65000 - MQTT_RUN_MAX));
+    for (unsigned id = 65001; id <= 65535; id++) assert_false(has(id));
+    for (unsigned id = 1; id <= 65000 - MQTT_RUN_MAX; id++) assert_false(has(id));
 }
 
 static void nothing_is_known_of_a_session_that_is_gone(void **test) {
@@ -132,7 +134,7 @@ static void what_is_no_cursor_is_refused_and_changes_nothing(void **test) {
         pack("[iiiiiib]", 9LL, 8LL, 2LL, 1LL, 65536LL, 6LL, "123456"),
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) assert_false(mqtt_place_read(&place, bad[i]));
-    assert_false(mqtt_place_read(&place, pack("[iiiiiib]", 9LL, 8LL, 2LL, 1LL, 7LL, 30001LL, "123456")));
+    assert_false(mqtt_place_read(&place, pack("[iiiiiib]", 9LL, 8LL, 2LL, 1LL, 7LL, 60001LL, "123456")));
     assert_false(mqtt_place_read(&place, pack("[iiiiiib]", 9LL, 8LL, 2LL, 1LL, 7LL, 6LL, "12345")));
     assert_false(mqtt_place_read(&place, pack("[iiiiiis]", 9LL, 8LL, 2LL, 1LL, 7LL, 6LL, "123456")));
     assert_false(mqtt_place_read(&place, pack("[siiiiib]", "9", 8LL, 2LL, 1LL, 7LL, 6LL, "123456")));
@@ -156,7 +158,7 @@ int main(void) {
         TEST(numbers_that_only_count_up_are_known_however_old),
         TEST(numbers_go_on_at_1_behind_the_last),
         TEST(numbers_no_higher_than_what_is_in_flight_are_known_with_their_hash_alone),
-        TEST(a_row_is_known_no_further_than_half_of_all_numbers),
+        TEST(a_row_is_known_as_far_back_as_leaves_room_for_what_is_ahead),
         TEST(nothing_is_known_of_a_session_that_is_gone),
         TEST(it_is_the_same_behind_a_cursor),
         TEST(a_cursor_of_a_larger_number_in_flight_keeps_its_newest),
