@@ -379,6 +379,7 @@ static int mqtt_resume(void *state, bytes_t cursor, fault_t *why) {
         bool lost = cursor.size > 0 || (self->resumed && self->place.count > 0);
         bool certain = !is_persistent(self) || (cursor.size > 0 && place.session != MQTT_STANDING);
         mqtt_link_close(&self->link);
+        timing_resume(&self->timing);
         actor_cancel(self->feed.me, &self->turn);
         actor_cancel(self->feed.me, &self->retry);
         if (lost) hole_open(self, since, certain, "what came while the engine was away, or was not recorded, is gone");

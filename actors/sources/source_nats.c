@@ -420,6 +420,7 @@ static int nats_resume(void *state, bytes_t cursor, fault_t *why) {
         return 0;
     }
     if (!nats->tick) nats->tick = actor_after(nats->feed.me, TICK, on_tick, 0);
+    if (nats->stream) timing_resume(&nats->timing);
     timing_arm(&nats->timing, on_idle);
     if (!nats->link && !nats->dial && !nats->retry) dial(nats);
     if (nats->link) nats_look(nats);

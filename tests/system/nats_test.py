@@ -183,6 +183,24 @@ class StreamTest(NatsTest):
         self.assertEqual(values, self.values(numbered("orders.a", 20000), numbered("orders.b", 500)))
         self.assertEqual(gaps, [])
 
+    def test_what_comes_again_because_the_recorder_failed_is_not_late(self):
+        count = 200000
+        self.orders(count)
+        self.begin("--chaos", stream="ORDERS", out_of_order_ms=0)
+        for _ in range(5):
+            before = self.job()["elements"]
+            self.engine.ask("chaos.fail", actor="recorder")
+            self.until(lambda job: job["elements"] > min(before + 2000, count - 1))
+        self.counts(count)
+        values, gaps = self.finish()
+        self.assertEqual((values == self.values(numbered("orders.a", count)), gaps), (True, []))
+        watermark = None
+        for event, elements in self.events:
+            if event["event"] == "watermark":
+                watermark = event["to"]
+            for element in elements or []:
+                self.assertTrue(watermark is None or element[0] >= watermark, (watermark, element))
+
     def test_a_consumer_that_somebody_deletes_is_made_again(self):
         self.orders(1000)
         self.begin(stream="ORDERS")
