@@ -415,7 +415,8 @@ static int nats_resume(void *state, bytes_t cursor, fault_t *why) {
     nats_t *nats = state;
     fault_t unread;
     (void)why;
-    if ((nats->stream ? stream_resume : subject_resume)(nats, cursor, &unread) < 0) {
+    int resumed = nats->stream ? stream_resume(nats, cursor, &unread) : subject_resume(nats, cursor, &unread);
+    if (resumed < 0) {
         feed_fail(&nats->feed, "%s", unread.text);
         return 0;
     }

@@ -72,9 +72,11 @@ static int pull_read(outside_t *outside, meter_t *meter, fault_t *why) {
 }
 
 static void pull_pack(const outside_t *outside, msgpack_packer *packer) {
-    msgpack_pack_map(packer, 2);
+    msgpack_pack_map(packer, 3);
     outside_pack_text(packer, "server", outside->server);
     outside_pack_text(packer, "socket", "pull");
+    msgpack_pack_str_with_body(packer, "queue", strlen("queue"));
+    msgpack_pack_int(packer, WAITING); /* as the other reader has it */
 }
 
 static void push_close(outside_t *outside) {
