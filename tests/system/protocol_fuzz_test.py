@@ -168,7 +168,8 @@ class Stranger:
         """Takes what there is. An answer is one to something that was asked here, and the only one to that."""
         while self.socket.poll(timeout_ms):
             # an id comes back as it was, whatever it was
-            message = msgpack.unpackb(self.socket.recv_multipart()[0], strict_map_key=False, unicode_errors="surrogateescape")
+            message = msgpack.unpackb(self.socket.recv_multipart()[0], strict_map_key=False, unicode_errors="surrogateescape",
+                                      ext_hook=lambda code, data: (code, data))
             if message.get("op") == "ping":
                 self.socket.send(msgpack.packb({"op": "pong"}))
             if "ok" not in message:
