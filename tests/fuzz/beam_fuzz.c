@@ -19,7 +19,7 @@ static void check_rewrite(bytes_t pipeline, const names_t *patterns, size_t sour
     beam_sources_t found;
     refusal_t no = {0};
     msgpack_sbuffer_init(&out);
-    if (beam_rewrite(pipeline, patterns, &(beam_stream_t){"localhost:5574", "p/"}, &out, &no) < 0) {
+    if (beam_rewrite(pipeline, patterns, &(beam_stream_t){.url = "localhost:5574", .prefix = "p/"}, &out, &no) < 0) {
         check_refusal(&no, "rewrite");
         must(out.size == 0 && sources > 0);
     } else {

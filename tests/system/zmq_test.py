@@ -403,10 +403,11 @@ class Losses(ZmqTest):
         for _ in range(4):
             publisher.subscribed()
             self.waits_for("numbers")
+            before = self.engine.ask("job.describe", pipeline="numbers")["elements"]
             publisher.send(*([struct.pack(">Q", number), b"message %d" % number] for number in range(sent, sent + 3000)))
             sent += 3000
             deadline = time.monotonic() + PATIENCE
-            while self.engine.ask("job.describe", pipeline="numbers")["elements"] < 100:
+            while self.engine.ask("job.describe", pipeline="numbers")["elements"] < before + 100:
                 self.assertLess(time.monotonic(), deadline)
             self.engine.kill()
             assert publisher.socket.recv() == b"\x00"
