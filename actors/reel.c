@@ -470,10 +470,15 @@ static int reel_put_joined(reel_t *reel, reel_producer_t *producer, const reel_b
     return 0;
 }
 
-/* A batch that comes again, because the process died in the middle of it, has its gap in the journal already. */
+/* A batch that comes again, because the process died in the middle of it, has its gap in the journal already. One that only has its number has
+ * another gap: of a source without positions nothing comes again. */
+static bool reel_has_gap(const reel_t *reel, const reel_producer_t *producer, const reel_batch_t *batch) {
+    return producer->gap == batch->seq && journal_said_gap(reel->journal, producer->stream, batch->gap, batch->lost_us);
+}
+
 static int reel_put_gap(reel_t *reel, reel_producer_t *producer, const reel_batch_t *batch, int64_t at, fault_t *why) {
     journal_meta_t by = {.producer = producer->name, .seq = batch->seq};
-    if (!batch->gap || producer->gap == batch->seq) return 0;
+    if (!batch->gap || reel_has_gap(reel, producer, batch)) return 0;
     if (reel_flush_gathered(reel, at, why) < 0) return -1;
     if (!reel_fits(reel, &by, GAP_SIZE + strlen(batch->gap))) {
         reel->spent = "bytes";

@@ -545,6 +545,10 @@ const msg_gap_t *journal_gaps(const journal_t *journal, size_t *ret_count) {
     return journal->ledger.gaps;
 }
 
+bool journal_said_gap(const journal_t *journal, uint32_t stream, const char *what, int64_t lost_us) {
+    return ledger_said_gap(&journal->ledger, stream, what, lost_us);
+}
+
 const char *journal_segment_path(const journal_t *journal) {
     return journal->writer.path;
 }

@@ -91,6 +91,8 @@ const msg_producer_t *journal_producer(const journal_t *journal, uint32_t stream
 /* All producers, in the order in which they first appeared. */
 const msg_producer_t *journal_producers(const journal_t *journal, size_t *ret_count);
 const msg_gap_t *journal_gaps(const journal_t *journal, size_t *ret_count);
+/* Is this the stream's last gap? `lost_us` < 0: not known. */
+bool journal_said_gap(const journal_t *journal, uint32_t stream, const char *what, int64_t lost_us);
 
 /* The path of the last segment, for the syncer. */
 const char *journal_segment_path(const journal_t *journal);

@@ -304,6 +304,22 @@ static void a_batch_that_comes_again_does_not_say_its_gap_twice(void **state) {
     bench_close(&bench);
 }
 
+/* It has the number of one that was not recorded, and something else was lost before it. */
+static void another_batch_of_that_number_says_its_own_gap(void **state) {
+    bench_t bench;
+    (void)state;
+    bench_open(&bench, 1, BIG_SEGMENT);
+    put_with(&bench, reel_producer(bench.reel, 0, "a"), 2, 10, (reel_batch_t){.gap = "one is missing", .lost_us = 5}, 0);
+    bench_reopen(&bench);
+    put_with(&bench, reel_producer(bench.reel, 0, "a"), 2, 10, (reel_batch_t){.gap = "3001 are missing", .lost_us = 5}, 0);
+    bench_reopen(&bench);
+    put_with(&bench, reel_producer(bench.reel, 0, "a"), 2, 10, (reel_batch_t){.gap = "3001 are missing", .lost_us = 6}, 0);
+    flush(&bench);
+    assert_string_equal(records(&bench), "gap gap gap e2@0");
+    assert_string_equal(gaps_of(&bench, 3)[1].what, "3001 are missing");
+    bench_close(&bench);
+}
+
 static void a_gap_that_does_not_fit_spends_the_bytes_and_leaves_the_batch(void **state) {
     bench_t bench;
     char text[900];
@@ -568,6 +584,7 @@ int main(void) {
         cmocka_unit_test(no_byte_is_over_the_limit_and_none_is_wasted),
         cmocka_unit_test(a_gap_comes_before_the_elements_of_its_batch_and_after_all_others),
         cmocka_unit_test(a_batch_that_comes_again_does_not_say_its_gap_twice),
+        cmocka_unit_test(another_batch_of_that_number_says_its_own_gap),
         cmocka_unit_test(a_gap_that_does_not_fit_spends_the_bytes_and_leaves_the_batch),
         cmocka_unit_test(a_gap_after_the_last_moment_is_not_recorded),
         cmocka_unit_test(recordings_share_the_bytes_of_all),
