@@ -124,6 +124,7 @@ class Worker:
         self.sources = {}  # by job and tag
         self.given = {}    # what we have asked to be let in for, by the number of that request
         self.asked = 0
+        self.over = False  # leave before the next step
         self.ready()
 
     def ready(self, urns=None):
@@ -139,13 +140,18 @@ class Worker:
     def leave(self):
         """Others go on at once; from one that just disappears they take over once that is noticed."""
         self.ready([])
-        while self.connection.receive()[0].get("id") != ["ready"]:
+        while time.monotonic() - self.heard < SILENCE_S and self.connection.receive()[0].get("id") != ["ready"]:
             pass
         self.connection.socket.close()
 
+    def stop(self, *_):
+        """May be called at any moment, by a signal too: one that interrupted a step could cut a message in two."""
+        self.over = True
+
     def run(self):
-        while True:
+        while not self.over:
             self.step()
+        self.leave()
 
     def step(self, wait_s=WAIT_S):
         """Takes what the engine says, and lets each source send."""
@@ -227,7 +233,6 @@ class Worker:
 
 def serve(readers, doc):
     """The command line of a worker: runs until it is interrupted or terminated, and then leaves."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     arguments = argparse.ArgumentParser(description=doc.splitlines()[0])
     arguments.add_argument("--engine", default="tcp://127.0.0.1:5570", help="the commands endpoint")
     arguments.add_argument("--key", default=os.environ.get("REPRISE_KEY"), help="our key, where the engine has keys")
@@ -238,10 +243,9 @@ def serve(readers, doc):
     with Connection(given.engine, keys) as commands:
         endpoint = commands.ask("engine.info")["endpoints"]["ingest"]
     worker = Worker(endpoint, readers, given.name, keys)
-    try:
-        worker.run()
-    except KeyboardInterrupt:
-        worker.leave()
+    for interruption in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(interruption, worker.stop)
+    worker.run()
 
 
 if __name__ == "__main__":
