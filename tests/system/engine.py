@@ -65,12 +65,13 @@ def free_ports(count):
 class Engine:
     """`process` is the engine's own, or with `guard` that of the guard, which starts the engine again when that crashes."""
 
-    def __init__(self, *flags, data=None, env=None, guard=False, keys=None, ipc=False):
+    def __init__(self, *flags, data=None, env=None, guard=False, keys=None, ipc=False, by=()):
         self.keys = keys  # of the tests' own connections, where the engine wants some
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="reprise-test-"))
         self.data = data or self.folder / "data"
         self.flags = flags if guard else ("--no-guard", *flags)
         self.ipc = ipc  # its endpoints are files of its folder
+        self.by = by    # the program that starts it, and that one's arguments
         self.env = {**os.environ, **(env or {})}
         self.errors = self.folder / "stderr"
         self.commands = None
@@ -89,7 +90,7 @@ class Engine:
             with open(self.errors, "ab") as errors:
                 where = ["--port", str(self.port)] if not self.ipc else \
                     ["--beam=off", *(f"--{door.replace('_', '-')}={self.endpoints[door]}" for door in DOORS)]
-                self.process = subprocess.Popen([BUILD / "reprised", "--data", self.data, *where, *self.flags],
+                self.process = subprocess.Popen([*self.by, BUILD / "reprised", "--data", self.data, *where, *self.flags],
                                                 stdout=subprocess.PIPE, stderr=errors, text=True, env=self.env)
             line = self.process.stdout.readline()
             if line.startswith("ready "):

@@ -16,7 +16,7 @@ import unittest
 import zmq
 
 from disk import Disk
-from engine import BUILD, GENERATOR, PATIENCE, PUSH, PORTS, Engine, Producer, free_ports, pipeline, sanitizers, source
+from engine import BUILD, GENERATOR, PATIENCE, PUSH, PORTS, ROOT, Engine, Producer, free_ports, pipeline, sanitizers, source
 
 
 def running(pid):
@@ -365,6 +365,22 @@ class Systemd(GuardTest):
             judged = subprocess.run(["systemd-analyze", "security", "--offline=true", "--threshold=20", unit], capture_output=True, text=True,
                                     timeout=PATIENCE)
             self.assertEqual(judged.returncode, 0, judged.stdout)
+
+    @unittest.skipIf(sanitizers(), "a sanitizer needs calls of its own")
+    def test_what_the_unit_allows_is_enough(self):
+        self.start(by=("/usr/bin/python3", ROOT / "tests" / "system" / "confined.py", BUILD / "reprised.service"))
+        self.engine.ask("options.set", recordable_sources=["reprise:source:*:v1"])
+        nobody = {"server": "127.0.0.1:9"}
+        payloads = {"kafka": nobody | {"topics": "t"}, "mqtt": nobody | {"topics": "t"}, "nats": nobody | {"subject": "t"},
+                    "redis": nobody | {"stream": "t"}, "zmq": nobody, "udp": {"server": "127.0.0.1:0"}, "generator": {"count": 100}}
+        self.engine.run(pipeline("all", *(source(name, f"reprise:source:{name}:v1", given) for name, given in payloads.items())),
+                        limits={"duration_ms": 500})
+        job = self.engine.wait("all")
+        self.assertEqual((job["stop_reason"], job["elements"]), ("duration", 100), job.get("error"))
+        self.crash(signal.SIGSEGV)
+        self.assertEqual(len(self.engine.elements(pipeline="all")), 100)
+        self.assertEqual(self.engine.stop(), 0)
+        self.assertIn("crash: signal 11", self.engine.said())
 
     def test_it_is_told_of_a_crash_and_that_the_next_engine_serves(self):
         self.listen()

@@ -43,6 +43,7 @@ class InstallTest(unittest.TestCase):
         depends = output("dpkg-deb", "-f", package, "Depends")
         for library in ("libc6", "libzmq5", "libczmq4", "libsqlite3-0", "libgrpc29", "libjansson4"):
             self.assertIn(library, depends)
+        self.assertIn("systemctl", output("dpkg-deb", "-I", package, "prerm"))
         root = self.folder / "root"
         output("dpkg-deb", "-x", package, root)
         self.check(root / "usr", "/usr")
