@@ -28,19 +28,21 @@ static int path_of(char ret_path[PATH_MAX], fault_t *why, const char *data, cons
     return 0;
 }
 
-/* Creates a folder and those above it. */
+/* Creates a folder and those above it. What is recorded is for whoever recorded it: one that is there already stays as open as it is. */
 static int folder_make(const char *path, fault_t *why) {
     char part[PATH_MAX];
     size_t size = strlen(path);
 
+    while (size > 1 && path[size - 1] == '/') size--;
     if (size == 0 || size >= sizeof part) return fault_set(why, "cannot create the folder \"%s\": no path, or one that is too long", path);
-    memcpy(part, path, size + 1);
+    memcpy(part, path, size);
+    part[size] = 0;
     for (char *slash = strchr(part + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
         *slash = 0;
         if (mkdir(part, 0755) < 0 && errno != EEXIST) return fault_errno(why, "cannot create the folder %s", part);
         *slash = '/';
     }
-    if (mkdir(part, 0755) < 0 && errno != EEXIST) return fault_errno(why, "cannot create the folder %s", part);
+    if (mkdir(part, 0700) < 0 && errno != EEXIST) return fault_errno(why, "cannot create the folder %s", part);
     return 0;
 }
 
@@ -76,7 +78,7 @@ int folder_lock(const char *data, fault_t *why) {
     char lock[PATH_MAX], recordings[PATH_MAX], text[32];
     int descriptor, size, failed = -1;
 
-    if (path_of(lock, why, data, "/", "lock") < 0 || path_of(recordings, why, data, "/", "recordings") < 0 ||
+    if (path_of(lock, why, data, "/", "lock") < 0 || path_of(recordings, why, data, "/", "recordings") < 0 || folder_make(data, why) < 0 ||
         folder_make(recordings, why) < 0)
         return -1;
     descriptor = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0644);

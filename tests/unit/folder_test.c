@@ -23,6 +23,31 @@ static void a_data_folder_is_created_with_those_above_it(void **state) {
     store_remove(&store);
 }
 
+static void a_data_folder_that_is_created_is_nobody_elses_and_one_that_is_there_stays_as_it_is(void **state) {
+    store_t store;
+    char data[512], path[600];
+    fault_t why;
+    struct stat status;
+    int lock;
+
+    (void)state;
+    store_make(&store, 1);
+    snprintf(data, sizeof data, "%s/a/", store.data);
+    ok(lock = folder_lock(data, &why), why);
+    close(lock);
+    assert_int_equal(stat(data, &status), 0);
+    assert_int_equal(status.st_mode & 0777, 0700);
+    assert_int_equal(chmod(data, 0750), 0);
+    ok(lock = folder_lock(data, &why), why);
+    close(lock);
+    assert_int_equal(stat(data, &status), 0);
+    assert_int_equal(status.st_mode & 0777, 0750);
+    snprintf(path, sizeof path, "%srecordings", data);
+    ok(folder_remove(path, &why), why);
+    ok(folder_remove(data, &why), why);
+    store_remove(&store);
+}
+
 static void a_folder_in_use_is_refused_with_the_pid_of_who_has_it(void **state) {
     store_t store;
     fault_t why;
@@ -214,6 +239,7 @@ static void free_space_is_more_than_none_and_a_missing_folder_a_fault(void **sta
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_data_folder_is_created_with_those_above_it),
+        cmocka_unit_test(a_data_folder_that_is_created_is_nobody_elses_and_one_that_is_there_stays_as_it_is),
         cmocka_unit_test(a_folder_in_use_is_refused_with_the_pid_of_who_has_it),
         cmocka_unit_test(the_lock_of_a_process_that_died_is_free),
         cmocka_unit_test(recordings_are_listed_in_order_and_what_a_crash_left_is_cleared_away),
