@@ -3,7 +3,8 @@
  *
  * What is missing between two messages was for other subjects, or was deleted by somebody. But it may have been deleted by the stream's limits
  * before it was read: then it is a hole. The two look the same, so the stream is asked whether it still begins before them. It is asked once for
- * all that has come already, and not at all where the server was asked for more all the time and had none: there nothing waited to be deleted. */
+ * all that has come already, and not at all where nothing can have been deleted: the server was asked for more all the time and had none, and the
+ * stream's limits delete nothing that was just stored. */
 #include "source_nats.h"
 
 #include <stdio.h>
@@ -13,8 +14,7 @@
 enum {
     API_SUBJECT = 600,
     CURSOR_NUMBERS = 4,
-    BATCH_BYTES = 8 * 1024 * 1024, /* that a request may bring, with what libnats keeps for each message: */
-    MESSAGE_BYTES = 256,
+    BATCH_BYTES = 8 * 1024 * 1024, /* that a request may bring, with what libnats keeps for each message */
     BATCH_MAX = 32 * 1024,
     SIZE_UNKNOWN = 1024,
     SILENT_MAX = 4,
@@ -57,13 +57,10 @@ static void consumer_again(nats_t *nats, const char *said) {
 }
 
 static void consumer_make(nats_t *nats) {
-    char subject[API_SUBJECT], time[NATS_TIME_TEXT];
+    char subject[API_SUBJECT];
     nats_start_t start = nats->start;
     if (nats->begun) start = (nats_start_t){.from = NATS_FROM_SEQUENCE, .sequence = nats->position.sequence + 1};
-    if (nats->is_renumbered) {
-        nats_time_write(nats->position.time + 1, time);
-        start = (nats_start_t){.from = NATS_FROM_TIME, .time = time};
-    }
+    if (nats->is_renumbered) start = (nats_start_t){.from = NATS_FROM_TIME, .time = nats->position.time + 1};
     char *request = nats_consumer_request(nats->stream, nats->subject, &start);
     nats->step = STEP_MAKING;
     snprintf(subject, sizeof subject, API "CONSUMER.CREATE.%s", nats->stream);
@@ -93,7 +90,9 @@ static void hole_set(nats_t *nats, int64_t first) {
 }
 
 static bool may_miss(const nats_t *nats, const nats_place_t *place) {
-    return place->sequence > nats->position.sequence + 1 && (nats->is_behind || place->pending > 0) && nats->sure == 0;
+    bool is_aged = nats->age_us > 0 && place->time - nats->position.time >= nats->age_us;
+    return place->sequence > nats->position.sequence + 1 && nats->sure == 0 &&
+           (nats->is_behind || place->pending > 0 || nats->is_bounded || is_aged);
 }
 
 /* What has come by now was there before the stream is asked. */
@@ -142,6 +141,8 @@ static void stream_found(nats_t *nats, const nats_answer_t *answer) {
     bool is_another = nats->begun && answer->made != at->made;
     if (nats->until_end && (is_another || !nats->begun)) at->end = answer->last;
     at->made = answer->made;
+    nats->is_bounded = answer->is_bounded;
+    nats->age_us = answer->age_us;
     if (is_another) {
         fault_set(&nats->hole, "stream `%s` at %s is another one than before: what that had after message %lld was not read", nats->stream,
                   nats->access.server, (long long)at->sequence);
@@ -160,10 +161,12 @@ static void stream_found(nats_t *nats, const nats_answer_t *answer) {
 }
 
 static void hole_judge(nats_t *nats, const nats_answer_t *answer) {
-    if (answer->made != nats->position.made)
+    if (answer->made != nats->position.made) {
         stream_begin(nats);
-    else if (answer->first > nats->position.sequence + 1)
+    } else if (answer->first > nats->position.sequence + 1) {
         hole_set(nats, answer->first);
+        nats->sure = 1; /* between those that came behind it there may be more */
+    }
 }
 
 void stream_on_answer(nats_t *nats, natsMsg *message) {
@@ -199,11 +202,19 @@ static void stream_send(nats_t *nats) {
     feed_send(&nats->feed, stream_cursor(nats), timing_watermark(&nats->timing));
 }
 
-static void hole_say(nats_t *nats, const nats_place_t *place) {
+/* `until`: when the message behind it was stored; 0: there is none yet, and its length is not known. */
+static void hole_say(nats_t *nats, int64_t until) {
     int64_t last = nats->position.time;
     stream_send(nats);
-    feed_gap(&nats->feed, last > 0 && place->time > last ? place->time - last : -1, "%s", nats->hole.text);
+    feed_gap(&nats->feed, last > 0 && until > last ? until - last : -1, "%s", nats->hole.text);
     nats->hole.text[0] = '\0';
+}
+
+/* All that was to be recorded is: the cursor says so, too. */
+static void message_beyond(nats_t *nats) {
+    nats->position.sequence = nats->position.end;
+    nats->position.time = 0;
+    nats->is_over = true;
 }
 
 /* The server has something to say about what was asked for. */
@@ -238,14 +249,15 @@ static void message_take(nats_t *nats, natsMsg *message) {
         status_take(nats, message);
     } else if (place.delivery != nats->delivery + 1 || place.sequence <= nats->position.sequence) {
         consumer_again(nats, "a message did not come");
-    } else if (nats->until_end && place.sequence > nats->position.end) {
-        nats->is_over = true;
     } else if (may_miss(nats, &place)) {
         hole_ask(nats, message);
         return;
     } else {
-        if (nats->hole.text[0]) hole_say(nats, &place);
-        if (nats->link && nats_add(nats, message, &place)) message_taken(nats, message, &place);
+        if (nats->hole.text[0]) hole_say(nats, place.time);
+        if (nats->until_end && place.sequence > nats->position.end)
+            message_beyond(nats);
+        else if (nats->link && nats_add(nats, message, &place))
+            message_taken(nats, message, &place);
     }
     natsMsg_Destroy(message);
 }
@@ -265,7 +277,8 @@ static void messages_ask(nats_t *nats) {
     char subject[API_SUBJECT], request[200], inbox[NATS_SUBJECT_MAX];
     if (nats->asked > 0) return;
     int64_t size = nats->count > 0 ? nats->size / nats->count : SIZE_UNKNOWN;
-    int64_t batch = BATCH_BYTES / (size + MESSAGE_BYTES), most = natsConnection_GetMaxPayload(nats->link->connection) + NATS_QUEUE_BYTES;
+    int64_t batch = BATCH_BYTES / (size + NATS_MESSAGE_BYTES),
+            most = natsConnection_GetMaxPayload(nats->link->connection) + NATS_QUEUE_BYTES;
     batch = batch < 1 ? 1 : batch > BATCH_MAX ? BATCH_MAX : batch;
     snprintf(subject, sizeof subject, API "CONSUMER.MSG.NEXT.%s.%s", nats->stream, nats->consumer);
     snprintf(request, sizeof request, "{\"batch\":%lld,\"expires\":%lld,\"max_bytes\":%lld}", (long long)batch, (long long)EXPIRES,
@@ -284,6 +297,7 @@ static bool takes(const nats_t *nats) {
 void stream_take(nats_t *nats) {
     if (takes(nats) && !nats->is_placed) feed_place(&nats->feed, stream_cursor(nats));
     nats->is_placed |= takes(nats);
+    if (takes(nats) && nats->hole.text[0] && nats->is_drained && !nats->held) hole_say(nats, 0);
     nats->is_over |= nats->until_end && nats->is_drained && !nats->held;
     while (takes(nats)) {
         natsMsg *message = message_next(nats);

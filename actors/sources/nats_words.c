@@ -88,7 +88,7 @@ int nats_start_read(const char *text, nats_start_t *ret_start, fault_t *why) {
         start.from = NATS_FROM_SEQUENCE;
     } else if (event_time_parse(text, &time, &unread) == 0) {
         start.from = NATS_FROM_TIME;
-        start.time = text;
+        start.time = time > 0 ? time : 0;
     } else {
         return fault_set(why, "`from` must be `all`, `new`, a number from 1 or a time such as 2026-11-22T14:00:00Z, not `%.64s`", text);
     }
@@ -96,15 +96,18 @@ int nats_start_read(const char *text, nats_start_t *ret_start, fault_t *why) {
     return 0;
 }
 
-void nats_time_write(int64_t time, char text[NATS_TIME_TEXT]) {
+/* ---- requests and answers ---- */
+
+enum { TIME_TEXT = 48 };
+
+/* As RFC 3339 has it: the server reads no other way to write one. */
+static void time_write(int64_t time, char text[TIME_TEXT]) {
     time_t second = time / 1000000;
     struct tm parts = {0};
     gmtime_r(&second, &parts);
-    size_t used = strftime(text, NATS_TIME_TEXT, "%Y-%m-%dT%H:%M:%S", &parts);
-    snprintf(text + used, NATS_TIME_TEXT - used, ".%06dZ", (int)(time % 1000000));
+    size_t used = strftime(text, TIME_TEXT, "%Y-%m-%dT%H:%M:%S", &parts);
+    snprintf(text + used, TIME_TEXT - used, ".%06dZ", (int)(time % 1000000));
 }
-
-/* ---- requests and answers ---- */
 
 char *nats_consumer_request(const char *stream, const char *subject, const nats_start_t *start) {
     static const char *const policies[] = {"all", "new", "by_start_sequence", "by_start_time"};
@@ -113,7 +116,11 @@ char *nats_consumer_request(const char *stream, const char *subject, const nats_
     must(config);
     if (subject) json_object_set_new(config, "filter_subject", json_string(subject));
     if (start->from == NATS_FROM_SEQUENCE) json_object_set_new(config, "opt_start_seq", json_integer(start->sequence));
-    if (start->from == NATS_FROM_TIME) json_object_set_new(config, "opt_start_time", json_string(start->time));
+    if (start->from == NATS_FROM_TIME) {
+        char time[TIME_TEXT];
+        time_write(start->time, time);
+        json_object_set_new(config, "opt_start_time", json_string(time));
+    }
     json_t *request = json_pack("{ss so}", "stream_name", stream, "config", config);
     char *text = request ? json_dumps(request, JSON_COMPACT) : NULL;
     must(text);
@@ -138,8 +145,13 @@ int nats_answer_read(bytes_t json, nats_answer_t *ret_answer, fault_t *why) {
                             .delivered = number_at(root, "/delivered/stream_seq"),
                             .pending = number_at(root, "/num_pending"),
                             .first = number_at(root, "/state/first_seq"),
-                            .last = number_at(root, "/state/last_seq")};
+                            .last = number_at(root, "/state/last_seq"),
+                            .age_us = number_at(root, "/config/max_age") / 1000};
+    char discards[8];
     fault_t undated;
+    text_at(root, "/config/discard", discards, sizeof discards);
+    answer.is_bounded =
+        strcmp(discards, "new") != 0 && (number_at(root, "/config/max_msgs") > 0 || number_at(root, "/config/max_bytes") > 0);
     text_at(root, "/error/description", answer.text, sizeof answer.text);
     text_at(root, "/name", answer.consumer, sizeof answer.consumer);
     if (json_is_object(root)) {

@@ -27,14 +27,11 @@ bool nats_place_read(const char *reply, nats_place_t *ret_place);
 typedef struct nats_start {
     enum { NATS_FROM_ALL, NATS_FROM_NEW, NATS_FROM_SEQUENCE, NATS_FROM_TIME } from;
     int64_t sequence;
-    const char *time; /* RFC 3339 */
+    int64_t time; /* µs since the epoch */
 } nats_start_t;
 
 /* `all`, `new`, a number or a time. */
 int nats_start_read(const char *text, nats_start_t *ret_start, fault_t *why);
-
-enum { NATS_TIME_TEXT = 48 };
-void nats_time_write(int64_t time, char text[NATS_TIME_TEXT]); /* µs since the epoch, as RFC 3339 */
 
 /* The request for a consumer of a stream that goes away by itself once nobody reads it; to be freed. `subject`: NULL: all of them. */
 char *nats_consumer_request(const char *stream, const char *subject, const nats_start_t *start);
@@ -47,6 +44,8 @@ typedef struct nats_answer {
     int64_t pending;     /* how many it has */
     int64_t first, last; /* sequences in the stream; of an empty one, `first` is the next */
     int64_t made;        /* the stream, in µs since the epoch */
+    int64_t age_us;      /* after which it deletes messages; 0: it does not */
+    bool is_bounded;     /* it deletes its first message for a new one when it is full */
     int64_t time;        /* when a message was stored, in µs since the epoch; 0: the answer is not about one */
 } nats_answer_t;
 

@@ -7,12 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../messages/text.h"
 #include "payload.h"
 
 enum {
     TICK = 10 * 1000 * 1000, /* µs: a server that is asked for an echo must be heard within two */
     SILENT_MAX = 2,
-    READS_A_TURN = 4,
     CURSOR_NUMBERS = 2,
     MORE_ROOM = 64 * 1024, /* that attributes may have beside the element */
 };
@@ -22,23 +22,35 @@ static int on_retry(void *state, uint64_t context, fault_t *why);
 
 /* ---- elements ---- */
 
-static void attribute_add(msgpack_packer *packer, const char *prefix, const char *name, bytes_t value) {
-    size_t first = strlen(prefix), second = strlen(name);
-    msgpack_pack_str(packer, first + second);
-    msgpack_pack_str_body(packer, prefix, first);
-    msgpack_pack_str_body(packer, name, second);
-    msgpack_pack_str_with_body(packer, value.data, value.size);
+/* NATS asks of neither subjects nor headers that they are text; what is not stays as it is, as bytes. */
+static void attribute_add(msgpack_packer *packer, const char *name, bytes_t value) {
+    msgpack_pack_str_with_body(packer, name, strlen(name));
+    if (text_valid((const char *)value.data, value.size))
+        msgpack_pack_str_with_body(packer, value.data, value.size);
+    else
+        msgpack_pack_bin_with_body(packer, value.data, value.size);
 }
 
 static bytes_t text_bytes(const char *text) {
     return (bytes_t){(const uint8_t *)text, strlen(text)};
 }
 
+static void header_add(msgpack_packer *packer, natsMsg *message, const char *name) {
+    size_t size = sizeof "header." + strlen(name);
+    const char *value;
+    char *text = malloc(size);
+    must(text);
+    snprintf(text, size, "header.%s", name);
+    text_mend(text);
+    attribute_add(packer, text, text_bytes(natsMsgHeader_Get(message, name, &value) == NATS_OK ? value : ""));
+    free(text);
+}
+
 /* The key, where it comes from, and its headers; of one with several values the first. */
 static bytes_t attributes_make(nats_t *nats, natsMsg *message, const nats_place_t *place) {
     msgpack_packer packer;
     char digits[24];
-    const char **names = NULL, *value;
+    const char **names = NULL;
     int headers = 0;
     bytes_t key = timing_key(&nats->timing);
     if (!nats->metadata) return timing_attributes(&nats->timing);
@@ -46,12 +58,11 @@ static bytes_t attributes_make(nats_t *nats, natsMsg *message, const nats_place_
     msgpack_sbuffer_clear(&nats->attributes);
     msgpack_packer_init(&packer, &nats->attributes, msgpack_sbuffer_write);
     msgpack_pack_map(&packer, (size_t)headers + 1 + (place ? 1 : 0) + (key.data ? 1 : 0));
-    if (key.data) attribute_add(&packer, "", "key", key);
-    attribute_add(&packer, "", "subject", text_bytes(natsMsg_GetSubject(message)));
+    if (key.data) attribute_add(&packer, "key", key);
+    attribute_add(&packer, "subject", text_bytes(natsMsg_GetSubject(message)));
     if (place) snprintf(digits, sizeof digits, "%lld", (long long)place->sequence);
-    if (place) attribute_add(&packer, "", "sequence", text_bytes(digits));
-    for (int i = 0; i < headers; i++)
-        attribute_add(&packer, "header.", names[i], text_bytes(natsMsgHeader_Get(message, names[i], &value) == NATS_OK ? value : ""));
+    if (place) attribute_add(&packer, "sequence", text_bytes(digits));
+    for (int i = 0; i < headers; i++) header_add(&packer, message, names[i]);
     free((void *)names);
     return (bytes_t){(const uint8_t *)nats->attributes.data, nats->attributes.size};
 }
@@ -309,9 +320,9 @@ static void answers_take(nats_t *nats) {
 
 /* The server that is not read sends no more after a while. */
 static void watch(nats_t *nats) {
-    int bytes = 0;
-    if (nats->data && !feed_room(&nats->feed)) natsSubscription_GetPending(nats->data, NULL, &bytes);
-    bool reads = bytes < NATS_QUEUE_BYTES, writes = nats->link->wants_write;
+    int messages = 0, bytes = 0;
+    if (nats->data && !feed_room(&nats->feed)) natsSubscription_GetPending(nats->data, &messages, &bytes);
+    bool reads = bytes < NATS_QUEUE_BYTES && messages < NATS_QUEUE_BYTES / NATS_MESSAGE_BYTES, writes = nats->link->wants_write;
     if (reads && !nats->is_watched) actor_watch(nats->feed.me, nats->link->descriptor, on_readable);
     if (!reads && nats->is_watched) actor_unwatch(nats->feed.me, nats->link->descriptor);
     if (writes && !nats->is_watched_writable) actor_watch_writable(nats->feed.me, nats->link->descriptor, on_writable);

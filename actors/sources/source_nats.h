@@ -10,7 +10,11 @@
 
 #define NATS_URN "reprise:source:nats:v1"
 
-enum { NATS_SUBJECT_MAX = 128, NATS_QUEUE_BYTES = 4 * 1024 * 1024 /* that wait in libnats, when nothing is taken */ };
+enum {
+    NATS_SUBJECT_MAX = 128,
+    NATS_QUEUE_BYTES = 4 * 1024 * 1024, /* that wait in libnats, when nothing is taken, with what it keeps for each message: */
+    NATS_MESSAGE_BYTES = 256,
+};
 
 typedef enum nats_step {
     STEP_AWAY,     /* no connection */
@@ -69,6 +73,8 @@ typedef struct nats {
     bool
         is_behind; /* the server had more after the last one, or was asked for no more: what is missing now may have been deleted before it was read */
     bool is_drained;    /* the consumer has no more */
+    bool is_bounded;    /* by numbers or bytes: what was stored may be deleted a moment later */
+    int64_t age_us;     /* after which messages are deleted; 0: they stay */
     bool is_renumbered; /* the stream has other messages under the numbers of those that were recorded */
     bool is_over;       /* what is to be recorded was read */
     natsMsg *held;      /* it waits until it is known whether something is missing before it */

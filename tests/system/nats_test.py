@@ -247,6 +247,59 @@ class StreamTest(NatsTest):
         self.assertTrue(jumps, "nothing was deleted: the test shows nothing")
         self.assertEqual([gap["element"] for gap in gaps], jumps)
 
+    def test_messages_that_a_full_stream_deletes_as_soon_as_they_are_stored_are_gaps(self):
+        self.orders(max_msgs=1)
+        self.begin(stream="ORDERS")
+        self.gone(1)
+        rounds, burst = 100, 20
+        with self.nats.connect() as client:
+            for first in range(0, rounds * burst, burst):
+                client.publish([["orders.a", b"%d" % n] for n in range(first, first + burst)])
+        self.until(lambda job: self.consumer()["delivered"]["stream_seq"] == rounds * burst)
+        self.counts(self.consumer()["delivered"]["consumer_seq"])
+        values, gaps = self.finish()
+        numbers = [int(value) for value in values]
+        jumps = [n for n, number in enumerate(numbers) if number != (numbers[n - 1] + 1 if n else 0)]
+        self.assertTrue(jumps, "nothing was deleted: the test shows nothing")
+        self.assertEqual([gap["element"] for gap in gaps], jumps)
+
+    def test_what_is_gone_is_a_gap_although_nothing_comes_behind_it(self):
+        self.orders(500)
+        self.begin(stream="ORDERS")
+        self.counts(500)
+        self.engine.kill()
+        self.nats.store(numbered("orders.b", 100))
+        self.nats.ask("$JS.API.STREAM.PURGE.ORDERS")
+        self.engine.start()
+        job = self.until(lambda job: any("tag" in gap for gap in self.gaps(job)))
+        self.assertEqual(job["elements"], 500)
+        _, gaps = self.finish()
+        gap, = [gap for gap in gaps if "tag" in gap]
+        self.assertEqual(gap["element"], 500)
+        self.assertNotIn("lost_us", gap)
+        self.assertIn("no message before 601 any more", gap["what"])
+
+    def test_a_bounded_job_says_what_was_gone_before_its_end(self):
+        disk = Disk()
+        self.addCleanup(disk.remove)
+        self.orders()
+        self.nats.store([["orders.a", b"x" * 2000]] * 30000)
+        with disk.holding("fdatasync", "*.seg") as held:
+            self.begin("--durability", "sync", env=disk.env, stream="ORDERS", until="end")
+            held()
+            self.gone(1)
+            deadline = time.monotonic() + PATIENCE
+            while (consumer := self.consumer())["delivered"]["consumer_seq"] == 0:
+                assert time.monotonic() < deadline, consumer
+            self.nats.ask("$JS.API.STREAM.PURGE.ORDERS")
+            self.nats.store(numbered("orders.b", 10))
+        self.assertEqual(self.engine.wait("orders")["state"], "DONE")
+        values, gaps = self.finish()
+        self.assertLess(len(values), 30000, "all was read: the test shows nothing")
+        self.assertEqual(set(values), {b"x" * 2000})
+        gap, = gaps
+        self.assertEqual(gap["element"], len(values))
+
     def consumer(self):
         consumer, = self.nats.ask("$JS.API.CONSUMER.LIST.ORDERS")["consumers"]
         return consumer
@@ -347,6 +400,17 @@ class StreamTest(NatsTest):
         self.assertIn("message 2 of stream `ORDERS`: this is not JSON", job["error"])
         self.record("lax", stream="ORDERS", event_time="/at", on_error="skip", until="end")
         self.assertEqual(self.engine.wait("lax")["elements"], 2)
+
+    def test_attributes_that_are_no_text_are_bytes(self):
+        self.orders()
+        with self.nats.connect() as client:
+            head = b"NATS/1.0\r\nC\xe9f: \xff\xfe\r\n\r\n"
+            client.socket.sendall(b"HPUB orders.\xfc answers %d %d\r\n%sone\r\n" % (len(head), len(head) + 3, head))
+            client.message()
+        self.begin(stream="ORDERS", metadata=True)
+        self.counts(1)
+        self.finish()
+        self.assertEqual(self.elements[0][2], {"subject": b"orders.\xfc", "sequence": "1", "header.C?f": b"\xff\xfe"})
 
     def test_metadata_are_attributes(self):
         self.orders()
@@ -504,6 +568,23 @@ class SubjectTest(NatsTest):
         self.assertLess(len(numbers), 40000, "the server kept all of it: the test shows nothing")
         gap, = gaps
         self.assertEqual(gap["element"], len(numbers))
+
+    def test_empty_messages_are_held_back_like_others(self):
+        disk = Disk()
+        self.addCleanup(disk.remove)
+        self.broker(jetstream=False)
+        with disk.holding("fdatasync", "*.seg") as held:
+            self.begin("--durability", "sync", env=disk.env, subject="orders.>")
+            self.subscribed()
+            self.nats.publish(numbered("orders.a", 1))
+            held()
+            count = 0
+            while count < 1000000:
+                self.nats.publish([["orders.a", b""]] * 100000)
+                count += 100000
+            self.assertLess(memory(self.engine), 64 << 20)
+        self.counts(1 + count)
+        self.assertEqual(self.finish()[1], [])
 
     def test_no_subscription_is_left_at_the_server(self):
         self.begin_subject()

@@ -80,7 +80,9 @@ static void a_beginning_is_one_of_four_things(void **state) {
     assert_int_equal(start.sequence, 12);
     assert_int_equal(nats_start_read("2026-11-22T14:00:00+01:00", &start, &why), 0);
     assert_int_equal(start.from, NATS_FROM_TIME);
-    assert_string_equal(start.time, "2026-11-22T14:00:00+01:00");
+    assert_int_equal(start.time, INT64_C(1795352400000000));
+    assert_int_equal(nats_start_read("1969-12-31T23:59:59.5Z", &start, &why), 0);
+    assert_int_equal(start.time, 0);
     static const char *const bad[] = {"", "0", "-1", "1.5", "12x", "yesterday", "99999999999999999999"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         assert_int_equal(nats_start_read(bad[i], &start, &why), -1);
@@ -104,11 +106,28 @@ static void a_request_is_json_whatever_the_subject(void **state) {
     free(text);
 }
 
-static void a_time_is_written_as_it_is_read(void **state) {
-    char text[NATS_TIME_TEXT];
+static void a_time_is_written_as_the_server_reads_it(void **state) {
+    nats_start_t start = {.from = NATS_FROM_TIME, .time = 1795401786006255};
+    char *text = nats_consumer_request("ORDERS", NULL, &start);
+    json_t *request = json_loads(text, 0, NULL);
     (void)state;
-    nats_time_write(1795401786006255, text);
-    assert_string_equal(text, "2026-11-23T02:43:06.006255Z");
+    assert_string_equal(json_string_value(json_object_get(json_object_get(request, "config"), "opt_start_time")),
+                        "2026-11-23T02:43:06.006255Z");
+    json_decref(request);
+    free(text);
+}
+
+static nats_answer_t answer_of(const char *json);
+
+static void a_stream_that_deletes_what_was_just_stored_is_known(void **state) {
+    (void)state;
+#define STREAM "{\"created\":\"2026-11-23T02:43:09Z\",\"state\":{\"first_seq\":1,\"last_seq\":2},\"config\":"
+    assert_true(answer_of(STREAM "{\"max_msgs\":1,\"max_bytes\":-1,\"discard\":\"old\"}}").is_bounded);
+    assert_true(answer_of(STREAM "{\"max_msgs\":-1,\"max_bytes\":1000}}").is_bounded);
+    assert_false(answer_of(STREAM "{\"max_msgs\":-1,\"max_bytes\":-1,\"max_msgs_per_subject\":1}}").is_bounded);
+    assert_false(answer_of(STREAM "{\"max_msgs\":1,\"max_bytes\":1,\"discard\":\"new\"}}").is_bounded);
+    assert_int_equal(answer_of(STREAM "{\"max_age\":60000000000}}").age_us, 60000000);
+#undef STREAM
 }
 
 static nats_answer_t answer_of(const char *json) {
@@ -161,7 +180,8 @@ int main(void) {
         cmocka_unit_test(subjects_and_names_are_checked),
         cmocka_unit_test(a_beginning_is_one_of_four_things),
         cmocka_unit_test(a_request_is_json_whatever_the_subject),
-        cmocka_unit_test(a_time_is_written_as_it_is_read),
+        cmocka_unit_test(a_time_is_written_as_the_server_reads_it),
+        cmocka_unit_test(a_stream_that_deletes_what_was_just_stored_is_known),
         cmocka_unit_test(answers_are_read),
         cmocka_unit_test(what_is_no_answer_is_refused),
     };
