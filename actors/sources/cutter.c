@@ -30,7 +30,7 @@ void cutter_set(cutter_t *cutter, int64_t offset, int64_t line) {
     cutter->from = cutter->to = cutter->scanned = 0;
     cutter->pending = 0;
     cutter->offset = cutter->last_offset = offset;
-    cutter->line = line;
+    cutter->line = line < INT64_MAX / 2 ? line : -1; /* no file has so many */
 }
 
 /* ---- reading ---- */

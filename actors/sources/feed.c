@@ -92,6 +92,7 @@ void feed_fail(feed_t *feed, const char *format, ...) {
     va_start(arguments, format);
     vsnprintf(feed->failure.text, sizeof feed->failure.text, format, arguments);
     va_end(arguments);
+    text_mend(feed->failure.text); /* a recorder would not take it otherwise, and nobody would hear of the failure */
     finish(feed, FEED_FAILED);
     failure_tell(feed);
 }

@@ -89,7 +89,7 @@ static void offsets_see(outpost_t *outpost, int32_t leader, int64_t at, unsigned
         if (outpost->leaders[i] != leader || sight->error) continue;
         const rd_kafka_topic_partition_t *answer = &list->elems[n++];
         sight->error = error ? error : answer->err;
-        sight->offsets[which] = answer->offset >= 0 ? answer->offset : sight->offsets[KAFKA_END];
+        sight->offsets[which] = answer->offset >= 0 && answer->offset < INT64_MAX ? answer->offset : sight->offsets[KAFKA_END];
     }
     rd_kafka_topic_partition_list_destroy(list);
 }

@@ -23,8 +23,8 @@ enum {
 typedef struct kafka_sight {
     uint32_t topic; /* its index */
     int32_t partition;
-    rd_kafka_resp_err_t error; /* then its offsets are not known */
-    int64_t offsets[KAFKA_OFFSETS];
+    rd_kafka_resp_err_t error;      /* then its offsets are not known */
+    int64_t offsets[KAFKA_OFFSETS]; /* 0 to INT64_MAX - 1 */
 } kafka_sight_t;
 
 typedef struct kafka_report {

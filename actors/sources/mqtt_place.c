@@ -9,6 +9,8 @@
 #include "../../messages/fault.h"
 #include "../../messages/wire.h"
 
+static const int64_t count_max = INT64_MAX / 2; /* what a cursor may say, so that it can be counted on */
+
 enum { FIELDS = 7, ID_MAX = UINT16_MAX, GIVEN_BYTES = 6 };
 
 void mqtt_place_init(mqtt_place_t *place, size_t inflight) {
@@ -92,8 +94,8 @@ bool mqtt_place_read(mqtt_place_t *place, bytes_t cursor) {
         if (!wire_int((bytes_t){rest.data, size}, &n[i])) return false;
         rest = (bytes_t){rest.data + size, rest.size - size};
     }
-    bool fits = n[0] >= 0 && n[2] >= 0 && n[2] < MQTT_SESSIONS && n[3] >= 0 && n[3] <= 1 && n[4] >= 0 && n[4] <= ID_MAX && n[5] >= 0 &&
-                n[5] <= MQTT_RUN_MAX;
+    bool fits = n[0] >= 0 && n[0] < count_max && n[1] >= 0 && n[2] >= 0 && n[2] < MQTT_SESSIONS && n[3] >= 0 && n[3] <= 1 && n[4] >= 0 &&
+                n[4] <= ID_MAX && n[5] >= 0 && n[5] <= MQTT_RUN_MAX;
     if (!fits || !bin_read(rest, &given) || given.size % GIVEN_BYTES != 0) return false;
     place->count = n[0];
     place->time = n[1];

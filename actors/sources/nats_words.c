@@ -11,7 +11,7 @@
 
 #define DELIVERED "$JS.ACK."
 
-enum { TOKENS_MAX = 16 };
+enum { TOKENS_MAX = 16, CODE_MAX = 1000, CODE_OTHER = 500 };
 
 static const int64_t GONE_AFTER = INT64_C(60) * 1000 * 1000 * 1000; /* ns without a reader, until a consumer is forgotten */
 
@@ -130,7 +130,16 @@ char *nats_consumer_request(const char *stream, const char *subject, const nats_
 
 static int64_t number_at(const json_t *in, const char *pointer) {
     const json_t *value = event_time_find(in, pointer);
-    return json_is_integer(value) && json_integer_value(value) > 0 ? json_integer_value(value) : 0;
+    json_int_t number = json_is_integer(value) ? json_integer_value(value) : 0;
+    return number > 0 && number < INT64_MAX ? number : 0;
+}
+
+/* In µs since the epoch; 0: not known, or before it. */
+static int64_t time_at(const json_t *in, const char *pointer) {
+    fault_t undated;
+    int64_t time = 0;
+    if (json_is_object(in)) (void)event_time_of(in, pointer, 1, &time, &undated);
+    return time > 0 ? time : 0;
 }
 
 static void text_at(const json_t *in, const char *pointer, char *text, size_t size) {
@@ -141,25 +150,23 @@ static void text_at(const json_t *in, const char *pointer, char *text, size_t si
 int nats_answer_read(bytes_t json, nats_answer_t *ret_answer, fault_t *why) {
     json_error_t error;
     json_t *root = json_loadb((const char *)json.data, json.size, 0, &error);
-    nats_answer_t answer = {.code = (int)number_at(root, "/error/code"),
+    int64_t code = number_at(root, "/error/code");
+    nats_answer_t answer = {.code = code < CODE_MAX ? (int)code : CODE_OTHER,
+                            .made = time_at(root, "/created"),
+                            .time = time_at(root, "/message/time"),
                             .delivered = number_at(root, "/delivered/stream_seq"),
                             .pending = number_at(root, "/num_pending"),
                             .first = number_at(root, "/state/first_seq"),
                             .last = number_at(root, "/state/last_seq"),
                             .age_us = number_at(root, "/config/max_age") / 1000};
     char discards[8];
-    fault_t undated;
     text_at(root, "/config/discard", discards, sizeof discards);
     answer.is_bounded =
         strcmp(discards, "new") != 0 && (number_at(root, "/config/max_msgs") > 0 || number_at(root, "/config/max_bytes") > 0);
     text_at(root, "/error/description", answer.text, sizeof answer.text);
     text_at(root, "/name", answer.consumer, sizeof answer.consumer);
-    if (json_is_object(root)) {
-        (void)event_time_of(root, "/created", 1, &answer.made, &undated);
-        (void)event_time_of(root, "/message/time", 1, &answer.time, &undated);
-    }
     bool is_answer = json_is_object(root) && (answer.code != 0 || answer.made != 0 || answer.time != 0);
-    if (root && json_object_get(root, "error") && answer.code == 0) answer.code = 500;
+    if (root && json_object_get(root, "error") && answer.code == 0) answer.code = CODE_OTHER;
     json_decref(root);
     if (!is_answer) return fault_set(why, "this is no answer of JetStream: %.*s", json.size < 100 ? (int)json.size : 100, json.data);
     if (answer.first == 0) answer.first = answer.last + 1;

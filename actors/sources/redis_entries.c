@@ -143,7 +143,7 @@ static void entry_end(redis_t *redis) {
     }
     if (!fits(redis, of->name, "entry", redis_id_write(redis->id, id))) return;
     of->place.last = redis->id;
-    if (of->place.number >= 0) of->place.number++;
+    if (of->place.number >= 0 && of->place.number < INT64_MAX) of->place.number++;
     send_if_full(redis);
 }
 

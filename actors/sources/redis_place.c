@@ -84,11 +84,16 @@ static void entries_lost(int64_t count, const char *where, redis_id_t id, redis_
                  text);
 }
 
+/* How many were added before the first that it has; of a server that has more than were ever added, it is not known. */
+static int64_t count_before(const redis_info_t *info) {
+    return info->counts && info->added >= info->length ? info->added - info->length : REDIS_UNCOUNTED;
+}
+
 /* All that the stream has is behind the place: only the count tells whether the first of it is the next one. */
 static void gone_before(const redis_place_t *place, const redis_info_t *info, bool fresh, redis_loss_t *loss) {
     char id[REDIS_ID_TEXT];
-    int64_t before = info->added - info->length;
-    if (info->counts && place->number >= 0 && before > place->number) {
+    int64_t before = count_before(info);
+    if (place->number >= 0 && before > place->number) {
         entries_lost(before - place->number, "after", place->last, loss);
     } else if (place->number == REDIS_UNCOUNTED && (info->counts || fresh) && redis_id_compare(info->newest, place->last) > 0) {
         snprintf(loss->what, sizeof loss->what, "entries after %s may have been trimmed or deleted before they were read",
@@ -111,7 +116,7 @@ void redis_place_begin(redis_place_t *place, const redis_info_t *info, bool fres
     bool all_behind = info->length == 0 || redis_id_compare(info->first, place->last) > 0;
     if (all_behind) {
         if (ret_loss->what[0] == '\0') gone_before(place, info, fresh, ret_loss);
-        place->number = info->counts ? info->added - info->length : REDIS_UNCOUNTED;
+        place->number = count_before(info);
     } else if (place->number == REDIS_UNSEEN) {
         place->number = REDIS_UNCOUNTED;
     }

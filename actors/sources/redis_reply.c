@@ -82,7 +82,7 @@ static void read_string(redis_reply_t *reply, const redisReadTask *task, spot_t 
         reply->listener->stream(reply->state, text);
     } else if (depth == 4 && spot.at == 0) {
         reply->has_id = redis_id_read(text, &reply->id);
-    } else if (depth == 5 && reply->has_id) {
+    } else if (depth == 5 && reply->has_id && task->parent->idx == 1) {
         if (spot.at % 2 == 0)
             reply->listener->field(reply->state, text);
         else
@@ -91,7 +91,10 @@ static void read_string(redis_reply_t *reply, const redisReadTask *task, spot_t 
 }
 
 static void read_list(redis_reply_t *reply, spot_t spot, unsigned outside, int elements) {
-    if (spot.depth - outside != 4 || spot.at != 1) return;
+    unsigned depth = spot.depth - outside;
+    if (depth == 1) reply->listener->stream(reply->state, (bytes_t){0}); /* its name is still to come */
+    if (depth == 3) reply->has_id = false;
+    if (depth != 4 || spot.at != 1) return;
     reply->has_id = reply->has_id && elements > 0 && elements % 2 == 0;
     if (reply->has_id) reply->listener->entry(reply->state, reply->id, (size_t)elements / 2);
 }

@@ -23,7 +23,7 @@ typedef struct redis_listener {
     void (*error)(void *state, int part, bytes_t text); /* part: which of an EXEC's; -1: the whole */
     void (*info)(void *state, size_t stream, const redis_info_t *info);
     void (*infos_end)(void *state);
-    void (*stream)(void *state, bytes_t name); /* that what follows is of */
+    void (*stream)(void *state, bytes_t name); /* that what follows is of; size 0: its name is not known */
     void (*entry)(void *state, redis_id_t id, size_t fields);
     void (*field)(void *state, bytes_t name);
     void (*value)(void *state, bytes_t value, bool is_last);

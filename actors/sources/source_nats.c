@@ -288,7 +288,7 @@ static void subject_take(nats_t *nats) {
 /* Nothing that was sent can be had again: where not all of it was recorded, or another process recorded it, there is a hole from there to now. */
 static int subject_resume(nats_t *nats, bytes_t cursor, fault_t *why) {
     int64_t numbers[CURSOR_NUMBERS] = {nats->origin.time, 0};
-    if (cursor.size > 0 && (!feed_cursor_read(cursor, numbers, CURSOR_NUMBERS) || numbers[0] <= 0 || numbers[1] <= 0))
+    if (cursor.size > 0 && (!feed_cursor_read(cursor, numbers, CURSOR_NUMBERS) || numbers[0] <= 0 || numbers[1] <= 0 || numbers[1] == INT64_MAX))
         return fault_set(why, "the cursor of the recording is not one of `" NATS_URN "`");
     if (numbers[1] != nats->serial) {
         fault_set(&nats->lost_why, "what NATS at %s had sent was not recorded", nats->access.server);

@@ -228,7 +228,7 @@ static int redis_produce(void *state, fault_t *why) {
 
 static void channels_resume(redis_t *redis, bytes_t cursor) {
     int64_t time;
-    if (cursor.size > 0 && !feed_cursor_read(cursor, &time, 1)) {
+    if (cursor.size > 0 && (!feed_cursor_read(cursor, &time, 1) || time < 0)) {
         feed_fail(&redis->feed, "the cursor of the recording is not one of `" URN "`");
         return;
     }

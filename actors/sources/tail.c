@@ -187,11 +187,11 @@ found:
 
 int tail_resume(tail_t *tail, const inode_place_t *place, fault_t *why) {
     if (tail_wake(tail, why) < 0) return -1; /* what has happened before is in the place, or is seen from it */
-    next_clear(tail);
     if (inode_is_at(&tail->file.inode, place)) {
-        place_set(tail, place->offset, place->line);
+        place_set(tail, place->offset, place->line); /* what had the path since still comes after it */
         return 0;
     }
+    next_clear(tail);
     file_close(tail, &tail->file);
     if (file_find(tail, place, &tail->file, &tail->rotated)) {
         place_set(tail, place->offset, place->line);

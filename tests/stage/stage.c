@@ -25,9 +25,12 @@ static void seeds_print(void) {
     living = NULL;
 }
 
+/* Whoever wanted to know of it before, as a fuzzer does that keeps the input, still hears of it. */
+static struct sigaction before;
+
 static void on_abort(int number) {
     seeds_print();
-    signal(number, SIG_DFL);
+    sigaction(number, &before, NULL);
     raise(number);
 }
 
@@ -44,7 +47,8 @@ stage_t *stage_create(uint64_t seed, const char *data) {
     static bool watching;
     if (!watching) {
         atexit(seeds_print);
-        signal(SIGABRT, on_abort);
+        const struct sigaction action = {.sa_handler = on_abort};
+        sigaction(SIGABRT, &action, &before);
     }
     watching = true;
     stage_t *stage = calloc(1, sizeof *stage);

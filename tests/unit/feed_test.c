@@ -437,6 +437,12 @@ static void a_failure_is_told_with_the_job(void **state) {
     assert_recorded(100);
 }
 
+static void a_failure_that_is_not_all_text_is_told_all_the_same(void **state) {
+    snprintf(script.fails, sizeof script.fails, "the server says \xff\x01");
+    start(*state, 100);
+    assert_string_equal(ingest.failure, "the server says ??");
+}
+
 static void arguments_that_cannot_be_read_are_a_fault(void **state) {
     fault_t why = {.text = ""};
     (void)state;
@@ -549,6 +555,7 @@ int main(void) {
         TEST(an_end_of_a_job_that_has_ended_is_no_failure),
         TEST(an_end_that_is_refused_fails_the_job),
         TEST(a_failure_is_told_with_the_job),
+        TEST(a_failure_that_is_not_all_text_is_told_all_the_same),
         TEST(arguments_that_cannot_be_read_are_a_fault),
         TEST(what_it_waits_for_is_said_once_and_taken_back),
         TEST(what_it_waits_for_is_said_again_at_the_next_attachment),

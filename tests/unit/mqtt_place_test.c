@@ -129,6 +129,8 @@ static void what_is_no_cursor_is_refused_and_changes_nothing(void **test) {
         BYTES("\x97"),
         pack("[i]", 1LL),
         pack("[iiiiiib]", -1LL, 8LL, 2LL, 1LL, 7LL, 6LL, "123456"),
+        pack("[iiiiiib]", INT64_MAX, 8LL, 2LL, 1LL, 7LL, 6LL, "123456"),
+        pack("[iiiiiib]", 9LL, -8LL, 2LL, 1LL, 7LL, 6LL, "123456"),
         pack("[iiiiiib]", 9LL, 8LL, 4LL, 1LL, 7LL, 6LL, "123456"),
         pack("[iiiiiib]", 9LL, 8LL, 2LL, 2LL, 7LL, 6LL, "123456"),
         pack("[iiiiiib]", 9LL, 8LL, 2LL, 1LL, 65536LL, 6LL, "123456"),

@@ -162,6 +162,16 @@ static void answers_are_read(void **state) {
     assert_int_equal(answer_of("{\"created\":\"2026-11-23T02:43:05Z\",\"error\":{\"code\":\"x\"}}").code, 500);
 }
 
+static void numbers_and_times_that_cannot_be_are_not_known(void **state) {
+    (void)state;
+    nats_answer_t last = answer_of("{\"created\":\"2026-11-23T02:43:05Z\",\"state\":{\"last_seq\":9223372036854775807}}");
+    assert_int_equal(last.last, 0);
+    assert_int_equal(last.first, 1);
+    assert_int_equal(answer_of("{\"created\":\"1969-12-31T23:59:59Z\",\"message\":{\"time\":5}}").made, 0);
+    assert_int_equal(answer_of("{\"error\":{\"code\":4294967296}}").code, 500);
+    assert_int_equal(answer_of("{\"error\":{\"code\":2147483648}}").code, 500);
+}
+
 static void what_is_no_answer_is_refused(void **state) {
     static const char *const others[] = {
         "", "no json", "[]", "{}", "{\"name\":\"x\"}", "{\"created\":7.5e300}", "\"text\"", "{\"created\":\"2026-11-23T02:43:05Z\""};
@@ -183,6 +193,7 @@ int main(void) {
         cmocka_unit_test(a_time_is_written_as_the_server_reads_it),
         cmocka_unit_test(a_stream_that_deletes_what_was_just_stored_is_known),
         cmocka_unit_test(answers_are_read),
+        cmocka_unit_test(numbers_and_times_that_cannot_be_are_not_known),
         cmocka_unit_test(what_is_no_answer_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

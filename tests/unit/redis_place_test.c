@@ -100,6 +100,17 @@ static void at_the_end_the_counts_agree_or_something_is_lost(void **state) {
     assert_place(place, "8-0", 8);
 }
 
+static void a_server_that_has_more_than_was_ever_added_is_not_counted_on(void **state) {
+    redis_place_t place = at("5-0", REDIS_UNSEEN), again;
+    msgpack_sbuffer out;
+    (void)state;
+    msgpack_sbuffer_init(&out);
+    assert_string_equal(begin(&place, stream(9, 1, "6-0", "15-0")).what, "");
+    assert_place(place, "5-0", REDIS_UNCOUNTED);
+    assert_true(redis_cursor_read(redis_cursor_write(&place, 1, &out), &again, 1));
+    msgpack_sbuffer_destroy(&out);
+}
+
 static void what_is_not_counted_yet_is_from_the_end_on(void **state) {
     redis_place_t place = at("5-0", REDIS_UNSEEN);
     (void)state;
@@ -189,6 +200,7 @@ int main(void) {
         cmocka_unit_test(what_was_trimmed_and_read_is_not_lost),
         cmocka_unit_test(what_was_trimmed_before_it_was_read_is_counted),
         cmocka_unit_test(at_the_end_the_counts_agree_or_something_is_lost),
+        cmocka_unit_test(a_server_that_has_more_than_was_ever_added_is_not_counted_on),
         cmocka_unit_test(what_is_not_counted_yet_is_from_the_end_on),
         cmocka_unit_test(a_beginning_in_the_future_is_waited_for),
         cmocka_unit_test(a_stream_that_is_gone_is_said_once_and_read_from_its_new_beginning),

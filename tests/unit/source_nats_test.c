@@ -57,6 +57,10 @@ static void a_cursor_that_is_none_fails_the_job(void **state) {
         ingest_teardown(state);
         ingest_setup(state);
     }
+    start_after(*state, pack("{ssss}", NOBODY, "subject", "a"), pack("[ii]", 1LL, INT64_MAX));
+    assert_non_null(strstr(ingest.failure, "the cursor of the recording is not one of"));
+    ingest_teardown(state);
+    ingest_setup(state);
     start_after(*state, pack("{ssss}", NOBODY, "subject", "a"), pack("[iiii]", 1LL, 1LL, 1LL, 1LL));
     assert_non_null(strstr(ingest.failure, "the cursor of the recording is not one of"));
 }

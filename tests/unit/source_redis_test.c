@@ -236,6 +236,38 @@ static void replies_of_a_wrong_shape_are_passed_over(void **state) {
     }
 }
 
+static void what_stands_behind_an_entry_that_is_whole_is_not_of_it(void **state) {
+    streams(*state);
+    say(*state, QUEUED "*2\r\n" INFO("2", "2", "1-0", "2-0") STREAM("1\r\n") "*3\r\n$3\r\n1-0\r\n*2\r\n$1\r\ne\r\n$3\r\none\r\n"
+                                                                             "*2\r\n$1\r\nf\r\n$3\r\ntwo\r\n");
+    assert_int_equal(ingest.count, 1);
+    assert_string_equal(ingest.elements[0].text, "one");
+}
+
+static void what_is_of_a_stream_without_a_name_is_of_none(void **state) {
+    streams(*state);
+    say(*state, QUEUED "*2\r\n" INFO("2", "2", "1-0", "2-0") "*2\r\n*2\r\n$1\r\ns\r\n*0\r\n*2\r\n:7\r\n*1\r\n" ENTRY("1-0", "one"));
+    assert_int_equal(ingest.count, 0);
+}
+
+/* Only a server that counts wrongly comes to such a number. */
+static void a_count_that_cannot_grow_stays(void **state) {
+    ingest.credit = 10;
+    ingest.hold_acks = true;
+    streams(*state);
+    say(*state, QUEUED "*2\r\n" INFO("0", "9223372036854775807", "1-0", "2-0") STREAM("1\r\n") ENTRY("1-0", "one"));
+    assert_int_equal(ingest.count, 1);
+    stage_fail(*state, "source:1");
+    stage_run(*state);
+    assert_string_equal(ingest.failure, "");
+}
+
+static void what_a_server_says_is_told_as_text(void **state) {
+    streams(*state);
+    say(*state, QUEUED "-ERR \xff\xfe\r\n");
+    assert_text(ingest.failure, "ERR ??");
+}
+
 static void a_silent_channel_is_asked_for_a_sign_of_life_and_its_loss_has_a_length(void **state) {
     start(*state, pack("{ssss}", "server", server, "channel", "news"));
     say(*state, "+OK\r\n*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n");
@@ -316,6 +348,10 @@ int main(void) {
         TEST(what_is_no_reply_is_said_and_tried_again),
         TEST(a_value_that_is_no_element_is_not_waited_for),
         TEST(replies_of_a_wrong_shape_are_passed_over),
+        TEST(what_stands_behind_an_entry_that_is_whole_is_not_of_it),
+        TEST(what_is_of_a_stream_without_a_name_is_of_none),
+        TEST(a_count_that_cannot_grow_stays),
+        TEST(what_a_server_says_is_told_as_text),
         TEST(a_silent_channel_is_asked_for_a_sign_of_life_and_its_loss_has_a_length),
         TEST(a_cursor_of_another_source_fails_the_job),
         TEST(payloads_that_cannot_be_are_refused_with_the_field_and_the_value),

@@ -474,6 +474,27 @@ static void a_place_is_found_again(void **state) {
     tail_destroy(&tail);
 }
 
+/* Whoever records them lost what was sent, and begins again: the file between is still known, and nothing is lost. */
+static void a_place_in_the_file_that_is_read_is_followed_by_all_that_came_since(void **state) {
+    (void)state;
+    append(log_path, "one\ntwo\n");
+    tail_t *tail = open_tail(true);
+    assert_line(tail, "one");
+    inode_place_t place = place_of(tail);
+    assert_int_equal(rename(log_path, older_path), 0);
+    append(log_path, "three\n");
+    assert_int_equal(rename(log_path, old_path), 0);
+    append(log_path, "four\n");
+    for (int i = 0; i < 2; i++) {
+        resume(tail, place);
+        assert_line(tail, "two");
+    }
+    assert_line(tail, "three");
+    assert_line(tail, "four");
+    assert_nothing(tail);
+    tail_destroy(&tail);
+}
+
 static void a_place_in_a_file_that_was_renamed_meanwhile_is_found_by_what_it_is(void **state) {
     (void)state;
     append(log_path, "one\ntwo\n");
@@ -583,6 +604,7 @@ int main(void) {
         IN_FOLDER(a_file_that_is_truncated_before_its_end_was_seen_is_read_from_its_beginning),
         IN_FOLDER(a_hole_that_was_seen_is_seen_again_from_the_place_before_it),
         IN_FOLDER(a_place_is_found_again),
+        IN_FOLDER(a_place_in_the_file_that_is_read_is_followed_by_all_that_came_since),
         IN_FOLDER(a_place_in_a_file_that_was_renamed_meanwhile_is_found_by_what_it_is),
         IN_FOLDER(a_place_in_a_file_that_is_gone_is_the_beginning_of_the_new_one),
         IN_FOLDER(a_second_rotation_that_nobody_saw_is_said_between_the_files),
