@@ -10,9 +10,10 @@
 #include "store/segment.h"
 
 enum {
-    INTERVAL_US = 100 * 1000,        /* `interval`: on the disk at most this long after an append */
-    RETRY_US = 5 * 1000,             /* a peer that reads too slowly is tried again */
-    UNSYNCED_MAX = 64 * 1024 * 1024, /* with this much not on the disk yet, senders wait for it */
+    INTERVAL_US = 100 * 1000,          /* `interval`: on the disk at most this long after an append */
+    RETRY_US = 5 * 1000,               /* a peer that reads too slowly is tried again */
+    UNSYNCED_MAX = 64 * 1024 * 1024,   /* with this much not on the disk yet, senders wait for it */
+    UNSYNCED_ENOUGH = 4 * 1024 * 1024, /* with this much the disk is asked before its time: small syncs hold nobody up */
 };
 
 void acks_due(recorder_t *self, attachment_t *attachment) {
@@ -178,13 +179,8 @@ static void sync_ask(recorder_t *self, recording_t *recording, const char *path)
     actor_ask(self->me, "syncer", MSG_SYNC, &(msg_sync_t){.path = path, .token = (int64_t)recording->number}, on_synced, recording->number);
 }
 
-void sync_begin(recorder_t *self, recording_t *recording) {
-    reel_t *reel = recording->reel;
-    if (recording->syncing > 0) return;
-    actor_cancel(self->me, &recording->sync_timer);
-    recording->sync_refused = false;
-    recording->syncing_to = recording->bytes;
-    recording->syncing_finished = reel->finished_count;
+/* Those that are acknowledged when it is over. */
+static void round_gather(recorder_t *self, recording_t *recording) {
     attachment_t *attachment, *next;
     for (attachment = LIST_FIRST(&self->dues); attachment; attachment = next) {
         next = LIST_NEXT(attachment, due_link);
@@ -193,6 +189,16 @@ void sync_begin(recorder_t *self, recording_t *recording) {
         LIST_INSERT_HEAD(&recording->round, attachment, due_link);
         attachment->round_seq = ack_seq(attachment);
     }
+}
+
+void sync_begin(recorder_t *self, recording_t *recording) {
+    reel_t *reel = recording->reel;
+    if (recording->syncing > 0) return;
+    actor_cancel(self->me, &recording->sync_timer);
+    recording->sync_refused = false;
+    recording->syncing_to = recording->bytes;
+    recording->syncing_finished = reel->finished_count;
+    if (acks_wait(self, recording)) round_gather(self, recording);
     for (size_t i = 0; i < reel->finished_count; i++) sync_ask(self, recording, reel->finished_paths[i]);
     sync_ask(self, recording, reel->segment_path);
     if (recording->manifest_is == MANIFEST_SETTLED) return;
@@ -209,7 +215,7 @@ void sync_schedule(recorder_t *self, recording_t *recording) {
     case DURABILITY_SYNC: sync_begin(self, recording); return;
     case DURABILITY_INTERVAL: break;
     }
-    if (acks_wait(self, recording))
+    if (recording->bytes - recording->synced >= UNSYNCED_ENOUGH)
         sync_begin(self, recording);
     else if (!recording->sync_timer)
         recording->sync_timer = actor_after(self->me, INTERVAL_US, on_sync_timer, recording->number);

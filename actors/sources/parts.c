@@ -39,21 +39,21 @@ static void frames_clear(parts_t *parts, size_t count) {
 }
 
 void parts_clear(parts_t *parts) {
-    frames_clear(parts, parts->count);
+    if (parts->bytes > KEPT) frames_clear(parts, parts->count);
     parts->count = 0;
 }
 
 bool parts_receive(parts_t *parts, intake_t *intake) {
-    size_t bytes = 0;
     parts->count = 0;
+    parts->bytes = 0;
     parts->whole = true;
     for (bool more = true; more;) {
         size_t at = parts->count < PARTS_MAX ? parts->count : PARTS_MAX - 1;
         zmq_msg_t *frame = &parts->frames[at];
         if (!intake_receive(intake, frame, parts->count == 0)) return false;
-        bytes += zmq_msg_size(frame);
+        parts->bytes += zmq_msg_size(frame);
         more = zmq_msg_more(frame);
-        if (parts->count == PARTS_MAX || bytes > FEED_ELEMENT_MAX) parts->whole = false;
+        if (parts->count == PARTS_MAX || parts->bytes > FEED_ELEMENT_MAX) parts->whole = false;
         if (!parts->whole) frames_clear(parts, at + 1);
         if (parts->count < PARTS_MAX) parts->count++;
     }

@@ -25,7 +25,7 @@ typedef struct parts_sequence {
 typedef struct parts {
     unsigned shape; /* parts_shape_t */
     zmq_msg_t frames[PARTS_MAX];
-    size_t count;
+    size_t count, bytes;
     bool whole; /* there were no more, and they are not too large */
     msgpack_sbuffer joined, attributes;
 } parts_t;

@@ -4,12 +4,16 @@
 
 enum { MILLISECOND = 1000 };
 
-static void open_attached(studio_t *studio, durability_t durability) {
-    studio_open(studio, durability);
+static void create_attached(studio_t *studio) {
     studio_create(studio, "1", "p");
     studio_budget(studio, "j1", LIMIT_NONE);
     source_attach(studio, "s", "j1", "a", "w");
     studio_sync(studio);
+}
+
+static void open_attached(studio_t *studio, durability_t durability) {
+    studio_open(studio, durability);
+    create_attached(studio);
 }
 
 static void async_never_asks_the_disk(void **state) {
@@ -46,6 +50,38 @@ static void interval_asks_within_a_tenth_of_a_second_of_an_append(void **state) 
     assert_int_equal(studio_sync(&studio), 0);
     stage_advance(studio.stage, 100 * MILLISECOND);
     assert_int_equal(studio_sync(&studio), 1);
+    stage_advance(studio.stage, 1000 * MILLISECOND);
+    assert_int_equal(studio_sync(&studio), 0);
+    studio_close(&studio);
+}
+
+/* A little more than a MiB, and acknowledged. */
+static void mebibyte_send(studio_t *studio, int64_t seq) {
+    msg_source_batch_t batch = {.tag = "a", .seq = seq};
+    stage_peer_send(studio->stage, source_named("s"), MSG_SOURCE_BATCH, &batch, stage_body(studio->stage, 1024, seq * 1024, 1024));
+    stage_run(studio->stage);
+    source_is_acked(studio, "s", seq);
+}
+
+static void interval_asks_at_once_when_there_is_much(void **state) {
+    studio_t studio;
+    (void)state;
+    studio_open(&studio, DURABILITY_INTERVAL);
+    studio.segment_bytes = 16 * 1024 * 1024; /* each segment would be asked for by itself */
+    studio_restart(&studio, START + 1);
+    create_attached(&studio);
+    stage_advance(studio.stage, 200 * MILLISECOND);
+    studio_sync(&studio);
+    for (int64_t seq = 1; seq <= 3; seq++) mebibyte_send(&studio, seq);
+    assert_null(stage_take(studio.stage, "syncer", MSG_SYNC));
+    mebibyte_send(&studio, 4);
+    const stage_message_t *first = stage_take(studio.stage, "syncer", MSG_SYNC);
+    assert_non_null(first);
+    for (int64_t seq = 5; seq <= 8; seq++) mebibyte_send(&studio, seq);
+    assert_null(stage_take(studio.stage, "syncer", MSG_SYNC)); /* one in flight */
+    stage_answer(studio.stage, first, &(msg_synced_t){.token = ((const msg_sync_t *)first->message)->token});
+    stage_run(studio.stage);
+    assert_int_equal(studio_sync(&studio), 1); /* and the next at once */
     stage_advance(studio.stage, 1000 * MILLISECOND);
     assert_int_equal(studio_sync(&studio), 0);
     studio_close(&studio);
@@ -245,6 +281,7 @@ int main(void) {
         cmocka_unit_test(async_never_asks_the_disk),
         cmocka_unit_test(a_recording_reaches_the_disk_before_anything_is_in_it),
         cmocka_unit_test(interval_asks_within_a_tenth_of_a_second_of_an_append),
+        cmocka_unit_test(interval_asks_at_once_when_there_is_much),
         cmocka_unit_test(interval_asks_once_more_at_the_end),
         cmocka_unit_test(sync_acknowledges_what_is_on_the_disk),
         cmocka_unit_test(sync_covers_the_segments_left_behind),
