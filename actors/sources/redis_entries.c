@@ -57,25 +57,32 @@ static void send_if_full(redis_t *redis) {
 
 /* ---- JSON ---- */
 
+/* An entry may have any number of fields, of which the first ones are kept that an element has room for. */
+static void json_add(redis_t *redis, const void *bytes, size_t size) {
+    if (redis->unfit.text[0]) return;
+    if (size > FEED_ELEMENT_MAX - redis->json.size)
+        fault_set(&redis->unfit, "its JSON has more than the %d bytes of an element; name a field with `field`", FEED_ELEMENT_MAX);
+    else
+        msgpack_sbuffer_write(&redis->json, bytes, size);
+}
+
 /* A run of characters that stand for themselves goes at once. */
 static void json_text(redis_t *redis, bytes_t text, const char *what) {
-    msgpack_sbuffer *out = &redis->json;
     size_t from = 0;
     if (!text_valid((const char *)text.data, text.size))
         fault_set(&redis->unfit, "a field's %s is no text; name a field with `field`", what);
-    if (redis->unfit.text[0]) return;
-    msgpack_sbuffer_write(out, "\"", 1);
-    for (size_t i = 0; i < text.size; i++) {
+    json_add(redis, "\"", 1);
+    for (size_t i = 0; i < text.size && !redis->unfit.text[0]; i++) {
         char escaped[8];
         uint8_t c = text.data[i];
         if (c >= 0x20 && c != '"' && c != '\\') continue;
         int size = c < 0x20 ? snprintf(escaped, sizeof escaped, "\\u%04x", c) : snprintf(escaped, sizeof escaped, "\\%c", c);
-        msgpack_sbuffer_write(out, (const char *)text.data + from, i - from);
-        msgpack_sbuffer_write(out, escaped, (size_t)size);
+        json_add(redis, text.data + from, i - from);
+        json_add(redis, escaped, (size_t)size);
         from = i + 1;
     }
-    msgpack_sbuffer_write(out, (const char *)text.data + from, text.size - from);
-    msgpack_sbuffer_write(out, "\"", 1);
+    json_add(redis, text.data + from, text.size - from);
+    json_add(redis, "\"", 1);
 }
 
 /* ---- entries ---- */
@@ -116,9 +123,9 @@ static void on_field(void *state, bytes_t name) {
         return;
     case REDIS_WANTS_ONLY: redis->is_wanted = true; return;
     case REDIS_WANTS_ALL:
-        msgpack_sbuffer_write(&redis->json, redis->json.size == 0 ? "{" : ",", 1);
+        json_add(redis, redis->json.size == 0 ? "{" : ",", 1);
         json_text(redis, name, "name");
-        msgpack_sbuffer_write(&redis->json, ":", 1);
+        json_add(redis, ":", 1);
         return;
     case REDIS_WANTS_NOTHING: return;
     }
@@ -136,7 +143,7 @@ static void entry_end(redis_t *redis) {
     redis_stream_t *of = redis->of;
     char id[REDIS_ID_TEXT];
     if (redis->wants == REDIS_WANTS_ALL) {
-        msgpack_sbuffer_write(&redis->json, "}", 1);
+        json_add(redis, "}", 1);
         entry_take(redis, (bytes_t){(const uint8_t *)redis->json.data, redis->json.size});
     } else if (!redis->is_found) {
         fault_set(&redis->unfit, "there is no field `%s`", redis->field);

@@ -50,7 +50,7 @@ int redis_link_open(redis_link_t *link, const char *host, int port, fault_t *why
     context->reader->maxbuf = BUFFER_KEPT;
     link->context = context;
     link->first = link->count = 0;
-    link->is_over = link->is_read = link->reply.is_deaf = false;
+    link->is_over = link->is_read = link->is_pushed = link->reply.is_deaf = false;
     redis_reply_attach(&link->reply, context->reader);
     redis_link_pause(link, false);
     return 0;
@@ -75,7 +75,10 @@ void redis_link_say(redis_link_t *link, redis_shape_t shape, const char *const *
     for (size_t i = 0; i < count; i++) sizes[i] = strlen(words[i]);
     /* hiredis only reads the words, in spite of its type. */
     redisAppendCommandArgv(link->context, (int)count, (const char **)(uintptr_t)words, sizes);
-    if (shape == REDIS_PUSH) return;
+    if (shape == REDIS_PUSH) {
+        link->is_pushed = true;
+        return;
+    }
     link->expected[(link->first + link->count++) % REDIS_EXPECTED_MAX] = (uint8_t)shape;
 }
 
@@ -104,6 +107,8 @@ void redis_link_pause(redis_link_t *link, bool is_paused) {
 static int reply_take(redis_link_t *link, fault_t *why) {
     void *object = NULL;
     redis_shape_t shape = link->count > 0 ? (redis_shape_t)link->expected[link->first] : REDIS_PUSH;
+    if (shape == REDIS_PUSH && !link->is_pushed && redis_link_held(link) > 0)
+        return fault_set(why, "it says what it was not asked: this is no Redis server");
     link->reply.shape = shape;
     errno = 0;
     if (redisGetReplyFromReader(link->context, &object) != REDIS_OK) return broken(link, why);

@@ -15,6 +15,7 @@ typedef struct redis_link {
     redis_reply_t reply;
     uint8_t expected[REDIS_EXPECTED_MAX]; /* shapes of the replies that are to come, a ring */
     size_t first, count;                  /* in it */
+    bool is_pushed;                       /* more comes than the replies that are expected: something was subscribed to */
     bool is_read;                         /* what comes is read now */
     bool in_reply;                        /* and told to the listener: the connection cannot go at this moment */
     bool is_over;                         /* but then */

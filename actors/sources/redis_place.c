@@ -89,12 +89,16 @@ static int64_t count_before(const redis_info_t *info) {
     return info->counts && info->added >= info->length ? info->added - info->length : REDIS_UNCOUNTED;
 }
 
-/* All that the stream has is behind the place: only the count tells whether the first of it is the next one. */
+/* All that the stream has is behind the place: only the count tells whether the first of it is the next one. Fewer entries before it than were
+ * read before it are those of another stream. */
 static void gone_before(const redis_place_t *place, const redis_info_t *info, bool fresh, redis_loss_t *loss) {
     char id[REDIS_ID_TEXT];
     int64_t before = count_before(info);
     if (place->number >= 0 && before > place->number) {
         entries_lost(before - place->number, "after", place->last, loss);
+    } else if (before >= 0 && before < place->number) {
+        snprintf(loss->what, sizeof loss->what, "the stream, which was read up to %s, was deleted and made again",
+                 redis_id_write(place->last, id));
     } else if (place->number == REDIS_UNCOUNTED && (info->counts || fresh) && redis_id_compare(info->newest, place->last) > 0) {
         snprintf(loss->what, sizeof loss->what, "entries after %s may have been trimmed or deleted before they were read",
                  redis_id_write(place->last, id));

@@ -139,6 +139,16 @@ static void a_stream_that_is_gone_is_said_once_and_read_from_its_new_beginning(v
     assert_place(place, "0-0", 0);
 }
 
+/* The new one has more entries than were read of the old one, and higher ids, as the clock gives them. */
+static void a_stream_that_was_made_again_between_two_looks_is_said(void **state) {
+    redis_place_t place = at("5-0", 5);
+    (void)state;
+    redis_loss_t loss = begin(&place, stream(7, 7, "8-0", "14-0"));
+    assert_string_equal(loss.what, "the stream, which was read up to 5-0, was deleted and made again");
+    assert_int_equal(loss.us, 3000);
+    assert_place(place, "5-0", 0);
+}
+
 static void a_server_with_an_older_state_goes_on_behind_it(void **state) {
     redis_place_t place = at("9-0", 9);
     (void)state;
@@ -204,6 +214,7 @@ int main(void) {
         cmocka_unit_test(what_is_not_counted_yet_is_from_the_end_on),
         cmocka_unit_test(a_beginning_in_the_future_is_waited_for),
         cmocka_unit_test(a_stream_that_is_gone_is_said_once_and_read_from_its_new_beginning),
+        cmocka_unit_test(a_stream_that_was_made_again_between_two_looks_is_said),
         cmocka_unit_test(a_server_with_an_older_state_goes_on_behind_it),
         cmocka_unit_test(a_server_that_does_not_count_is_asked_after_a_reconnect_only),
         cmocka_unit_test(a_cursor_comes_back_as_it_was),

@@ -212,6 +212,63 @@ static void a_value_that_is_no_element_is_not_waited_for(void **state) {
     assert_true(sent >= 15 * 1024 * 1024 && sent < 32 * 1024 * 1024);
 }
 
+static void say_all(stage_t *stage, const char *bytes, size_t size) {
+    while (size > 0) {
+        ssize_t got = send(connection, bytes, size, MSG_NOSIGNAL);
+        if (got > 0) bytes += got, size -= (size_t)got;
+        stage_run(stage);
+    }
+}
+
+/* Three values of 6 MB each, in one entry. */
+static void an_entry_of_more_fields_than_an_element_holds_is_none_and_the_next_one_is(void **state) {
+    static const char head[] = "*2\r\n$3\r\n1-0\r\n*6\r\n";
+    static const char field[] = "$1\r\nf\r\n$6000000\r\n";
+    char *value = malloc(6000002);
+    assert_non_null(value);
+    memset(value, 'x', 6000000);
+    memcpy(value + 6000000, "\r\n", 2);
+    for (int skips = 0; skips < 2; skips++) {
+        start(*state, skips ? pack("{ssssss}", "server", server, "stream", "s", "on_error", "skip")
+                            : pack("{ssss}", "server", server, "stream", "s"));
+        say(*state, "+OK\r\n");
+        say(*state, QUEUED "*2\r\n" INFO("2", "2", "1-0", "2-0") STREAM("2\r\n"));
+        say(*state, head);
+        for (int i = 0; i < 3 && connection >= 0 && !ingest.failure[0]; i++) {
+            say(*state, field);
+            say_all(*state, value, 6000002);
+        }
+        if (skips) {
+            say(*state, ENTRY("2-0", "two"));
+            assert_int_equal(ingest.count, 1);
+            assert_string_equal(ingest.elements[0].text, "two");
+        } else {
+            assert_text(ingest.failure, "`s`, entry 1-0: its JSON has more than the 15728640 bytes of an element");
+            teardown(state);
+            assert_int_equal(setup(state), 0);
+        }
+    }
+    free(value);
+}
+
+/* As if something had been subscribed to. */
+static void what_nobody_asked_for_is_no_element(void **state) {
+    static const char *const unasked[] = {"*3\r\n$7\r\nmessage\r\n$1\r\ns\r\n$3\r\nbad\r\n",
+                                          "*3\r\n$9\r\nsubscribe\r\n$1\r\ns\r\n:1\r\n", "+OK\r\n", "-ERR no\r\n"};
+    for (size_t i = 0; i < sizeof unasked / sizeof unasked[0]; i++) {
+        char both[sizeof two_entries + 64];
+        int size = snprintf(both, sizeof both, "%s%s", two_entries, unasked[i]);
+        streams(*state);
+        say_bytes(*state, both, (size_t)size);
+        assert_int_equal(ingest.count, 2);
+        assert_text(ingest.waits, "it says what it was not asked");
+        assert_string_equal(ingest.failure, "");
+        if (i + 1 == sizeof unasked / sizeof unasked[0]) return;
+        teardown(state);
+        assert_int_equal(setup(state), 0);
+    }
+}
+
 /* The shape of each is wrong in its own way. */
 static void replies_of_a_wrong_shape_are_passed_over(void **state) {
     static const char *const replies[] = {
@@ -347,6 +404,8 @@ int main(void) {
         TEST(a_server_that_does_not_greet_is_left),
         TEST(what_is_no_reply_is_said_and_tried_again),
         TEST(a_value_that_is_no_element_is_not_waited_for),
+        TEST(an_entry_of_more_fields_than_an_element_holds_is_none_and_the_next_one_is),
+        TEST(what_nobody_asked_for_is_no_element),
         TEST(replies_of_a_wrong_shape_are_passed_over),
         TEST(what_stands_behind_an_entry_that_is_whole_is_not_of_it),
         TEST(what_is_of_a_stream_without_a_name_is_of_none),
