@@ -216,6 +216,7 @@ void feed_start(feed_t *feed) {
 void feed_fini(feed_t *feed) {
     if (!feed->zone) return;
     free(feed->batch);
+    free(feed->sent);
     msgpack_sbuffer_destroy(&feed->numbers);
     msgpack_zone_free(feed->zone);
     *feed = (feed_t){0};
@@ -324,11 +325,29 @@ void feed_gap(feed_t *feed, int64_t lost_us, const char *format, ...) {
     feed->lost_us = lost_us;
 }
 
+/* A source that has room may have several things to say at once: gaps, each with a batch of its own. So there can be more than
+ * FEED_UNACKED_MAX, if not many. */
+static void sent_grow(feed_t *feed) {
+    int64_t room = feed->sent_room > 0 ? feed->sent_room * 2 : FEED_UNACKED_MAX;
+    int64_t *sent = calloc((size_t)room, sizeof *sent);
+    must(sent);
+    for (int64_t seq = feed->acked + 1; seq < feed->next_seq; seq++) sent[seq % room] = feed->sent[seq % feed->sent_room];
+    free(feed->sent);
+    feed->sent = sent;
+    feed->sent_room = room;
+}
+
+static void sent_note(feed_t *feed, int64_t weight) {
+    if (feed->next_seq - feed->acked > feed->sent_room) sent_grow(feed);
+    feed->sent[feed->next_seq++ % feed->sent_room] = weight;
+    feed->unacked += weight;
+}
+
 static void batch_send(feed_t *feed, bytes_t cursor, const int64_t *watermark) {
     msg_source_batch_t message = {.has_source = true,
                                   .source = feed->attachment,
                                   .tag = feed->args.tag,
-                                  .seq = feed->next_seq++,
+                                  .seq = feed->next_seq,
                                   .has_watermark = watermark != NULL,
                                   .watermark = watermark ? *watermark : 0,
                                   .has_cursor = cursor.size > 0,
@@ -341,8 +360,7 @@ static void batch_send(feed_t *feed, bytes_t cursor, const int64_t *watermark) {
     int64_t weight = (int64_t)(feed->size + cursor.size + said + strlen(feed->args.tag) + MESSAGE_OVERHEAD);
     frame_t body;
     batch_take(feed, &body);
-    feed->sent[message.seq % FEED_UNACKED_MAX] = weight;
-    feed->unacked += weight;
+    sent_note(feed, weight);
     actor_door_tell(feed->me, DOOR, MSG_SOURCE_BATCH, &message, &body);
     if (!feed->silence) feed->silence = actor_after(feed->me, SILENCE, on_silence, feed->heard);
 }
@@ -428,7 +446,7 @@ int feed_on_ack(void *state, const envelope_t *in, fault_t *why) {
     feed->heard++;
     if (!is_attached(feed, true, ack->source)) return 0;
     bool had_room = feed_room(feed);
-    while (feed->acked < ack->seq && feed->acked + 1 < feed->next_seq) feed->unacked -= feed->sent[++feed->acked % FEED_UNACKED_MAX];
+    while (feed->acked < ack->seq && feed->acked + 1 < feed->next_seq) feed->unacked -= feed->sent[++feed->acked % feed->sent_room];
     feed->backoff = BACKOFF_FIRST;
     if (feed->phase == FEED_ENDING && feed->unacked == 0) done_tell(feed);
     if (feed->phase == FEED_OPEN && feed->unacked == 0 && feed->recorded && feed->recorded(feed, why) < 0) return -1;

@@ -14,7 +14,7 @@ enum {
     FEED_BATCH_ELEMENTS = 4096,          /* or these */
     FEED_ELEMENT_MAX = 15 * 1024 * 1024, /* bytes of one element: a batch with it is still a message that the engine takes */
     FEED_GAP_MAX = 1000,                 /* bytes of what a gap says */
-    FEED_UNACKED_MAX = 1024,             /* batches that are not acknowledged, whatever the credit is */
+    FEED_UNACKED_MAX = 1024,             /* batches that are not acknowledged, whatever the credit is: with so many there is no room */
 };
 
 /* What a source is to its feed. `state` is the source's. */
@@ -48,15 +48,16 @@ typedef struct feed {
     feed_phase_t phase;
     bool superseded;                /* it was stopped because another takes over, who needs what is kept outside */
     int64_t attachment;             /* its number */
-    int64_t next_seq, acked;        /* numbers of batches */
-    int64_t credit, unacked;        /* bytes */
-    int64_t sent[FEED_UNACKED_MAX]; /* bytes of each batch that is not acknowledged, by its number */
-    uint8_t *batch;                 /* the body that is being made */
-    size_t size, capacity;          /* of it */
-    size_t size_last;               /* of the one before: the next one will hardly need more room */
-    uint32_t count;                 /* elements in it */
-    bool has_gap;                   /* something was lost before it: */
-    int64_t lost_us;                /* < 0: not known */
+    int64_t next_seq, acked; /* numbers of batches */
+    int64_t credit, unacked; /* bytes */
+    int64_t *sent;           /* a ring: bytes of each batch that is not acknowledged, by its number */
+    int64_t sent_room;       /* batches in it */
+    uint8_t *batch;          /* the body that is being made */
+    size_t size, capacity;   /* of it */
+    size_t size_last;        /* of the one before: the next one will hardly need more room */
+    uint32_t count;          /* elements in it */
+    bool has_gap;            /* something was lost before it: */
+    int64_t lost_us;         /* < 0: not known */
     char gap[FEED_GAP_MAX + 1];
     msgpack_sbuffer numbers; /* of feed_cursor */
     int64_t backoff;         /* µs until the recorder is asked again */

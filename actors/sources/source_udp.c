@@ -1,9 +1,11 @@
 /* Datagrams: what speaks syslog, statsd or telemetry over UDP. Each datagram is an element.
  *
  * UDP has no positions and nobody who sends again. So what came while nobody listened is a gap, and so is what the kernel dropped because it was
- * not read in time, which it counts. The cursor says when the last recorded datagram came: that is where a gap begins. */
+ * not read in time, which it counts. The cursor says when the last recorded datagram came, which is where a gap begins, and how many came until
+ * then, which tells whether there is one. */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/sock_diag.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +20,7 @@
 #define URN "reprise:source:udp:v1"
 
 enum {
+    CURSOR_NUMBERS = 2,
     DATAGRAM_MAX = 65536,
     DATAGRAMS_A_TURN = 4096,         /* read without a look at the mailbox */
     QUEUE_DEFAULT = 4 * 1024 * 1024, /* bytes that the kernel may keep */
@@ -34,11 +37,12 @@ typedef struct udp {
     int socket; /* -1: it is not bound */
     bool watched;
     backoff_t backoff;
-    timer_id_t timer;   /* to the next try, or turn */
-    int64_t last, sent; /* when the last datagram came, and the last that was sent, in µs since the epoch; 0: none has */
-    uint32_t dropped;   /* by the kernel, as far as it is recorded */
-    char gap[100];      /* to be said before the next element; empty: there is none */
-    int64_t gap_us;
+    timer_id_t timer; /* to the next try, or turn */
+    int64_t last;     /* when the last datagram came, or listening began; µs since the epoch */
+    int64_t number;   /* datagrams that came, and losses */
+    bool is_placed;   /* the recording knows that it listens */
+    uint32_t dropped; /* by the kernel, as far as it is recorded */
+    bool has_gap;     /* what came while nothing was recorded is lost: to be said */
     uint8_t datagram[DATAGRAM_MAX];
 } udp_t;
 
@@ -46,25 +50,54 @@ typedef struct udp {
 
 static void udp_watch(udp_t *udp, bool watch);
 
-static void udp_send(udp_t *udp) {
-    if (udp->gap[0]) feed_gap(&udp->feed, udp->gap_us, "%s", udp->gap);
-    udp->gap[0] = '\0';
-    udp->sent = udp->last;
-    feed_send(&udp->feed, feed_cursor(&udp->feed, &udp->last, 1), timing_watermark(&udp->timing));
+static bytes_t udp_cursor(udp_t *udp) {
+    const int64_t numbers[CURSOR_NUMBERS] = {udp->last, udp->number};
+    return feed_cursor(&udp->feed, numbers, CURSOR_NUMBERS);
 }
 
-/* The kernel tells how many it has dropped with the next that it did not. */
+static void udp_send(udp_t *udp) {
+    feed_send(&udp->feed, udp_cursor(udp), timing_watermark(&udp->timing));
+}
+
+/* Where it listens: the recording knows it from then on, and the gap before it ends. */
+static void udp_place(udp_t *udp) {
+    int64_t now = udp->timing.arrival;
+    if (udp->has_gap) {
+        feed_gap(&udp->feed, now > udp->last ? now - udp->last : -1, "datagrams that came while nothing was recorded are lost");
+        udp->number++;
+    }
+    udp->last = now;
+    if (udp->has_gap)
+        udp_send(udp);
+    else if (!udp->is_placed)
+        feed_place(&udp->feed, udp_cursor(udp));
+    udp->has_gap = false;
+    udp->is_placed = true;
+}
+
+static void drops_say(udp_t *udp, uint32_t dropped) {
+    if (dropped == udp->dropped) return;
+    udp_send(udp);
+    feed_gap(&udp->feed, -1, "%u datagrams were dropped, as they came faster than they were taken", dropped - udp->dropped);
+    udp->dropped = dropped;
+    udp->number++;
+    udp_send(udp);
+}
+
+/* The kernel tells how many it has dropped with the next that it did not, */
 static void drops_note(udp_t *udp, struct msghdr *message) {
     uint32_t dropped;
     struct cmsghdr *note = CMSG_FIRSTHDR(message);
     if (!note || note->cmsg_level != SOL_SOCKET || note->cmsg_type != SO_RXQ_OVFL) return;
     memcpy(&dropped, CMSG_DATA(note), sizeof dropped);
-    if (dropped == udp->dropped) return;
-    udp_send(udp);
-    snprintf(udp->gap, sizeof udp->gap, "%u datagrams were dropped, as they came faster than they were taken", dropped - udp->dropped);
-    udp->gap_us = -1;
-    udp->dropped = dropped;
-    udp_send(udp);
+    drops_say(udp, dropped);
+}
+
+/* and when it is asked, as none may come after them. */
+static void drops_ask(udp_t *udp) {
+    uint32_t about[SK_MEMINFO_VARS];
+    socklen_t size = sizeof about;
+    if (getsockopt(udp->socket, SOL_SOCKET, SO_MEMINFO, about, &size) == 0 && size == sizeof about) drops_say(udp, about[SK_MEMINFO_DROPS]);
 }
 
 /* 1: one was taken. 0: there is none. -1: it cannot be recorded, and the source has failed. */
@@ -80,6 +113,7 @@ static int datagram_take(udp_t *udp) {
     bytes_t value = {udp->datagram, (size_t)size};
     int got = timing_read(&udp->timing, value, 0, &time, &why);
     udp->last = udp->timing.arrival;
+    udp->number++;
     if (got == TIMING_SKIP) return 1;
     if (got < 0) {
         udp_send(udp);
@@ -100,6 +134,7 @@ static int udp_produce(void *state, fault_t *why) {
     (void)why;
     if (udp->socket < 0) return 0;
     timing_begin(&udp->timing);
+    if (udp->has_gap || !udp->is_placed) udp_place(udp);
     int got = 1;
     for (int i = 0; got > 0 && i < DATAGRAMS_A_TURN && feed_room(&udp->feed); i++) {
         got = datagram_take(udp);
@@ -107,6 +142,7 @@ static int udp_produce(void *state, fault_t *why) {
     }
     if (got < 0) return 0;
     udp_send(udp);
+    if (got == 0) drops_ask(udp);
     if (got > 0 && feed_room(&udp->feed) && !udp->timer) udp->timer = actor_after(udp->feed.me, 0, on_turn, 0);
     udp_watch(udp, got == 0 && udp->socket >= 0);
     timing_arm(&udp->timing, on_idle);
@@ -139,7 +175,7 @@ static int on_idle(void *state, uint64_t context, fault_t *why) {
     int64_t watermark;
     (void)context, (void)why;
     if (timing_advance(&udp->timing, &watermark) && feed_room(&udp->feed))
-        feed_watermark(&udp->feed, feed_cursor(&udp->feed, &udp->last, 1), watermark);
+        feed_watermark(&udp->feed, udp_cursor(udp), watermark);
     timing_arm(&udp->timing, on_idle);
     return 0;
 }
@@ -185,21 +221,21 @@ static int on_retry(void *state, uint64_t context, fault_t *why) {
     return feed_room(&udp->feed) ? udp_produce(state, why) : 0;
 }
 
-/* What was sent since the cursor is lost, and so is what came while the port was closed. A port that was open all the time, and of which all is
+/* What came behind the cursor is lost, and so is what came while the port was closed. A port that was open all the time, and of which all is
  * recorded, has lost nothing. */
 static int udp_resume(void *state, bytes_t cursor, fault_t *why) {
     udp_t *udp = state;
-    int64_t recorded = 0, now = actor_now(udp->feed.me);
+    int64_t recorded[CURSOR_NUMBERS] = {udp->last, 0};
     (void)why;
-    if (cursor.size > 0 && !feed_cursor_read(cursor, &recorded, 1)) {
+    if (cursor.size > 0 && !feed_cursor_read(cursor, recorded, CURSOR_NUMBERS)) {
         feed_fail(&udp->feed, "the cursor of the recording is not one of `" URN "`");
         return 0;
     }
-    bool lost = udp->socket < 0 ? recorded != 0 : recorded != udp->sent;
-    if (lost) {
-        snprintf(udp->gap, sizeof udp->gap, "datagrams that came while nothing was recorded are lost");
-        udp->gap_us = recorded > 0 && now > recorded ? now - recorded : -1;
-        udp->last = now;
+    udp->is_placed = cursor.size > 0;
+    udp->has_gap = udp->socket < 0 ? udp->is_placed : recorded[1] != udp->number;
+    if (udp->has_gap) {
+        udp->last = recorded[0];
+        udp->number = recorded[1];
     }
     if (udp->socket < 0 && !udp->timer) udp_open(udp);
     return 0;

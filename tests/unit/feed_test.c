@@ -134,6 +134,20 @@ static void tiny_batches_are_bounded_in_number(void **state) {
     assert_recorded(5000);
 }
 
+/* Whoever had room for one batch may send a gap, an element and a watermark. */
+static void what_is_sent_beyond_the_bound_is_counted_to_the_byte(void **state) {
+    ingest.hold_acks = true;
+    ingest.credit = INT64_C(1) << 40;
+    script.batch = 1;
+    start(*state, 5000);
+    script.places = 7;
+    for (int i = 0; i < 3; i++) go_on(*state, FEED_UNACKED_MAX);
+    assert_int_equal(ingest.batches, FEED_UNACKED_MAX + 3);
+    ingest_do(*state, ingest_ack);
+    assert_int_equal(script.feed->unacked, 0);
+    assert_true(feed_room(script.feed));
+}
+
 static void a_batch_is_full_at_its_bytes_or_its_elements(void **state) {
     ingest.credit = INT64_C(1) << 40;
     script.batch = 1000000;
@@ -528,6 +542,7 @@ int main(void) {
         TEST(it_sends_while_there_is_credit_and_overshoots_by_one_batch),
         TEST(one_acknowledgement_covers_all_before_it),
         TEST(tiny_batches_are_bounded_in_number),
+        TEST(what_is_sent_beyond_the_bound_is_counted_to_the_byte),
         TEST(a_batch_is_full_at_its_bytes_or_its_elements),
         TEST(a_batch_is_full_at_half_of_its_credit),
         TEST(an_element_is_larger_than_the_credit_and_goes_all_the_same),

@@ -57,8 +57,8 @@ static void each_datagram_is_an_element_at_the_time_of_its_arrival(void **state)
 
 static void without_room_nothing_is_read_and_nothing_is_lost(void **state) {
     ingest.credit = 10;
-    ingest.hold_acks = true;
     start(*state);
+    ingest.hold_acks = true;
     say(*state, "a datagram");
     say(*state, "another one");
     assert_int_equal(ingest.count, 1);
@@ -95,9 +95,70 @@ static void what_was_sent_and_not_recorded_is_a_gap_from_the_last_that_was(void 
     assert_int_equal(ingest.gap_lost_us, 3000000);
 }
 
+/* The clock has not moved in between. */
+static void what_was_not_recorded_of_one_moment_is_a_gap(void **state) {
+    start(*state);
+    say(*state, "one");
+    ingest.deaf = true;
+    say(*state, "two");
+    ingest.deaf = false;
+    ingest_do(*state, let_go);
+    say(*state, "three");
+    assert_int_equal(ingest.count, 2);
+    assert_int_equal(ingest.gaps, 1);
+    assert_int_equal(ingest.gap_at, 1);
+}
+
+static void a_restart_before_the_first_datagram_is_a_gap(void **state) {
+    start(*state);
+    stage_advance(*state, 1000000);
+    stage_fail(*state, "source:1");
+    stage_advance(*state, 1000000);
+    say(*state, "one");
+    assert_int_equal(ingest.count, 1);
+    assert_int_equal(ingest.gaps, 1);
+    assert_int_equal(ingest.gap_at, 0);
+    assert_in_range(ingest.gap_lost_us, 1000000, 2000000);
+}
+
+static void a_gap_lasts_until_the_port_is_open_again(void **state) {
+    start(*state);
+    say(*state, "one");
+    int64_t last = stage_now(*state);
+    stage_fail(*state, "source:1");
+    int other = socket(AF_INET, SOCK_DGRAM, 0);
+    assert_int_equal(bind(other, (struct sockaddr *)&there, sizeof there), 0);
+    stage_advance(*state, 60000000);
+    assert_non_null(strstr(ingest.waits, "Address already in use"));
+    assert_int_equal(ingest.gaps, 0);
+    close(other);
+    for (int i = 0; i < 10 && ingest.gaps == 0; i++) stage_advance(*state, 1000000);
+    assert_int_equal(ingest.gaps, 1);
+    assert_in_range(ingest.gap_lost_us, 60000000, stage_now(*state) - last);
+}
+
+/* Nothing comes after them that could tell. */
+static void what_the_system_dropped_last_is_said(void **state) {
+    static const char text[1000];
+    int dropped = 0;
+    ingest.credit = 10;
+    stage_add(*state, &source_udp_class, "source:1", ingest_args(pack("{sssi}", "server", free_port(), "queue", 5000LL)));
+    stage_run(*state);
+    ingest.hold_acks = true;
+    say(*state, "one");
+    for (int i = 0; i < 100; i++) sendto(sender, text, sizeof text, 0, (struct sockaddr *)&there, sizeof there);
+    ingest.hold_acks = false;
+    ingest_do(*state, ingest_ack);
+    assert_int_equal(ingest.gaps, 1);
+    assert_int_equal(sscanf(ingest.gap, "%d datagrams were dropped", &dropped), 1);
+    assert_true(ingest.count > 1);
+    assert_int_equal(ingest.count - 1 + (size_t)dropped, 100);
+    assert_int_equal(ingest.gap_at, ingest.count);
+}
+
 static void a_cursor_of_another_source_fails_the_job(void **state) {
-    memcpy(ingest.cursor, "\x92\x01\x02", 3);
-    ingest.cursor_size = 3;
+    memcpy(ingest.cursor, "\x93\x01\x02\x03", 4);
+    ingest.cursor_size = 4;
     start(*state);
     assert_non_null(strstr(ingest.failure, "not one of `reprise:source:udp:v1`"));
 }
@@ -110,6 +171,10 @@ int main(void) {
         TEST(without_room_nothing_is_read_and_nothing_is_lost),
         TEST(an_attachment_that_lost_nothing_leaves_no_gap),
         TEST(what_was_sent_and_not_recorded_is_a_gap_from_the_last_that_was),
+        TEST(what_was_not_recorded_of_one_moment_is_a_gap),
+        TEST(a_restart_before_the_first_datagram_is_a_gap),
+        TEST(a_gap_lasts_until_the_port_is_open_again),
+        TEST(what_the_system_dropped_last_is_said),
         TEST(a_cursor_of_another_source_fails_the_job),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
