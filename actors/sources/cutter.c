@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "../../messages/head.h"
@@ -15,7 +16,33 @@ void cutter_init(cutter_t *cutter, cut_t cut, size_t element_max) {
     *cutter = (cutter_t){.cut = cut, .element_max = element_max};
 }
 
+/* ---- what was read ---- */
+
+/* Copies the last bytes before that place in the buffer, and returns how many. */
+static size_t before(const cutter_t *cutter, size_t at, uint8_t out[INODE_MARK_BYTES]) {
+    size_t near = at < INODE_MARK_BYTES ? at : INODE_MARK_BYTES, far = INODE_MARK_BYTES - near;
+    if (far > cutter->kept_size) far = cutter->kept_size;
+    if (far > 0) memcpy(out, cutter->kept + cutter->kept_size - far, far);
+    if (near > 0) memcpy(out + far, cutter->buffer + at - near, near);
+    return far + near;
+}
+
+static void keep(cutter_t *cutter) {
+    uint8_t bytes[INODE_MARK_BYTES];
+    cutter->kept_size = before(cutter, cutter->from, bytes);
+    memcpy(cutter->kept, bytes, cutter->kept_size);
+}
+
+int64_t cutter_mark(const cutter_t *cutter) {
+    uint8_t bytes[INODE_MARK_BYTES];
+    size_t size = before(cutter, cutter->from, bytes);
+    return inode_mark_of(bytes, size);
+}
+
+/* ---- where it is ---- */
+
 void cutter_drop(cutter_t *cutter) {
+    keep(cutter);
     free(cutter->buffer);
     cutter->buffer = NULL;
     cutter->capacity = cutter->from = cutter->to = cutter->scanned = 0;
@@ -27,16 +54,27 @@ void cutter_fini(cutter_t *cutter) {
 }
 
 void cutter_set(cutter_t *cutter, int64_t offset, int64_t line) {
-    cutter->from = cutter->to = cutter->scanned = 0;
+    cutter->from = cutter->to = cutter->scanned = cutter->kept_size = 0;
     cutter->pending = 0;
     cutter->offset = cutter->last_offset = offset;
     cutter->line = line < INT64_MAX / 2 ? line : -1; /* no file has so many */
+}
+
+/* Bytes that cannot be read now are not those that will be there. */
+void cutter_seek(cutter_t *cutter, int descriptor, int64_t offset, int64_t line) {
+    size_t size = offset < INODE_MARK_BYTES ? (size_t)offset : INODE_MARK_BYTES;
+    cutter_set(cutter, offset, line);
+    memset(cutter->kept, 0, size);
+    cutter->kept_size = size;
+    ssize_t got = size > 0 ? pread(descriptor, cutter->kept, size, offset - (int64_t)size) : 0;
+    (void)got;
 }
 
 /* ---- reading ---- */
 
 static void room_make(cutter_t *cutter) {
     if (cutter->from > 0) {
+        keep(cutter);
         memmove(cutter->buffer, cutter->buffer + cutter->from, cutter->to - cutter->from);
         cutter->to -= cutter->from;
         cutter->from = 0;
@@ -48,11 +86,15 @@ static void room_make(cutter_t *cutter) {
 }
 
 int cutter_fill(cutter_t *cutter, int descriptor, const char *path, fault_t *why) {
+    uint8_t last[INODE_MARK_BYTES], now[INODE_MARK_BYTES];
     room_make(cutter);
-    ssize_t got = pread(descriptor, cutter->buffer + cutter->to, cutter->capacity - cutter->to, cutter->offset + (int64_t)cutter->to);
+    size_t size = before(cutter, cutter->to, last);
+    struct iovec parts[] = {{now, size}, {cutter->buffer + cutter->to, cutter->capacity - cutter->to}};
+    ssize_t got = preadv(descriptor, parts, 2, cutter_end(cutter) - (int64_t)size);
     if (got < 0) return fault_errno(why, "cannot read %s", path);
-    cutter->to += (size_t)got;
-    return got > 0 ? 1 : 0;
+    if ((size_t)got < size || memcmp(now, last, size) != 0) return CUTTER_CHANGED;
+    cutter->to += (size_t)got - size;
+    return (size_t)got > size ? 1 : 0;
 }
 
 int cutter_pour(cutter_t *cutter, int descriptor, const char *path, fault_t *why) {

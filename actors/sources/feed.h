@@ -46,8 +46,8 @@ typedef struct feed {
     /* All that was sent is recorded. Set by a source that tells the system outside so; otherwise NULL. */
     int (*recorded)(void *state, fault_t *why);
     feed_phase_t phase;
-    bool superseded;                /* it was stopped because another takes over, who needs what is kept outside */
-    int64_t attachment;             /* its number */
+    bool superseded;         /* it was stopped because another takes over, who needs what is kept outside */
+    int64_t attachment;      /* its number */
     int64_t next_seq, acked; /* numbers of batches */
     int64_t credit, unacked; /* bytes */
     int64_t *sent;           /* a ring: bytes of each batch that is not acknowledged, by its number */

@@ -10,8 +10,6 @@
 
 #include "../store/keyring.h"
 
-enum { MARK_BYTES = 64 }; /* before a position, that its mark is made of */
-
 int inode_open(int folder, const char *path, const char *keys, inode_t *ret_inode, fault_t *why) {
     struct stat status;
     int descriptor = openat(folder, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); /* a pipe without a writer would make it wait */
@@ -48,12 +46,16 @@ int inode_size(const inode_t *inode, const char *path, int64_t *ret_size, fault_
 }
 
 int inode_mark(const inode_t *inode, const char *path, int64_t offset, int64_t *ret_mark, fault_t *why) {
-    uint8_t bytes[MARK_BYTES];
-    size_t size = offset < MARK_BYTES ? (size_t)offset : MARK_BYTES;
+    uint8_t bytes[INODE_MARK_BYTES];
+    size_t size = offset < INODE_MARK_BYTES ? (size_t)offset : INODE_MARK_BYTES;
     ssize_t got = size > 0 ? pread(inode->descriptor, bytes, size, offset - (int64_t)size) : 0;
     if (got < 0) return fault_errno(why, "cannot read %s", path);
-    *ret_mark = (int64_t)XXH3_64bits(bytes, (size_t)got);
+    *ret_mark = inode_mark_of(bytes, (size_t)got);
     return 0;
+}
+
+int64_t inode_mark_of(const uint8_t *bytes, size_t size) {
+    return (int64_t)XXH3_64bits(bytes, size);
 }
 
 int inode_holds(const inode_t *inode, const char *path, int64_t offset, int64_t mark, bool *ret_holds, fault_t *why) {

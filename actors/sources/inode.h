@@ -41,6 +41,10 @@ static inline bool inode_is(const inode_t *inode, dev_t device, ino_t number) {
     return inode->descriptor >= 0 && inode->device == device && inode->number == number;
 }
 
+/* The mark of a position with these bytes before it, INODE_MARK_BYTES or as many as there are. */
+enum { INODE_MARK_BYTES = 64 };
+int64_t inode_mark_of(const uint8_t *bytes, size_t size);
+
 /* Behind the last newline. */
 int inode_last_line(const inode_t *inode, const char *path, int64_t *ret_offset, fault_t *why);
 

@@ -111,14 +111,12 @@ static const char *pipe_lost(const void *reading) {
     return pipe->lost;
 }
 
-static int pipe_place(void *reading, msgpack_sbuffer *out, fault_t *why) {
+static void pipe_place(void *reading, msgpack_sbuffer *out) {
     const pipe_t *pipe = reading;
     msgpack_packer packer;
-    (void)why;
     msgpack_packer_init(&packer, out, msgpack_sbuffer_write);
     msgpack_pack_array(&packer, 1);
     msgpack_pack_int64(&packer, pipe->cutter.line);
-    return 0;
 }
 
 static void pipe_where(const void *reading, char *text, size_t size) {

@@ -35,15 +35,13 @@ static const char *lost(const void *reading) {
     return tail_lost(reading);
 }
 
-static int place(void *reading, msgpack_sbuffer *out, fault_t *why) {
-    inode_place_t place;
+static void place(void *reading, msgpack_sbuffer *out) {
+    inode_place_t place = tail_place(reading);
     msgpack_packer packer;
-    if (tail_place(reading, &place, why) < 0) return -1;
     const int64_t numbers[PLACE_NUMBERS] = {place.device, place.inode, place.offset, place.line, place.mark};
     msgpack_packer_init(&packer, out, msgpack_sbuffer_write);
     msgpack_pack_array(&packer, PLACE_NUMBERS);
     for (size_t i = 0; i < PLACE_NUMBERS; i++) msgpack_pack_int64(&packer, numbers[i]);
-    return 0;
 }
 
 static void where(const void *reading, char *text, size_t size) {

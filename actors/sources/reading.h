@@ -31,7 +31,7 @@ typedef struct reading_class {
     int (*next)(void *reading, bytes_t *ret_element, fault_t *why);
     const char *(*lost)(const void *reading);
     /* Writes a cursor: the place behind the last element. */
-    int (*place)(void *reading, msgpack_sbuffer *out, fault_t *why);
+    void (*place)(void *reading, msgpack_sbuffer *out);
     /* Where the last element is, to be shown. */
     void (*where)(const void *reading, char *text, size_t size);
     int (*descriptor)(const void *reading);   /* readable when there may be more; -1: there will not */

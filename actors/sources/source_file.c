@@ -38,17 +38,14 @@ typedef struct file {
 
 /* ---- elements ---- */
 
-static int file_place(file_t *file, msgpack_sbuffer *out, bytes_t *ret_cursor, fault_t *why) {
+static bytes_t file_place(file_t *file, msgpack_sbuffer *out) {
     msgpack_sbuffer_clear(out);
-    if (file->class->place(file->reading, out, why) < 0) return -1;
-    *ret_cursor = (bytes_t){(const uint8_t *)out->data, out->size};
-    return 0;
+    file->class->place(file->reading, out);
+    return (bytes_t){(const uint8_t *)out->data, out->size};
 }
 
 static int file_send(file_t *file, fault_t *why) {
-    bytes_t cursor;
-    if (file_place(file, &file->place, &cursor, why) < 0) return -1;
-    feed_send(&file->feed, cursor, timing_watermark(&file->timing));
+    feed_send(&file->feed, file_place(file, &file->place), timing_watermark(&file->timing));
     return file->reading ? 0 : fault_set(why, "%s", file->feed.failure.text); /* what was sent does not fit its coder */
 }
 
@@ -140,13 +137,10 @@ static int on_turn(void *state, uint64_t context, fault_t *why) {
 
 static int on_idle(void *state, uint64_t context, fault_t *why) {
     file_t *file = state;
-    bytes_t cursor;
     int64_t watermark;
-    (void)context;
-    if (timing_advance(&file->timing, &watermark) && feed_room(&file->feed)) {
-        if (file_place(file, &file->place, &cursor, why) < 0) return -1;
-        feed_watermark(&file->feed, cursor, watermark);
-    }
+    (void)context, (void)why;
+    if (timing_advance(&file->timing, &watermark) && feed_room(&file->feed))
+        feed_watermark(&file->feed, file_place(file, &file->place), watermark);
     timing_arm(&file->timing, on_idle);
     return 0;
 }
@@ -163,13 +157,14 @@ static int file_go_on(file_t *file, bytes_t cursor, fault_t *why) {
     return got == READING_ALIEN ? fault_set(why, "the cursor of the recording is not one of `" SOURCE_FILE_URN "`") : got;
 }
 
-/* Nothing recorded: from where it began at first, which for `end` is not where the end is now. That place is recorded, as the engine may die. */
+/* Nothing recorded: from where it began at first, which for `end` is not where the end is now, and in a pipe is gone. That place is recorded, as
+ * the engine may die. */
 static int file_begin(file_t *file, fault_t *why) {
-    bytes_t begin = {(const uint8_t *)file->begin.data, file->begin.size};
-    if (file->has_begun) return file_go_on(file, begin, why);
-    if (file->class->start(file->reading, file->from == FROM_END, why) < 0 || file_place(file, &file->begin, &begin, why) < 0) return -1;
+    if (file->has_begun) return file_go_on(file, (bytes_t){(const uint8_t *)file->begin.data, file->begin.size}, why);
+    if (file->class->start(file->reading, file->from == FROM_END, why) < 0) return -1;
+    bytes_t begin = file_place(file, &file->begin);
     file->has_begun = true;
-    if (file->from == FROM_END) feed_place(&file->feed, begin);
+    if (file->from == FROM_END || file->class == &pipe_reading) feed_place(&file->feed, begin);
     return 0;
 }
 

@@ -174,8 +174,7 @@ static int on_idle(void *state, uint64_t context, fault_t *why) {
     udp_t *udp = state;
     int64_t watermark;
     (void)context, (void)why;
-    if (timing_advance(&udp->timing, &watermark) && feed_room(&udp->feed))
-        feed_watermark(&udp->feed, udp_cursor(udp), watermark);
+    if (timing_advance(&udp->timing, &watermark) && feed_room(&udp->feed)) feed_watermark(&udp->feed, udp_cursor(udp), watermark);
     timing_arm(&udp->timing, on_idle);
     return 0;
 }

@@ -46,9 +46,10 @@ spool_file_t *spool_named(spool_t *spool, const char *name) {
 
 void spool_lose(spool_t *spool, const char *format, ...) {
     va_list arguments;
-    if (spool->lost_due) return;
+    size_t used = spool->lost_due ? strlen(spool->lost) : 0;
+    if (used > 0 && used + 2 < sizeof spool->lost) used += (size_t)sprintf(spool->lost + used, "; ");
     va_start(arguments, format);
-    vsnprintf(spool->lost, sizeof spool->lost, format, arguments);
+    vsnprintf(spool->lost + used, sizeof spool->lost - used, format, arguments);
     va_end(arguments);
     spool->lost_due = true;
 }
@@ -102,19 +103,18 @@ static spool_file_t *current_file(spool_t *spool) {
     return spool->current < spool->count ? &spool->files[spool->current] : NULL;
 }
 
-static int current_keep(spool_t *spool, fault_t *why) {
+static void current_keep(spool_t *spool) {
     spool_file_t *file = current_file(spool);
-    if (!file || file->is_anew) return 0;
+    if (!file || file->is_anew) return;
     file->offset = spool->cutter.offset;
     file->line = spool->cutter.line;
-    return inode_mark(&file->inode, spool->path, file->offset, &file->mark, why);
+    file->mark = cutter_mark(&spool->cutter);
 }
 
-static int current_leave(spool_t *spool, fault_t *why) {
-    if (current_keep(spool, why) < 0) return -1;
+static void current_leave(spool_t *spool) {
+    current_keep(spool);
     spool->turn = spool->current + 1;
     spool->current = spool->count;
-    return 0;
 }
 
 static void lost_changed(spool_t *spool, spool_file_t *file) {
@@ -141,7 +141,7 @@ static int current_set(spool_t *spool, spool_file_t *file, fault_t *why) {
         return -1;
     }
     if (!holds) lost_changed(spool, file);
-    cutter_set(&spool->cutter, file->offset, file->line);
+    cutter_seek(&spool->cutter, file->inode.descriptor, file->offset, file->line);
     spool->begun = file->offset;
     return 0;
 }
@@ -234,13 +234,6 @@ static int file_part(spool_t *spool, size_t index, fault_t *why) {
 
 /* The current file is at its end: 1 and what is left there, where nobody will add to it; otherwise 0, and it is not current any more. */
 static int current_end(spool_t *spool, spool_file_t *file, bytes_t *ret_element, fault_t *why) {
-    int64_t size = 0;
-    if (inode_size(&file->inode, spool->path, &size, why) < 0) return -1;
-    if (size < cutter_end(&spool->cutter)) {
-        file->offset = cutter_end(&spool->cutter);
-        lost_changed(spool, file);
-        return 0;
-    }
     if (file->is_whole || file->is_leaving) {
         int got = cutter_rest(&spool->cutter, spool->path, ret_element, why);
         if (got != 0) return got;
@@ -248,7 +241,7 @@ static int current_end(spool_t *spool, spool_file_t *file, bytes_t *ret_element,
     size_t index = spool->current;
     file->is_dry = cutter_is_empty(&spool->cutter);
     file->is_stirred = false;
-    if (current_leave(spool, why) < 0) return -1;
+    current_leave(spool);
     return file->is_leaving ? file_part(spool, index, why) : 0;
 }
 
@@ -267,11 +260,16 @@ static int current_choose(spool_t *spool, fault_t *why) {
 static int spool_fill(spool_t *spool, bytes_t *ret_element, fault_t *why) {
     spool_file_t *file = current_file(spool);
     if (file && spool->cutter.offset - spool->begun >= TURN_BYTES && files_stirred(spool, file)) {
-        if (current_leave(spool, why) < 0) return -1;
+        current_leave(spool);
         file = NULL;
     }
     if (!file) return current_choose(spool, why);
     int got = cutter_fill(&spool->cutter, file->inode.descriptor, spool->path, why);
+    if (got == CUTTER_CHANGED) {
+        file->offset = cutter_end(&spool->cutter);
+        lost_changed(spool, file);
+        return 1;
+    }
     if (got != 0) return got;
     got = current_end(spool, file, ret_element, why);
     return got < 0 ? -1 : 1 + got;
@@ -282,7 +280,8 @@ static int spool_next(void *reading, bytes_t *ret_element, fault_t *why) {
     for (;;) {
         if (spool->lost_due) {
             spool->lost_due = false;
-            return current_leave(spool, why) < 0 ? -1 : READING_LOST; /* its place may be another from here on */
+            current_leave(spool); /* its place may be another from here on */
+            return READING_LOST;
         }
         int got = current_file(spool) ? cutter_take(&spool->cutter, spool->path, ret_element, why) : 0;
         if (got != 0) return got;
@@ -302,11 +301,10 @@ static const char *spool_lost(const void *reading) {
 
 /* ---- places ---- */
 
-static int spool_place(void *reading, msgpack_sbuffer *out, fault_t *why) {
+static void spool_place(void *reading, msgpack_sbuffer *out) {
     spool_t *spool = reading;
-    if (current_keep(spool, why) < 0) return -1;
+    current_keep(spool);
     spool_pack(spool, out);
-    return 0;
 }
 
 static void spool_clear(spool_t *spool) {

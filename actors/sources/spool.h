@@ -64,8 +64,9 @@ typedef struct spool {
 spool_file_t *spool_find(spool_t *spool, dev_t device, ino_t number); /* NULL: it is not followed */
 const char *spool_path(spool_t *spool, const char *name);             /* in the folder; until the next call */
 spool_file_t *spool_named(spool_t *spool, const char *name);
-spool_file_t *spool_follow(spool_t *spool, inode_t inode, const char *name);                    /* there must be room */
-void spool_lose(spool_t *spool, const char *format, ...) __attribute__((format(printf, 2, 3))); /* the first one is said */
+spool_file_t *spool_follow(spool_t *spool, inode_t inode, const char *name); /* there must be room */
+void spool_lose(spool_t *spool, const char *format, ...)
+    __attribute__((format(printf, 2, 3))); /* what is lost at once is one gap, in which as much is said as there is room for */
 
 /* ---- spool_folder.c ---- */
 int spool_watch(spool_t *spool, fault_t *why);

@@ -2,8 +2,8 @@
  * it is for is looked at, and the old file is read once more after the new one was seen to have something in it, because a writer goes on
  * with the old one until it is told to reopen. Only then is the old file over.
  *
- * A truncated file that has grown beyond the old position again looks as if it had only grown; so the bytes before the position are
- * compared whenever reading goes on after a pause. */
+ * A truncated file that has grown beyond the old position again looks as if it had only grown; so the bytes before the position are read again
+ * with those behind it, and compared. */
 #include "tail.h"
 
 #include <dirent.h>
@@ -43,12 +43,11 @@ struct tail {
     bool next_missing; /* what comes next had no room, or came before it could be seen */
     bool next_begun;   /* something is in the first, and `file` has been read once more since */
     cutter_t cutter;   /* of `file` */
-    bool resting;      /* its end was reached */
-    int64_t rest_mark; /* the mark there */
     char lost[LOST_SIZE];
-    bool lost_due; /* it is to be said before the next line */
-    bool anew;     /* it is to be read from its beginning, as was said */
-    bool rotated;  /* `file` had lost its path before reading went on in it */
+    bool lost_due;  /* it is to be said before the next line */
+    bool anew;      /* it is to be read from its beginning, as was said */
+    bool rotated;   /* `file` had lost its path before reading went on in it */
+    bool next_said; /* what came between it and the next one is said */
 };
 
 /* ---- files ---- */
@@ -82,8 +81,8 @@ static int file_size(const tail_t *tail, const tail_file_t *file, int64_t *ret_s
 /* ---- places ---- */
 
 static void place_set(tail_t *tail, int64_t offset, int64_t line) {
-    cutter_set(&tail->cutter, offset, line);
-    tail->resting = tail->next_begun = tail->lost_due = tail->anew = false;
+    cutter_seek(&tail->cutter, tail->file.inode.descriptor, offset, line);
+    tail->next_begun = tail->next_said = tail->lost_due = tail->anew = false;
 }
 
 /* ---- what may be lost ---- */
@@ -185,26 +184,41 @@ found:
     return true;
 }
 
+/* Reading goes back to a file before this one, which comes after it then, as far as is known. */
+static void file_go_back(tail_t *tail, tail_file_t before) {
+    if (tail->next_count == NEXT_MAX) {
+        file_close(tail, &tail->file);
+        tail->next[0].after_loss = true;
+    } else {
+        memmove(tail->next + 1, tail->next, tail->next_count++ * sizeof tail->next[0]);
+        tail->next[0].file = tail->file;
+        tail->next[0].after_loss = false;
+    }
+    tail->file = before;
+}
+
+/* What has had the path since stays open: the recorder may have lost its state while files came and went. */
 int tail_resume(tail_t *tail, const inode_place_t *place, fault_t *why) {
-    if (tail_wake(tail, why) < 0) return -1; /* what has happened before is in the place, or is seen from it */
+    tail_file_t file;
+    bool renamed;
+    if (tail_wake(tail, why) < 0) return -1;
     if (inode_is_at(&tail->file.inode, place)) {
         place_set(tail, place->offset, place->line); /* what had the path since still comes after it */
         return 0;
     }
-    next_clear(tail);
-    file_close(tail, &tail->file);
-    if (file_find(tail, place, &tail->file, &tail->rotated)) {
+    if (file_find(tail, place, &file, &renamed)) {
+        file_go_back(tail, file);
+        tail->rotated = renamed;
         place_set(tail, place->offset, place->line);
         return file_watch(tail, &tail->file, why);
     }
-    if (file_open(tail, AT_FDCWD, tail->path, &tail->file, why) < 0) return -1;
     place_set(tail, 0, 0);
     if (inode_is(&tail->file.inode, (dev_t)place->device, (ino_t)place->inode))
         lost_changed(tail, place->offset);
     else
         lost_gone(tail, place->offset);
     tail->lost_due = true;
-    return file_watch(tail, &tail->file, why);
+    return 0;
 }
 
 int tail_start(tail_t *tail, bool at_end, fault_t *why) {
@@ -215,12 +229,10 @@ int tail_start(tail_t *tail, bool at_end, fault_t *why) {
 }
 
 /* Where the file is known to have changed, the place must not be found again by what is in it now. */
-int tail_place(const tail_t *tail, inode_place_t *ret_place, fault_t *why) {
-    int64_t mark = -1;
+inode_place_t tail_place(const tail_t *tail) {
     const inode_t *inode = &tail->file.inode;
-    if (!tail->anew && inode_mark(inode, tail->path, tail->cutter.offset, &mark, why) < 0) return -1;
-    *ret_place = (inode_place_t){(int64_t)inode->device, (int64_t)inode->number, tail->cutter.offset, tail->cutter.line, mark};
-    return 0;
+    return (inode_place_t){(int64_t)inode->device, (int64_t)inode->number, tail->cutter.offset, tail->cutter.line,
+                           tail->anew ? -1 : cutter_mark(&tail->cutter)};
 }
 
 void tail_where(const tail_t *tail, char *text, size_t size) {
@@ -295,12 +307,12 @@ static int next_look(tail_t *tail, fault_t *why) {
     return size > 0 ? 1 : 0;
 }
 
-/* Goes over to the next file: 0. TAIL_LOST: first it is to be said that there was one between. */
+/* Goes over to the next file: 0. TAIL_LOST: first it is to be said that there was one between; again, where reading goes on before that. */
 static int next_begin(tail_t *tail) {
-    bool rotated = tail->rotated, missing = tail->next[0].after_loss;
-    tail->rotated = tail->next[0].after_loss = false;
-    if (rotated && lost_between(tail)) return TAIL_LOST;
-    if (missing) {
+    bool is_said = tail->next_said;
+    tail->next_said = true;
+    if (!is_said && tail->rotated && lost_between(tail)) return TAIL_LOST;
+    if (!is_said && tail->next[0].after_loss) {
         snprintf(tail->lost, sizeof tail->lost,
                  "%.400s was rotated again before the file that it was then could be opened: what was in that "
                  "may be lost",
@@ -310,52 +322,21 @@ static int next_begin(tail_t *tail) {
     file_close(tail, &tail->file);
     tail->file = tail->next[0].file;
     memmove(tail->next, tail->next + 1, --tail->next_count * sizeof tail->next[0]);
+    tail->rotated = false;
     place_set(tail, 0, 0);
     return 0;
-}
-
-/* There is nothing more for now: 0, or it was truncated: TAIL_LOST. */
-static int rest(tail_t *tail, fault_t *why) {
-    int64_t size = 0;
-    if (file_size(tail, &tail->file, &size, why) < 0) return -1;
-    if (size < cutter_end(&tail->cutter)) {
-        lost_changed(tail, cutter_end(&tail->cutter));
-        tail->anew = true;
-        return TAIL_LOST;
-    }
-    if (inode_mark(&tail->file.inode, tail->path, cutter_end(&tail->cutter), &tail->rest_mark, why) < 0) return -1;
-    tail->resting = true;
-    return 0;
-}
-
-/* Reading goes on: 0. The file is no longer what it was: TAIL_LOST. */
-static int wake(tail_t *tail, fault_t *why) {
-    bool holds = false;
-    if (inode_holds(&tail->file.inode, tail->path, cutter_end(&tail->cutter), tail->rest_mark, &holds, why) < 0) return -1;
-    tail->resting = false;
-    if (holds) return 0;
-    lost_changed(tail, cutter_end(&tail->cutter));
-    tail->anew = true;
-    return TAIL_LOST;
 }
 
 /* The file is at its end. 1: it was, but something has happened. 0: there is nothing for now, or what `ret_got` says. */
 static int end_meet(tail_t *tail, bytes_t *ret_element, int *ret_got, fault_t *why) {
     int next, noted;
-    *ret_got = rest(tail, why);
-    if (*ret_got != 0) return 0;
     *ret_got = noted = tail_note(tail, why);
-    if (noted < 0) return 0;
-    if (noted > 0) {
-        *ret_got = wake(tail, why);
-        return *ret_got == 0;
-    }
+    if (noted != 0) return noted > 0;
     *ret_got = next = next_look(tail, why);
     if (next <= 0) {
         if (cutter_is_empty(&tail->cutter)) cutter_drop(&tail->cutter); /* it may rest for long */
         return 0;
     }
-    tail->resting = false;
     if (!tail->next_begun) {
         tail->next_begun = true;
         return 1;
@@ -371,12 +352,16 @@ int tail_next(tail_t *tail, bytes_t *ret_element, fault_t *why) {
         return TAIL_LOST;
     }
     if (tail->anew) place_set(tail, 0, 0);
-    int got = tail->resting ? wake(tail, why) : 0;
-    if (got != 0) return got;
+    int got;
     do {
         got = cutter_take(&tail->cutter, tail->path, ret_element, why);
         if (got != 0) return got;
         got = cutter_fill(&tail->cutter, tail->file.inode.descriptor, tail->path, why);
+        if (got == CUTTER_CHANGED) {
+            lost_changed(tail, cutter_end(&tail->cutter));
+            tail->anew = true;
+            return TAIL_LOST;
+        }
         if (got == 0 && !tail->follow) return cutter_rest(&tail->cutter, tail->path, ret_element, why);
     } while (got > 0 || (got == 0 && end_meet(tail, ret_element, &got, why)));
     return got;

@@ -29,7 +29,7 @@ int tail_next(tail_t *tail, bytes_t *ret_element, fault_t *why);
 const char *tail_lost(const tail_t *tail);
 
 /* The position after the last element. */
-int tail_place(const tail_t *tail, inode_place_t *ret_place, fault_t *why);
+inode_place_t tail_place(const tail_t *tail);
 /* Where the last element is, to be shown: "/var/log/app.json:12", or by its byte where its number is not known. */
 void tail_where(const tail_t *tail, char *text, size_t size);
 

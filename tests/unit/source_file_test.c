@@ -508,6 +508,25 @@ static void a_restart_in_a_pipe_is_a_gap(void **state) {
     assert_non_null(strstr(ingest.gap, "is a pipe: what was read from it before and not recorded is lost"));
 }
 
+static void a_restart_before_the_first_line_of_a_pipe_is_a_gap_too(void **state) {
+    stage_t *stage = *state;
+    assert_int_equal(mkfifo(log_path, 0600), 0);
+    start_plain(stage);
+    ingest.deaf = true;
+    int writer = pipe_open();
+    pour(writer, "one\n");
+    stage_run(stage);
+    stage_fail(stage, "source:1");
+    ingest.deaf = false;
+    stage_advance(stage, 1000000);
+    pour(writer, "two\n");
+    stage_run(stage);
+    close(writer);
+    assert_recorded(LINES("two"));
+    assert_int_equal(ingest.gaps, 1);
+    assert_int_equal(ingest.gap_at, 0);
+}
+
 /* Whoever writes waits then, and the source is not woken again and again. */
 static void a_pipe_is_not_read_while_nothing_more_is_taken(void **state) {
     stage_t *stage = *state;
@@ -647,6 +666,7 @@ int main(void) {
         TEST(a_pipe_is_read_through_all_its_writers),
         TEST(a_pipe_that_is_not_followed_ends_with_its_writer),
         TEST(a_restart_in_a_pipe_is_a_gap),
+        TEST(a_restart_before_the_first_line_of_a_pipe_is_a_gap_too),
         TEST(a_pipe_is_not_read_while_nothing_more_is_taken),
         TEST(a_missing_folder_is_named_at_the_start),
         TEST(the_engine_s_own_key_is_not_read),

@@ -253,8 +253,8 @@ static void an_entry_of_more_fields_than_an_element_holds_is_none_and_the_next_o
 
 /* As if something had been subscribed to. */
 static void what_nobody_asked_for_is_no_element(void **state) {
-    static const char *const unasked[] = {"*3\r\n$7\r\nmessage\r\n$1\r\ns\r\n$3\r\nbad\r\n",
-                                          "*3\r\n$9\r\nsubscribe\r\n$1\r\ns\r\n:1\r\n", "+OK\r\n", "-ERR no\r\n"};
+    static const char *const unasked[] = {"*3\r\n$7\r\nmessage\r\n$1\r\ns\r\n$3\r\nbad\r\n", "*3\r\n$9\r\nsubscribe\r\n$1\r\ns\r\n:1\r\n",
+                                          "+OK\r\n", "-ERR no\r\n"};
     for (size_t i = 0; i < sizeof unasked / sizeof unasked[0]; i++) {
         char both[sizeof two_entries + 64];
         int size = snprintf(both, sizeof both, "%s%s", two_entries, unasked[i]);

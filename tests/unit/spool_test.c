@@ -114,10 +114,9 @@ typedef struct place {
 } place_t;
 
 static place_t place_of(void *spool) {
-    fault_t why = {.text = ""};
     place_t place;
     msgpack_sbuffer_init(&place.cursor);
-    if (class->place(spool, &place.cursor, &why) < 0) fail_msg("%s", why.text);
+    class->place(spool, &place.cursor);
     return place;
 }
 
@@ -340,6 +339,48 @@ static void a_truncated_file_has_a_gap(void **state) {
     const char *text = all(spool);
     assert_contains(text, "/a was truncated or replaced: it had been read to byte 8 and has 30 bytes now");
     assert_contains(text, "! three, and longer than before");
+    class->destroy(&spool);
+}
+
+static void a_file_that_is_cut_between_two_reads_has_a_gap_and_no_line_of_both(void **state) {
+    (void)state;
+    fault_t why;
+    bytes_t element;
+    char line[32];
+    FILE *file = fopen(path_of("a"), "w");
+    for (int i = 0; i < 20000; i++) fprintf(file, "old line %d\n", i);
+    assert_int_equal(fclose(file), 0);
+    void *spool = opened(NULL, true);
+    assert_int_equal(class->next(spool, &element, &why), 1);
+    file = fopen(path_of("a"), "w");
+    for (int i = 0; i < 40000; i++) fprintf(file, "a new line %d\n", i);
+    assert_int_equal(fclose(file), 0);
+    int got;
+    while ((got = class->next(spool, &element, &why)) == 1) assert_memory_equal(element.data, "old line ", 9);
+    assert_int_equal(got, READING_LOST);
+    for (int i = 0; i < 40000; i++) {
+        int size = snprintf(line, sizeof line, "a new line %d", i);
+        assert_int_equal(class->next(spool, &element, &why), 1);
+        assert_int_equal(element.size, size);
+        assert_memory_equal(element.data, line, element.size);
+    }
+    assert_int_equal(class->next(spool, &element, &why), 0);
+    class->destroy(&spool);
+}
+
+static void all_gaps_that_were_seen_at_once_are_said(void **state) {
+    (void)state;
+    append("a", "one\n");
+    append("b", "two\n");
+    void *spool = opened(NULL, true);
+    assert_string_equal(all(spool), "one two");
+    place_t place = closed(&spool);
+    assert_int_equal(unlink(path_of("a")), 0);
+    assert_int_equal(unlink(path_of("b")), 0);
+    spool = resumed(NULL, &place);
+    const char *text = all(spool);
+    assert_contains(text, "/a is gone: it had been read to byte 4; what came after that byte may be lost; ");
+    assert_contains(text, "/b is gone: it had been read to byte 4; what came after that byte may be lost!");
     class->destroy(&spool);
 }
 
@@ -640,6 +681,8 @@ int main(void) {
         IN_FOLDER(a_file_that_lost_its_name_is_read_to_its_end_before_its_successor),
         IN_FOLDER(a_deleted_file_is_read_to_its_end_and_its_successor_from_its_beginning),
         IN_FOLDER(a_truncated_file_has_a_gap),
+        IN_FOLDER(a_file_that_is_cut_between_two_reads_has_a_gap_and_no_line_of_both),
+        IN_FOLDER(all_gaps_that_were_seen_at_once_are_said),
         IN_FOLDER(a_folder_that_is_gone_is_named),
         IN_FOLDER(reading_goes_on_where_it_was),
         IN_FOLDER(any_place_is_a_place_to_go_on_from),

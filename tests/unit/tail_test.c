@@ -112,13 +112,6 @@ static void assert_not_woken(tail_t *tail) {
     assert_int_equal(poll(&ready, 1, 0), 0);
 }
 
-static inode_place_t place_of(tail_t *tail) {
-    fault_t why;
-    inode_place_t place;
-    assert_int_equal(tail_place(tail, &place, &why), 0);
-    return place;
-}
-
 static void resume(tail_t *tail, inode_place_t place) {
     fault_t why;
     if (tail_resume(tail, &place, &why) < 0) fail_msg("%s", why.text);
@@ -349,6 +342,8 @@ static void a_file_that_came_and_went_unseen_is_said_to_be_lost(void **state) {
     assert_int_equal(unlink(log_path), 0);
     append(log_path, "three\n");
     assert_lost(tail, "was rotated again before the file that it was then could be opened");
+    resume(tail, tail_place(tail)); /* before the gap is recorded */
+    assert_lost(tail, "was rotated again before the file that it was then could be opened");
     assert_line(tail, "three");
     assert_nothing(tail);
     tail_destroy(&tail);
@@ -424,6 +419,47 @@ static void a_file_that_is_truncated_before_its_end_was_seen_is_read_from_its_be
     tail_destroy(&tail);
 }
 
+static void a_file_that_is_cut_between_two_reads_is_read_from_its_beginning_and_no_line_is_of_both(void **state) {
+    (void)state;
+    fault_t why;
+    bytes_t line;
+    char text[32];
+    FILE *file = fopen(log_path, "w");
+    for (int i = 0; i < 20000; i++) fprintf(file, "old line %d\n", i);
+    assert_int_equal(fclose(file), 0);
+    tail_t *tail = open_tail(true);
+    assert_line(tail, "old line 0");
+    file = fopen(log_path, "w");
+    for (int i = 0; i < 40000; i++) fprintf(file, "a new line %d\n", i);
+    assert_int_equal(fclose(file), 0);
+    int got;
+    while ((got = tail_next(tail, &line, &why)) == 1) assert_memory_equal(line.data, "old line ", 9);
+    assert_int_equal(got, TAIL_LOST);
+    for (int i = 0; i < 40000; i++) {
+        snprintf(text, sizeof text, "a new line %d", i);
+        assert_line(tail, text);
+    }
+    assert_nothing(tail);
+    tail_destroy(&tail);
+}
+
+/* The place is told after the cut, of which nobody knows yet. */
+static void a_place_is_that_of_what_was_read_and_not_of_what_is_there_now(void **state) {
+    (void)state;
+    append(log_path, "one\n");
+    tail_t *tail = open_tail(true);
+    assert_line(tail, "one");
+    assert_int_equal(truncate(log_path, 0), 0);
+    append(log_path, "a line instead of it\n");
+    inode_place_t place = tail_place(tail);
+    tail_destroy(&tail);
+    tail = open_tail(true);
+    resume(tail, place);
+    assert_lost(tail, "was truncated or replaced: it had been read to byte 4");
+    assert_line(tail, "a line instead of it");
+    tail_destroy(&tail);
+}
+
 /* Whoever goes on from the place before it must be told again. */
 static void a_hole_that_was_seen_is_seen_again_from_the_place_before_it(void **state) {
     (void)state;
@@ -434,7 +470,7 @@ static void a_hole_that_was_seen_is_seen_again_from_the_place_before_it(void **s
     assert_int_equal(truncate(log_path, 0), 0);
     append(log_path, "a line instead of it\n");
     assert_lost(tail, "was truncated");
-    inode_place_t place = place_of(tail);
+    inode_place_t place = tail_place(tail);
     assert_int_equal(place.offset, 4);
     resume(tail, place);
     assert_lost(tail, "was truncated");
@@ -444,7 +480,7 @@ static void a_hole_that_was_seen_is_seen_again_from_the_place_before_it(void **s
     resume(tail, place);
     assert_lost(tail, "was truncated");
     assert_line(tail, "a line instead of it");
-    place = place_of(tail);
+    place = tail_place(tail);
     resume(tail, place);
     assert_nothing(tail);
     tail_destroy(&tail);
@@ -459,7 +495,7 @@ static void a_place_is_found_again(void **state) {
     tail_t *tail = open_tail(true);
     assert_line(tail, "one");
     assert_line(tail, "two");
-    inode_place_t place = place_of(tail);
+    inode_place_t place = tail_place(tail);
     assert_line(tail, "three");
     assert_nothing(tail);
     resume(tail, place);
@@ -500,7 +536,7 @@ static void a_place_in_a_file_that_was_renamed_meanwhile_is_found_by_what_it_is(
     append(log_path, "one\ntwo\n");
     tail_t *tail = open_tail(true);
     assert_line(tail, "one");
-    inode_place_t place = place_of(tail);
+    inode_place_t place = tail_place(tail);
     tail_destroy(&tail);
     assert_int_equal(rename(log_path, old_path), 0);
     append(log_path, "three\n");
@@ -523,12 +559,12 @@ static void a_place_in_a_file_that_is_gone_is_the_beginning_of_the_new_one(void 
     append(log_path, "one\ntwo\n");
     tail_t *tail = open_tail(true);
     assert_line(tail, "one");
-    inode_place_t place = place_of(tail);
+    inode_place_t place = tail_place(tail);
     tail_destroy(&tail);
     assert_int_equal(unlink(log_path), 0);
     append(log_path, "three\nfour\n");
     tail = open_tail(true);
-    inode_place_t begin = place_of(tail);
+    inode_place_t begin = tail_place(tail);
     place.inode = begin.inode; /* as if its number had been given to the new file */
     resume(tail, place);
     assert_lost(tail, "was truncated or replaced: it had been read to byte 4 and has 11 bytes now");
@@ -537,6 +573,51 @@ static void a_place_in_a_file_that_is_gone_is_the_beginning_of_the_new_one(void 
     place.inode = begin.inode + 1;
     resume(tail, place);
     assert_lost(tail, "was rotated away and is gone: it had been read to byte 4; what came after that byte may be lost");
+    assert_line(tail, "three");
+    tail_destroy(&tail);
+}
+
+/* The recorder has lost its state, and the engine has not: files that are gone are open still. */
+static void files_that_were_opened_are_read_although_reading_goes_on_before_them(void **state) {
+    (void)state;
+    append(log_path, "one\n");
+    tail_t *tail = open_tail(true);
+    inode_place_t begin = tail_place(tail);
+    assert_line(tail, "one");
+    inode_place_t place = tail_place(tail);
+    assert_int_equal(rename(log_path, old_path), 0);
+    append(log_path, "two\n");
+    assert_woken(tail);
+    assert_int_equal(unlink(log_path), 0);
+    append(log_path, "three\n");
+    assert_woken(tail);
+    resume(tail, place);
+    assert_line(tail, "two");
+    assert_line(tail, "three");
+    assert_nothing(tail);
+    append(log_path, "four\n");
+    assert_woken(tail);
+    assert_line(tail, "four");
+    tail_destroy(&tail);
+
+    assert_int_equal(unlink(log_path), 0);
+    assert_int_equal(rename(old_path, log_path), 0);
+    tail = open_tail(true);
+    assert_line(tail, "one");
+    assert_int_equal(rename(log_path, old_path), 0);
+    append(log_path, "two\n");
+    assert_line(tail, "two");
+    assert_int_equal(unlink(log_path), 0);
+    append(log_path, "three\n");
+    assert_woken(tail);
+    resume(tail, begin); /* two files ago, and the one between has no name */
+    assert_line(tail, "one");
+    assert_line(tail, "two");
+    assert_line(tail, "three");
+    assert_nothing(tail);
+    assert_int_equal(unlink(old_path), 0);
+    resume(tail, begin);
+    assert_lost(tail, "was rotated away and is gone: it had been read to byte 0");
     assert_line(tail, "three");
     tail_destroy(&tail);
 }
@@ -555,7 +636,7 @@ static void a_second_rotation_that_nobody_saw_is_said_between_the_files(void **s
     append(log_path, "one\ntwo\n");
     tail_t *tail = open_tail(true);
     assert_line(tail, "one");
-    inode_place_t place = place_of(tail);
+    inode_place_t place = tail_place(tail);
     tail_destroy(&tail);
     assert_int_equal(rename(log_path, older_path), 0);
     append(log_path, "three\n");
@@ -569,7 +650,7 @@ static void a_second_rotation_that_nobody_saw_is_said_between_the_files(void **s
         resume(tail, place);
         assert_line(tail, "two");
         assert_lost(tail, "was rotated more than once while it was not read: what is in log.1 and 0 more files beside it may be lost");
-        assert_int_equal(place_of(tail).inode, place.inode);
+        assert_int_equal(tail_place(tail).inode, place.inode);
         assert_line(tail, "four");
         assert_nothing(tail);
     }
@@ -602,11 +683,14 @@ int main(void) {
         IN_FOLDER(a_truncated_file_is_read_from_its_beginning),
         IN_FOLDER(a_truncated_file_that_has_outgrown_its_old_size_is_read_from_its_beginning),
         IN_FOLDER(a_file_that_is_truncated_before_its_end_was_seen_is_read_from_its_beginning),
+        IN_FOLDER(a_file_that_is_cut_between_two_reads_is_read_from_its_beginning_and_no_line_is_of_both),
+        IN_FOLDER(a_place_is_that_of_what_was_read_and_not_of_what_is_there_now),
         IN_FOLDER(a_hole_that_was_seen_is_seen_again_from_the_place_before_it),
         IN_FOLDER(a_place_is_found_again),
         IN_FOLDER(a_place_in_the_file_that_is_read_is_followed_by_all_that_came_since),
         IN_FOLDER(a_place_in_a_file_that_was_renamed_meanwhile_is_found_by_what_it_is),
         IN_FOLDER(a_place_in_a_file_that_is_gone_is_the_beginning_of_the_new_one),
+        IN_FOLDER(files_that_were_opened_are_read_although_reading_goes_on_before_them),
         IN_FOLDER(a_second_rotation_that_nobody_saw_is_said_between_the_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
