@@ -516,7 +516,7 @@ static void a_place_in_the_file_that_is_read_is_followed_by_all_that_came_since(
     append(log_path, "one\ntwo\n");
     tail_t *tail = open_tail(true);
     assert_line(tail, "one");
-    inode_place_t place = place_of(tail);
+    inode_place_t place = tail_place(tail);
     assert_int_equal(rename(log_path, older_path), 0);
     append(log_path, "three\n");
     assert_int_equal(rename(log_path, old_path), 0);
