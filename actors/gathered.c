@@ -24,9 +24,9 @@ void gathered_destroy(gathered_t **gathered) {
     *gathered = NULL;
 }
 
-bool gathered_fits(const gathered_t *gathered, size_t size, size_t cursor_size) {
+bool gathered_fits(const gathered_t *gathered, size_t size, size_t said_size) {
     return gathered->runs_count < GATHERED_RUNS && gathered->places_count < GATHERED_PLACES &&
-           gathered->bytes_size + size <= RECORD_TARGET && gathered->cursors_size + cursor_size <= GATHERED_CURSORS;
+           gathered->bytes_size + size <= RECORD_TARGET && gathered->cursors_size + said_size <= GATHERED_CURSORS;
 }
 
 bool gathered_turns(const gathered_t *gathered, uint32_t stream) {
@@ -46,12 +46,24 @@ static bytes_t cursor_copy(gathered_t *gathered, const journal_meta_t *before, b
     return (bytes_t){copy, cursor.size};
 }
 
-void gathered_add(gathered_t *gathered, uint32_t stream, const journal_meta_t *place, size_t *mark, bytes_t elements, uint32_t count) {
-    must(gathered_fits(gathered, elements.size, place->cursor.size));
-    if (gathered_turns(gathered, stream)) {
+static journal_gap_t gap_copy(gathered_t *gathered, const journal_gap_t *gap) {
+    journal_gap_t copy = *gap;
+    if (!gap->what) return copy;
+    size_t size = strlen(gap->what) + 1;
+    copy.what = memcpy(gathered->cursors + gathered->cursors_size, gap->what, size);
+    gathered->cursors_size += size;
+    return copy;
+}
+
+void gathered_add(gathered_t *gathered, uint32_t stream, const journal_meta_t *place, size_t *mark, bytes_t elements, uint32_t count,
+                  const journal_gap_t *gap) {
+    must(gathered_fits(gathered, elements.size, place->cursor.size + (gap->what ? strlen(gap->what) + 1 : 0)));
+    if (gap->what || gathered_turns(gathered, stream)) {
         gathered->run_places = gathered->places_count;
-        gathered->runs[gathered->runs_count++] = (journal_run_t){
-            .stream = stream, .elements = {gathered->bytes + gathered->bytes_size, 0}, .metas = gathered->places + gathered->places_count};
+        gathered->runs[gathered->runs_count++] = (journal_run_t){.stream = stream,
+                                                                 .gap = gap_copy(gathered, gap),
+                                                                 .elements = {gathered->bytes + gathered->bytes_size, 0},
+                                                                 .metas = gathered->places + gathered->places_count};
     }
     journal_run_t *run = &gathered->runs[gathered->runs_count - 1];
     memcpy(gathered->bytes + gathered->bytes_size, elements.data, elements.size);

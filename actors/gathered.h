@@ -10,7 +10,7 @@
 enum {
     GATHERED_RUNS = 128,
     GATHERED_PLACES = 512,         /* producers, counted anew in each run */
-    GATHERED_CURSORS = 128 * 1024, /* bytes */
+    GATHERED_CURSORS = 128 * 1024, /* bytes, of gaps' texts as well */
 };
 
 typedef struct gathered {
@@ -30,12 +30,15 @@ gathered_t *gathered_create(void);
 /* Sets all marks to 0. Accepts NULL. */
 void gathered_destroy(gathered_t **gathered);
 
-/* Is there room for a batch of so many bytes, with such a cursor, in this run or another? A small batch always fits where nothing is gathered. */
-bool gathered_fits(const gathered_t *gathered, size_t size, size_t cursor_size);
+/* Is there room for a batch of so many bytes, with a cursor and a gap of so many, in this run or another? A small batch always fits where
+ * nothing is gathered. */
+bool gathered_fits(const gathered_t *gathered, size_t size, size_t said_size);
 /* Would a batch of that stream begin another run? The last one takes no more when it has its watermark. */
 bool gathered_turns(const gathered_t *gathered, uint32_t stream);
-/* Adds a batch that fits. `place`: where its producer is with it; `mark`: the producer's own, 0 to begin with. */
-void gathered_add(gathered_t *gathered, uint32_t stream, const journal_meta_t *place, size_t *mark, bytes_t elements, uint32_t count);
+/* Adds a batch that fits; where it has a gap, as another run. `place`: where its producer is with it; `mark`: the producer's own, 0 to begin
+ * with. */
+void gathered_add(gathered_t *gathered, uint32_t stream, const journal_meta_t *place, size_t *mark, bytes_t elements, uint32_t count,
+                  const journal_gap_t *gap);
 /* The last run, which has one, is followed by that watermark. */
 void gathered_promise(gathered_t *gathered, int64_t watermark);
 

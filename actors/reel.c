@@ -10,7 +10,6 @@
 
 enum {
     WATERMARK_SIZE = 9, /* of a watermark record's body */
-    GAP_SIZE = 32,      /* of a gap's body without its text, at most */
     META_SIZE = 80,     /* at most, of one producer's entry in a meta or in a segment's header, without its name and cursor */
     STREAM_SIZE = 80,   /* of one stream's entry in a segment's header */
     HEADER_SIZE = 600,  /* of the rest of it */
@@ -107,7 +106,6 @@ static reel_t *reel_new(journal_t *journal, int64_t now, int64_t ticks, reel_led
         reel_producer_t *producer = reel_producer(reel, (uint32_t)known[i].stream, known[i].producer);
         if (!producer) break;
         producer->seq = (uint64_t)known[i].seq;
-        producer->gap = (uint64_t)known[i].gap;
         producer->has_watermark = known[i].has_watermark;
         producer->watermark = known[i].watermark;
         if (known[i].has_cursor) producer_set_cursor(reel, producer, known[i].cursor);
@@ -338,12 +336,16 @@ int reel_flush(reel_t *reel, int64_t ticks, fault_t *why) {
 
 /* ---- taking ---- */
 
-/* What a batch can add to the bytes of the recording at most. */
+/* What a batch can add to the bytes of the recording at most. `size`: of its elements and of its gap's record. */
 static int64_t batch_cost(const reel_t *reel, const reel_producer_t *producer, const reel_batch_t *batch, size_t size) {
     size_t cursor = batch->cursor.size > 0 ? batch->cursor.size : producer->cursor_size;
     size_t meta = META_SIZE + strlen(producer->name) + cursor;
-    bool turns = !reel->gathered || gathered_turns(reel->gathered, producer->stream);
+    bool turns = !reel->gathered || batch->gap || gathered_turns(reel->gathered, producer->stream);
     return (int64_t)(size + 2 * meta) + (turns ? reel_record_cost(reel) : 0);
+}
+
+static journal_gap_t batch_gap(const reel_producer_t *producer, const reel_batch_t *batch) {
+    return (journal_gap_t){.what = batch->gap, .lost_us = batch->lost_us, .with = {.producer = producer->name, .seq = batch->seq}};
 }
 
 static bool reel_has_room(const reel_t *reel, int64_t cost) {
@@ -351,7 +353,7 @@ static bool reel_has_room(const reel_t *reel, int64_t cost) {
     return reel->budget.bytes == LIMIT_NONE || reel->held + cost <= reel->budget.bytes;
 }
 
-/* Does a record of one batch fit, with nothing gathered? */
+/* Does a record of one batch fit, with nothing gathered? `size`: of its elements and of its gap's record. */
 static bool reel_fits(const reel_t *reel, const journal_meta_t *meta, size_t size) {
     int64_t room = reel_room(reel);
     if (room == INT64_MAX) return true;
@@ -360,20 +362,22 @@ static bool reel_fits(const reel_t *reel, const journal_meta_t *meta, size_t siz
     return (int64_t)journal_bytes_after(reel->journal, size, meta, 1) + growth <= room;
 }
 
-/* How many of the first elements fit, where not all do. What a record costs grows with its size. */
-static uint32_t reel_fitting(const reel_t *reel, const journal_meta_t *meta, bytes_t elements) {
+/* How many of the first elements fit behind a gap's record of that size, where not all do. What a record costs grows with its size. */
+static uint32_t reel_fitting(const reel_t *reel, const journal_meta_t *meta, size_t gap_size, bytes_t elements) {
     size_t fits = 0, over = elements.size, size = 0;
     while (over - fits > 1) {
         size_t middle = fits + (over - fits) / 2;
-        if (reel_fits(reel, meta, middle))
+        if (reel_fits(reel, meta, gap_size + middle))
             fits = middle;
         else
             over = middle;
     }
-    for (uint32_t count = 0;; count++) {
+    uint32_t count = 0;
+    for (; size < elements.size; count++) {
         size += wire_element_at((bytes_t){elements.data + size, elements.size - size}).size;
-        if (size > fits) return count;
+        if (size > fits) break;
     }
+    return count;
 }
 
 /* A batch that was cut at the bytes leaves no other trace: without this one, the rest of it would seem to fit after a failure. */
@@ -405,18 +409,21 @@ static int reel_put_alone(reel_t *reel, reel_producer_t *producer, const reel_ba
         meta.has_watermark = true;
         meta.watermark = batch->watermark;
     }
-    bytes_t elements = wire_body_elements(batch->body, count);
+    journal_run_t run = {.stream = producer->stream, .gap = batch_gap(producer, batch), .metas_count = 1};
+    size_t gap_size = journal_gap_size(&run.gap);
+    run.elements = wire_body_elements(batch->body, count);
     bool cut = count < batch->count;
-    if (!reel_fits(reel, cut ? &before : &meta, elements.size)) {
+    if (!reel_fits(reel, cut ? &before : &meta, gap_size + run.elements.size)) {
         cut = true;
         reel->spent = "bytes";
-        count = reel_fitting(reel, &before, elements);
-        elements = wire_body_elements(batch->body, count);
+        count = reel_fitting(reel, &before, gap_size, run.elements);
+        run.elements = wire_body_elements(batch->body, count);
         if (count == 0) return 0;
         if (reel_save_spent(reel, why) < 0) return -1;
     }
-    int result = journal_elements(reel->journal, producer->stream, at, count, elements, cut ? &before : &meta, 1, why);
-    if (reel_appended(reel, result) < 0) return -1;
+    run.count = count;
+    run.metas = cut ? &before : &meta;
+    if (reel_appended(reel, journal_runs(reel->journal, at, &run, 1, why)) < 0) return -1;
     producer->seq = batch->seq;
     producer->accepted = count;
     producer->cut = cut;
@@ -450,43 +457,26 @@ static int reel_keep_late(reel_t *reel, const reel_producer_t *producer, bytes_t
 }
 
 static int reel_put_joined(reel_t *reel, reel_producer_t *producer, const reel_batch_t *batch, bytes_t elements, int64_t at, fault_t *why) {
-    size_t cursor = batch->cursor.size > 0 ? batch->cursor.size : producer->cursor_size;
-    if (reel->gathered && !gathered_fits(reel->gathered, elements.size, cursor) && reel_flush_gathered(reel, at, why) < 0) return -1;
+    size_t said = batch->cursor.size > 0 ? batch->cursor.size : producer->cursor_size;
+    journal_gap_t gap = batch_gap(producer, batch);
+    if (batch->gap) said += strlen(batch->gap) + 1;
+    if (reel->gathered && !gathered_fits(reel->gathered, elements.size, said) && reel_flush_gathered(reel, at, why) < 0) return -1;
     if (reel_keep_late(reel, producer, elements, at, why) < 0) return -1;
-    int64_t cost = batch_cost(reel, producer, batch, elements.size);
+    int64_t cost = batch_cost(reel, producer, batch, elements.size + journal_gap_size(&gap));
     if (!reel_has_room(reel, cost)) return reel_put_alone(reel, producer, batch, batch->count, at, why);
     if (!reel->gathered)
         reel->gathered = gathered_create();
-    else if (gathered_turns(reel->gathered, producer->stream))
+    else if (batch->gap || gathered_turns(reel->gathered, producer->stream))
         reel_end_run(reel);
     producer->seq = batch->seq;
     producer->accepted = batch->count;
     producer_set_cursor(reel, producer, batch->cursor);
     producer_promise(reel, producer, batch);
     journal_meta_t place = producer_meta(producer);
-    gathered_add(reel->gathered, producer->stream, &place, &producer->gathered, elements, batch->count);
+    gathered_add(reel->gathered, producer->stream, &place, &producer->gathered, elements, batch->count, &gap);
     reel->waiting_cost += cost;
     reel_hold(reel, reel->held + cost);
     return 0;
-}
-
-/* A batch that comes again, because the process died in the middle of it, has its gap in the journal already. One that only has its number has
- * another gap: of a source without positions nothing comes again. */
-static bool reel_has_gap(const reel_t *reel, const reel_producer_t *producer, const reel_batch_t *batch) {
-    return producer->gap == batch->seq && journal_said_gap(reel->journal, producer->stream, batch->gap, batch->lost_us);
-}
-
-static int reel_put_gap(reel_t *reel, reel_producer_t *producer, const reel_batch_t *batch, int64_t at, fault_t *why) {
-    journal_meta_t by = {.producer = producer->name, .seq = batch->seq};
-    if (!batch->gap || reel_has_gap(reel, producer, batch)) return 0;
-    if (reel_flush_gathered(reel, at, why) < 0) return -1;
-    if (!reel_fits(reel, &by, GAP_SIZE + strlen(batch->gap))) {
-        reel->spent = "bytes";
-        return 0;
-    }
-    producer->gap = batch->seq;
-    return reel_appended(reel,
-                         journal_gap_by(reel->journal, producer->stream, at, batch->gap, batch->lost_us, producer->name, batch->seq, why));
 }
 
 int reel_put(reel_t *reel, reel_producer_t *producer, const reel_batch_t *batch, int64_t ticks, fault_t *why) {
@@ -496,8 +486,6 @@ int reel_put(reel_t *reel, reel_producer_t *producer, const reel_batch_t *batch,
         return 0;
     }
     int64_t at = reel_at(reel, ticks);
-    if (reel_put_gap(reel, producer, batch, at, why) < 0) return -1;
-    if (reel->spent) return 0;
     uint32_t count = batch->count;
     if (reel->budget.elements != LIMIT_NONE && count > 0 && reel_elements(reel) + count >= reel->budget.elements) {
         reel->spent = "count";

@@ -25,7 +25,6 @@ typedef struct reel_producer {
     bool attached;    /* something feeds it now */
     bool cut;         /* batch `seq` was cut: it is not acknowledged */
     uint64_t seq;     /* the last batch dealt with; gathered ones included */
-    uint64_t gap;     /* the last batch whose gap is in the journal */
     int64_t accepted; /* elements taken of batch `seq`; -1: not known */
     uint8_t *cursor;  /* the position that came last: a msgpack value */
     size_t cursor_size, cursor_room;
@@ -113,8 +112,9 @@ typedef struct reel_batch {
     int64_t lost_us; /* < 0: not known */
 } reel_batch_t;
 
-/* Takes a batch, its gap first, as much of it as the budget allows: the producer's `seq` and `accepted` say how much. `spent` is set when
- * a limit was reached by it. -1: the journal failed, and the reel is broken. Not for a reel that is spent or broken. */
+/* Takes a batch, its gap first, as much of it as the budget allows: the producer's `seq` and `accepted` say how much. Where none of it fits,
+ * its gap is left out, too. `spent` is set when a limit was reached by it. -1: the journal failed, and the reel is broken. Not for a reel that
+ * is spent or broken. */
 int reel_put(reel_t *reel, reel_producer_t *producer, const reel_batch_t *batch, int64_t ticks, fault_t *why);
 
 /* Appends what was gathered. */

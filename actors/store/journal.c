@@ -33,7 +33,7 @@ typedef struct staged {
     uint8_t head[RECORD_HEAD_SIZE], body_head[RECORD_OVERHEAD - RECORD_HEAD_SIZE];
     uint8_t small[WATERMARK_SIZE]; /* the body's beginning: an array's header, a watermark */
     size_t small_size;
-    bytes_t rest;                /* of the body: the caller's */
+    bytes_t rest;                /* of the body: the caller's; of a gap: known when it is sealed */
     const journal_meta_t *metas; /* the caller's */
     size_t metas_count;
 } staged_t;
@@ -52,7 +52,7 @@ struct journal {
     staged_t *staged;
     size_t staged_count, staged_room;
     uint64_t staged_size;
-    msgpack_sbuffer metas; /* of all that is staged */
+    msgpack_sbuffer metas; /* of all that is staged; behind a gap's stands its body */
     struct iovec *pieces;
 };
 
@@ -87,6 +87,44 @@ static bool roll_is_due(const journal_t *journal, int kind, uint64_t size) {
 
     if (totals->records + journal->staged_count <= totals->segment + 1) return false;
     return length > (kind == RECORD_ELEMENTS ? journal->segment_bytes : journal->full_at + journal->slack);
+}
+
+static void gap_pack(uint32_t stream, const journal_gap_t *gap, msgpack_sbuffer *out) {
+    bool all = stream == RECORD_STREAM_ALL;
+    msgpack_packer pk;
+
+    msgpack_packer_init(&pk, out, msgpack_sbuffer_write);
+    msgpack_pack_map(&pk, 1U + (gap->lost_us >= 0) + all);
+    msgpack_pack_str_with_body(&pk, "what", 4);
+    msgpack_pack_str_with_body(&pk, gap->what, strlen(gap->what));
+    if (gap->lost_us >= 0) {
+        msgpack_pack_str_with_body(&pk, "lost_us", 7);
+        msgpack_pack_int64(&pk, gap->lost_us);
+    }
+    if (all) {
+        msgpack_pack_str_with_body(&pk, "all", 3);
+        msgpack_pack_true(&pk);
+    }
+}
+
+static size_t gap_metas(const journal_gap_t *gap) {
+    return gap->with.producer ? 1 : 0;
+}
+
+static size_t gap_size(uint32_t stream, const journal_gap_t *gap) {
+    msgpack_sbuffer body;
+
+    msgpack_sbuffer_init(&body);
+    gap_pack(stream, gap, &body);
+
+    size_t size = RECORD_OVERHEAD + meta_size(&gap->with, gap_metas(gap)) + body.size;
+
+    msgpack_sbuffer_destroy(&body);
+    return size;
+}
+
+size_t journal_gap_size(const journal_gap_t *gap) {
+    return gap->what ? gap_size(0, gap) : 0;
 }
 
 uint64_t journal_bytes_after(const journal_t *journal, size_t elements_size, const journal_meta_t *metas, size_t metas_count) {
@@ -171,11 +209,15 @@ static size_t staged_body(const staged_t *staged, bytes_t ret_parts[2]) {
 }
 
 static void journal_seal(journal_t *journal, staged_t *staged, uint64_t number) {
+    const uint8_t *meta = (const uint8_t *)journal->metas.data + staged->meta_at;
     bytes_t body[2];
-    size_t parts = staged_body(staged, body);
 
     staged->record.number = number;
-    if (staged->record.meta.size > 0) staged->record.meta.data = (const uint8_t *)journal->metas.data + staged->meta_at;
+    if (staged->record.meta.size > 0) staged->record.meta.data = meta;
+    if (staged->record.kind == RECORD_GAP) staged->rest.data = meta + staged->record.meta.size;
+
+    size_t parts = staged_body(staged, body);
+
     staged->record.size = record_seal(&staged->record, body, parts, staged->head, staged->body_head);
 }
 
@@ -242,6 +284,17 @@ static int journal_roll(journal_t *journal, int64_t at, fault_t *why) {
     return 0;
 }
 
+static void journal_count_gap(journal_t *journal, const staged_t *staged) {
+    record_view_t record = staged->record;
+    bytes_t what;
+    int64_t lost_us;
+
+    record.body = staged->rest;
+    must(ledger_gap_read(&record, &what, &lost_us) == 0);
+    ledger_gap(&journal->ledger, record.stream, what, lost_us);
+    journal->gaps_unsaved = true;
+}
+
 /* What is staged is on its way to the disk: it counts from now on. */
 static void journal_count(journal_t *journal, const staged_t *staged) {
     bytes_t body[2];
@@ -249,6 +302,7 @@ static void journal_count(journal_t *journal, const staged_t *staged) {
     const record_view_t *record = &staged->record;
 
     ledger_record(&journal->ledger, record, body, parts);
+    if (record->kind == RECORD_GAP) journal_count_gap(journal, staged);
     for (size_t i = 0; i < staged->metas_count; i++) {
         if (record->kind == RECORD_GAP)
             producers_gap(&journal->ledger.producers, record->stream, staged->metas[i].producer, staged->metas[i].seq);
@@ -288,12 +342,22 @@ static int journal_make_room(journal_t *journal, record_view_t *record, uint64_t
     return 0;
 }
 
+static void journal_stage_gap(journal_t *journal, const record_view_t *record, const journal_gap_t *gap) {
+    staged_t *staged = journal_stage(journal, record, &gap->with, gap_metas(gap));
+    size_t before = journal->metas.size;
+
+    gap_pack(record->stream, gap, &journal->metas);
+    staged->rest.size = journal->metas.size - before;
+}
+
+/* A gap and what came with it have one place: only at the end of a file can the one be without the other, where recovery takes it away. */
 static int journal_stage_run(journal_t *journal, int64_t at, const journal_run_t *run, fault_t *why) {
     record_view_t record = {.kind = RECORD_ELEMENTS, .stream = run->stream, .at = at, .count = run->count};
     uint64_t size = RECORD_OVERHEAD + meta_size(run->metas, run->metas_count) + RECORD_BODY_HEAD + run->elements.size;
 
     must(run->stream < journal->ledger.streams_count);
-    if (journal_make_room(journal, &record, size, why) < 0) return -1;
+    if (journal_make_room(journal, &record, journal_gap_size(&run->gap) + size, why) < 0) return -1;
+    if (run->gap.what) journal_stage_gap(journal, &(record_view_t){.kind = RECORD_GAP, .stream = run->stream, .at = record.at}, &run->gap);
 
     staged_t *staged = journal_stage(journal, &record, run->metas, run->metas_count);
 
@@ -348,48 +412,13 @@ int journal_watermark(journal_t *journal, uint32_t stream, int64_t at, int64_t w
     return journal_commit(journal, false, why);
 }
 
-/* A record of any other kind, by itself. */
-static int journal_append(journal_t *journal, record_view_t *record, bytes_t body, const journal_meta_t *by, fault_t *why) {
-    size_t metas = by ? 1 : 0;
-
-    if (journal_make_room(journal, record, RECORD_OVERHEAD + meta_size(by, metas) + body.size, why) < 0) return -1;
-    journal_stage(journal, record, by, metas)->rest = body;
-    return journal_commit(journal, record->kind == RECORD_STREAM_ENDED || record->kind == RECORD_ENDED, why);
-}
-
-static int gap_append(journal_t *journal, record_view_t *record, const char *what, int64_t lost_us, const journal_meta_t *by,
-                      fault_t *why) {
-    bytes_t text = {(const uint8_t *)what, strlen(what)};
-    bool all = record->stream == RECORD_STREAM_ALL;
-    msgpack_sbuffer out;
-    msgpack_packer pk;
-    int failed;
-
-    msgpack_sbuffer_init(&out);
-    msgpack_packer_init(&pk, &out, msgpack_sbuffer_write);
-    msgpack_pack_map(&pk, 1U + (lost_us >= 0) + all);
-    msgpack_pack_str_with_body(&pk, "what", 4);
-    msgpack_pack_str_with_body(&pk, what, text.size);
-    if (lost_us >= 0) {
-        msgpack_pack_str_with_body(&pk, "lost_us", 7);
-        msgpack_pack_int64(&pk, lost_us);
-    }
-    if (all) {
-        msgpack_pack_str_with_body(&pk, "all", 3);
-        msgpack_pack_true(&pk);
-    }
-    failed = journal_append(journal, record, (bytes_t){(const uint8_t *)out.data, out.size}, by, why);
-    msgpack_sbuffer_destroy(&out);
-    if (failed < 0) return -1;
-    ledger_gap(&journal->ledger, record->stream, text, lost_us);
-    journal->gaps_unsaved = true;
-    return 0;
-}
-
 int journal_gap_later(journal_t *journal, uint32_t stream, int64_t at, const char *what, int64_t lost_us, fault_t *why) {
     record_view_t record = {.kind = RECORD_GAP, .stream = stream, .at = at};
+    journal_gap_t gap = {.what = what, .lost_us = lost_us};
 
-    return gap_append(journal, &record, what, lost_us, NULL, why);
+    if (journal_make_room(journal, &record, gap_size(stream, &gap), why) < 0) return -1;
+    journal_stage_gap(journal, &record, &gap);
+    return journal_commit(journal, false, why);
 }
 
 int journal_gap(journal_t *journal, uint32_t stream, int64_t at, const char *what, int64_t lost_us, fault_t *why) {
@@ -397,26 +426,24 @@ int journal_gap(journal_t *journal, uint32_t stream, int64_t at, const char *wha
     return journal_save(journal, journal->manifest, why);
 }
 
-int journal_gap_by(journal_t *journal, uint32_t stream, int64_t at, const char *what, int64_t lost_us, const char *producer, uint64_t seq,
-                   fault_t *why) {
-    record_view_t record = {.kind = RECORD_GAP, .stream = stream, .at = at};
-    journal_meta_t by = {.producer = producer, .seq = seq};
-
-    if (journal->failed) return fault_set(why, "cannot append to %s: an append before this one has failed", journal->writer.path);
-    return gap_append(journal, &record, what, lost_us, &by, why);
+/* One that ends something has no body. */
+static int journal_close_with(journal_t *journal, record_view_t *record, fault_t *why) {
+    if (journal_make_room(journal, record, RECORD_OVERHEAD, why) < 0) return -1;
+    journal_stage(journal, record, NULL, 0);
+    return journal_commit(journal, true, why);
 }
 
 int journal_stream_ended(journal_t *journal, uint32_t stream, int64_t at, fault_t *why) {
     record_view_t record = {.kind = RECORD_STREAM_ENDED, .stream = stream, .at = at};
 
     must(stream < journal->ledger.streams_count);
-    return journal_append(journal, &record, (bytes_t){0}, NULL, why);
+    return journal_close_with(journal, &record, why);
 }
 
 int journal_ended(journal_t *journal, int64_t at, fault_t *why) {
     record_view_t record = {.kind = RECORD_ENDED, .stream = RECORD_STREAM_ALL, .at = at};
 
-    return journal_append(journal, &record, (bytes_t){0}, NULL, why);
+    return journal_close_with(journal, &record, why);
 }
 
 /* ---- create, open, save ---- */
@@ -543,10 +570,6 @@ const msg_producer_t *journal_producers(const journal_t *journal, size_t *ret_co
 const msg_gap_t *journal_gaps(const journal_t *journal, size_t *ret_count) {
     *ret_count = journal->ledger.gaps_count;
     return journal->ledger.gaps;
-}
-
-bool journal_said_gap(const journal_t *journal, uint32_t stream, const char *what, int64_t lost_us) {
-    return ledger_said_gap(&journal->ledger, stream, what, lost_us);
 }
 
 const char *journal_segment_path(const journal_t *journal) {

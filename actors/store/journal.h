@@ -36,7 +36,14 @@ const msg_manifest_t *journal_manifest(const journal_t *journal); /* borrowed; r
 /* Replaces the manifest file atomically (write, fsync, rename, fsync of the folder). */
 int journal_save(journal_t *journal, const msg_manifest_t *manifest, fault_t *why);
 
-/* What becomes one record of elements, with a watermark's behind it where there is one. */
+/* What was lost before a batch, as its producer says with it. */
+typedef struct journal_gap {
+    const char *what;    /* NULL: nothing was lost */
+    int64_t lost_us;     /* < 0: not known */
+    journal_meta_t with; /* whose batch it is: producer and seq */
+} journal_gap_t;
+
+/* What becomes one record of elements, with a gap's before it and a watermark's behind it where there is one. */
 typedef struct journal_run {
     uint32_t stream, count;
     bytes_t elements; /* `count` of them, without their array's header */
@@ -44,12 +51,13 @@ typedef struct journal_run {
     size_t metas_count;
     bool has_watermark;
     int64_t watermark;
+    journal_gap_t gap;
 } journal_run_t;
 
 /* ---- appending: one writev each. `at` is raised to the last record's where it is earlier. On failure the file is cut back to what it
  * was, and the journal stays usable for closing records only. ---- */
 /* All of them in one writev, one for each segment where there is more than one. On failure, those of segments that were left behind are
- * there, and no others. */
+ * there, and no others. A gap and its elements are in one segment, one behind the other: after a crash both are there, or neither is. */
 int journal_runs(journal_t *journal, int64_t at, const journal_run_t *runs, size_t count, fault_t *why);
 /* One, without a watermark. */
 int journal_elements(journal_t *journal, uint32_t stream, int64_t at, uint32_t count, bytes_t elements, const journal_meta_t *metas,
@@ -59,17 +67,16 @@ int journal_watermark(journal_t *journal, uint32_t stream, int64_t at, int64_t w
 int journal_gap(journal_t *journal, uint32_t stream, int64_t at, const char *what, int64_t lost_us, fault_t *why);
 /* The same, but the manifest follows with the next segment, or when it is saved. */
 int journal_gap_later(journal_t *journal, uint32_t stream, int64_t at, const char *what, int64_t lost_us, fault_t *why);
-/* The same, of a stream whose producer said so with its batch `seq`: should the batch come again, journal_producer knows of its gap. The
- * manifest follows with the next segment, or when it is saved. */
-int journal_gap_by(journal_t *journal, uint32_t stream, int64_t at, const char *what, int64_t lost_us, const char *producer, uint64_t seq,
-                   fault_t *why);
 int journal_stream_ended(journal_t *journal, uint32_t stream, int64_t at, fault_t *why);
 /* Writes the closing record; nothing can be appended afterwards. */
 int journal_ended(journal_t *journal, int64_t at, fault_t *why);
 
 /* ---- what an append would cost, so that no byte is over a limit ---- */
-/* Bytes of the whole recording after appending elements of that size with those metas (a new segment's header included, if one is due). */
+/* Bytes of the whole recording after appending elements of that size with those metas (a new segment's header included, if one is due);
+ * where they come with a gap, its size is added to theirs. */
 uint64_t journal_bytes_after(const journal_t *journal, size_t elements_size, const journal_meta_t *metas, size_t metas_count);
+/* Of the record of a gap; 0 where nothing was lost. */
+size_t journal_gap_size(const journal_gap_t *gap);
 /* What the closing records and one watermark per stream can cost at most from here: keep this much back. */
 uint64_t journal_closing_bytes(const journal_t *journal);
 /* The same, of a recording that is about to begin. */
@@ -91,8 +98,6 @@ const msg_producer_t *journal_producer(const journal_t *journal, uint32_t stream
 /* All producers, in the order in which they first appeared. */
 const msg_producer_t *journal_producers(const journal_t *journal, size_t *ret_count);
 const msg_gap_t *journal_gaps(const journal_t *journal, size_t *ret_count);
-/* Is this the stream's last gap? `lost_us` < 0: not known. */
-bool journal_said_gap(const journal_t *journal, uint32_t stream, const char *what, int64_t lost_us);
 
 /* The path of the last segment, for the syncer. */
 const char *journal_segment_path(const journal_t *journal);

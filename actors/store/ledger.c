@@ -161,16 +161,6 @@ bool ledger_gap_is(const ledger_t *ledger, const msg_gap_t *gap, uint32_t stream
            gap->has_tag == (tag != NULL) && (!tag || strcmp(gap->tag, tag) == 0);
 }
 
-bool ledger_said_gap(const ledger_t *ledger, uint32_t stream, const char *what, int64_t lost_us) {
-    const char *tag = ledger_tag(ledger, stream);
-    for (size_t i = ledger->gaps_count; tag && i-- > 0;) {
-        const msg_gap_t *gap = &ledger->gaps[i];
-        if (!gap->has_tag || strcmp(gap->tag, tag) != 0) continue;
-        return strcmp(gap->what, what) == 0 && (gap->has_lost_us ? gap->lost_us == lost_us : lost_us < 0);
-    }
-    return false;
-}
-
 int ledger_metas(ledger_t *ledger, const record_view_t *record) {
     meta_walk_t walk;
     journal_meta_t meta;

@@ -37,8 +37,6 @@ void ledger_gap(ledger_t *ledger, uint32_t stream, bytes_t what, int64_t lost_us
 int ledger_metas(ledger_t *ledger, const record_view_t *record);
 int ledger_gap_read(const record_view_t *record, bytes_t *ret_what, int64_t *ret_lost_us);
 bool ledger_gap_is(const ledger_t *ledger, const msg_gap_t *gap, uint32_t stream, bytes_t what, int64_t lost_us);
-/* Is this the stream's last gap, wherever it is? */
-bool ledger_said_gap(const ledger_t *ledger, uint32_t stream, const char *what, int64_t lost_us);
 /* Of the first `count` gaps, forgets those not seen that come after more than `after` elements. */
 void ledger_gaps_drop(ledger_t *ledger, const bool *seen, size_t count, int64_t after);
 

@@ -104,6 +104,19 @@ static int scan_gap(scan_t *scan, const record_view_t *record) {
     return 0;
 }
 
+/* A gap that came with a batch stands before it, and both are written at once. 0 where the batch is missing, because the process died while it
+ * wrote: then the gap does not count either. Who lost something says so again, and perhaps has lost more since. 1: it counts; -1. */
+static int scan_counts(scan_t *scan, uint64_t offset, const record_view_t *record, fault_t *why) {
+    record_view_t next;
+    int64_t size;
+
+    if (record->kind != RECORD_GAP || record->meta.size == 0) return 1;
+    offset += record->size;
+    size = segment_read(scan->segment, offset, scan->size, true, &next);
+    if (size == SEGMENT_UNREADABLE) return scan_unreadable(scan, why);
+    return size > 0 ? 1 : scan_judge(scan, offset, record->number + 1, why);
+}
+
 static int scan_records(scan_t *scan, fault_t *why) {
     ledger_t *ledger = scan->ledger;
 
@@ -119,6 +132,10 @@ static int scan_records(scan_t *scan, fault_t *why) {
         const char *objection = ledger_objection(ledger, &record);
 
         if (objection) return scan_damaged(scan, offset, objection, why);
+
+        int counts = scan_counts(scan, offset, &record, why);
+
+        if (counts <= 0) return counts;
         ledger_record(ledger, &record, &record.body, 1);
         if (ledger_metas(ledger, &record) < 0) return scan_damaged(scan, offset, "its meta cannot be read", why);
         if (record.kind == RECORD_GAP && scan_gap(scan, &record) < 0) return scan_damaged(scan, offset, "its gap cannot be read", why);

@@ -6,9 +6,9 @@
 
 typedef struct recovery {
     uint64_t segment;      /* the number that names the last segment that counts; those after it hold nothing valid */
-    uint64_t length;       /* its valid bytes; 0: not even its header, and it is the first */
+    uint64_t length;       /* its bytes that count; 0: not even its header, and it is the first */
     uint64_t elements_end; /* where its last record of elements ends, or its header */
-    uint64_t torn;         /* bytes behind the valid ones, in it and after it */
+    uint64_t torn;         /* bytes behind those that count, in it and after it */
     uint64_t *dropped;     /* segments to delete; free it */
     size_t dropped_count;
 } recovery_t;

@@ -5,6 +5,7 @@ import unittest
 
 import msgpack
 
+from disk import Disk
 from engine import FILE, PATIENCE, PUSH, Engine, pipeline, source
 
 LIMITS = {"duration_ms": 3600000}
@@ -89,6 +90,35 @@ class Gaps(unittest.TestCase):
         self.assertEqual(self.events(recording), [("Read", "it began late", None), "one", (None, restart["what"], restart["lost_us"]),
                                                   ("Read", "it began late", None), "two"])
         self.assert_time_goes_on_by(recording, restart["lost_us"])
+
+    def test_an_engine_that_dies_while_it_records_a_gap_has_its_batch_too_or_neither(self):
+        """A source without positions: it says what is missing since the last that is recorded, whatever it said before."""
+        for size in (0, 1, 45, 80, 100, 130, 1000000):  # so many bytes reach the file
+            with self.subTest(size):
+                disk = Disk()
+                self.addCleanup(disk.remove)
+                self.engine = Engine(env=disk.env)
+                self.addCleanup(self.engine.remove)
+                recording = self.start("camera", source("Read", PUSH, "r"))
+                attachment = self.attach("camera")
+                self.batch(attachment, 1, "1")
+                label, = disk.set(("write", "*.seg", 1, 1, f"kill:{size}"))
+                connection, attached = attachment
+                connection.send("source.batch", msgpack.packb([[2, b"3"]]), source=attached["source"], tag="Read", seq=2, gap="1 missing")
+                self.engine.ended()
+                self.assertTrue(disk.fired(label), "it did not happen")
+                disk.set()
+                self.engine.start()
+                attachment = self.attach("camera")
+                whole = attachment[1]["next_seq"] == 3
+                self.assertEqual(whole, size == 1000000)
+                self.batch(attachment, 3 if whole else 2, "5", gap="1 missing" if whole else "3 missing")
+                gaps = [gap["what"] for gap in self.end("camera") if "tag" in gap]
+                self.assertEqual(gaps, ["1 missing", "1 missing"] if whole else ["3 missing"])
+                said = [one if isinstance(one, str) else one[1] for one in self.events(recording)]
+                restart, = [one for one in said if "the engine was restarted" in one]
+                self.assertEqual(said, ["1", "1 missing", "3", restart, "1 missing", "5"] if whole else ["1", restart, "3 missing", "5"])
+                self.assertEqual("unfinished append" in restart, 0 < size < 1000000)
 
     def assert_time_goes_on_by(self, recording, lost_us):
         """No record is earlier than the one before it, and the engine's gap is as long as it says."""

@@ -490,6 +490,10 @@ class SubjectTest(NatsTest):
         self.begin(*flags, subject="orders.>", **payload)
         self.subscribed()
 
+    def begun(self):
+        """Its first batch, which has no elements, is recorded."""
+        self.until(lambda job: any(record["count"] == 0 and record["kind"] == 1 for record in self.engine.records(job["recording"])))
+
     def test_what_is_published_is_recorded_in_order_with_its_arrival(self):
         self.begin_subject(metadata=True)
         before = time.time() * 1e6
@@ -540,7 +544,7 @@ class SubjectTest(NatsTest):
 
     def test_an_engine_that_dies_before_anything_came_leaves_a_gap(self):
         self.begin_subject()
-        self.until(lambda job: any(record["count"] == 0 and record["kind"] == 1 for record in self.engine.records(job["recording"])))
+        self.begun()
         self.engine.restart()
         self.subscribed()
         self.nats.publish(numbered("orders.a", 10))
@@ -549,7 +553,9 @@ class SubjectTest(NatsTest):
 
     def test_a_recorder_that_fails_leaves_no_gap_where_nothing_was_on_its_way(self):
         self.begin_subject(flags=("--chaos",))
+        self.begun()
         self.engine.ask("chaos.fail", actor="recorder")
+        self.until(lambda job: self.engine.counter("actor_restarts") == 1)
         self.nats.publish(numbered("orders.a", 1000))
         self.counts(1000)
         self.assertEqual(self.finish(), ([value for _, value in numbered("orders.a", 1000)], []))

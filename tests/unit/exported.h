@@ -34,10 +34,10 @@ static inline void exported_make(exported_t *exported) {
     journal_t *journal = store_journal(&exported->store, EXPORTED_SEGMENT);
     for (uint32_t i = 0; i < EXPORTED_RECORDS; i++) {
         int64_t at = START + 10 * i;
-        ok(store_append(journal, i % 2, at, i % 5, 30, i + 1, &why), why); /* every fifth has no elements */
+        const char *gap = i == 31 ? "a frame" : NULL;
+        ok(store_append_with(journal, gap, -1, i % 2, at, i % 5, 30, i + 1, &why), why); /* every fifth has no elements */
         if (i % 7 == 0) ok(journal_watermark(journal, i % 2, at, at, &why), why);
         if (i == 20) ok(journal_gap(journal, RECORD_STREAM_ALL, at, "restarted", 5, &why), why);
-        if (i == 30) ok(journal_gap_by(journal, 1, at, "a frame", -1, "p", i + 1, &why), why);
     }
     ok(journal_stream_ended(journal, 1, START + 1000, &why), why);
     ok(journal_ended(journal, START + 2000, &why), why);

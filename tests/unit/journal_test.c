@@ -229,9 +229,18 @@ static void what_an_append_will_cost_is_known_to_the_byte(void **state) {
                                         .has_watermark = rand() % 2,
                                         .watermark = (rand() % 2 ? 1 : -1) * (INT64_C(1) << rand() % 63)};
 
-        uint64_t expected = journal_bytes_after(journal, size, metas, metas_count), closing = journal_closing_bytes(journal);
+        journal_run_t run = {.stream = (uint32_t)(rand() % 2),
+                             .count = 1,
+                             .elements = {elements, size},
+                             .metas = metas,
+                             .metas_count = metas_count,
+                             .gap = {.what = rand() % 5 ? NULL : name,
+                                     .lost_us = rand() % 2 ? -1 : INT64_C(1) << rand() % 63,
+                                     .with = {.producer = name, .seq = UINT64_C(1) << rand() % 63}}};
+        uint64_t expected = journal_bytes_after(journal, journal_gap_size(&run.gap) + size, metas, metas_count),
+                 closing = journal_closing_bytes(journal);
 
-        ok(journal_elements(journal, (uint32_t)(rand() % 2), START + i, 1, (bytes_t){elements, size}, metas, metas_count, &why), why);
+        ok(journal_runs(journal, START + i, &run, 1, &why), why);
         assert_int_equal(journal_totals(journal)->bytes, expected);
         assert_true(journal_closing_bytes(journal) <= closing);
         free(elements);
@@ -333,7 +342,7 @@ static void a_failed_append_leaves_the_file_as_it_was_and_the_recording_can_be_c
     tight.rlim_cur = totals.length + 500; /* the write is a short one first */
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &tight), 0);
 
-    int failed = store_append(journal, 0, START, 10, 100, 2, &why);
+    int failed = store_append_with(journal, "a hole", 5, 0, START, 10, 100, 2, &why); /* there is room for the gap */
 
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
     assert_int_equal(failed, -1);
@@ -450,12 +459,15 @@ static void more_records_than_one_write_takes_are_whole(void **state) {
                                   .metas = &meta,
                                   .metas_count = i % 3 == 0,
                                   .has_watermark = i % 5 == 0,
-                                  .watermark = i};
+                                  .watermark = i,
+                                  .gap = {.what = i % 7 ? NULL : "a hole", .lost_us = i, .with = meta}};
     ok(journal_runs(journal, START, runs, RUNS, &why), why);
     assert_int_equal(journal_totals(journal)->elements, RUNS);
     reader_t *reader = store_reader(&store, journal_totals(journal), BIG_SEGMENT);
     for (uint32_t i = 0; i < RUNS; i++) {
         assert_int_equal(reader_next(reader, &position, &record, &why), 1);
+        if (i % 7 == 0) assert_int_equal(record.kind, RECORD_GAP);
+        if (i % 7 == 0) assert_int_equal(reader_next(reader, &position, &record, &why), 1);
         assert_int_equal(record.kind, RECORD_ELEMENTS);
         assert_int_equal(record.stream, i % 2);
         assert_int_equal(record.meta.size > 0, i % 3 == 0);
@@ -494,14 +506,24 @@ static void records_written_together_are_those_written_one_by_one(void **state) 
 
             elements[i] = elements_make(n, (uint8_t)(rand() % 100), (uint8_t)i, &size);
             metas[i] = (journal_meta_t){.producer = i % 2 ? "p" : "q", .seq = done + i};
-            runs[i] = (journal_run_t){i % 3, n, {elements[i], size}, &metas[i], 1, rand() % 2, START + done + i};
+            runs[i] = (journal_run_t){.stream = i % 3,
+                                      .count = n,
+                                      .elements = {elements[i], size},
+                                      .metas = &metas[i],
+                                      .metas_count = 1,
+                                      .has_watermark = rand() % 2,
+                                      .watermark = START + done + i,
+                                      .gap = {.what = rand() % 5 ? NULL : "a hole", .lost_us = -1, .with = metas[i]}};
         }
         ok(journal_runs(together, START + done, runs, count, &why), why);
         for (uint32_t i = 0; i < count; i++) {
             journal_run_t *run = &runs[i];
 
-            ok(journal_elements(alone, run->stream, START + done, run->count, run->elements, run->metas, 1, &why), why);
-            if (run->has_watermark) ok(journal_watermark(alone, run->stream, START + done, run->watermark, &why), why);
+            bool has_watermark = run->has_watermark;
+
+            run->has_watermark = false;
+            ok(journal_runs(alone, START + done, run, 1, &why), why);
+            if (has_watermark) ok(journal_watermark(alone, run->stream, START + done, run->watermark, &why), why);
             free(elements[i]);
         }
     }

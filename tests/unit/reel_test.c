@@ -1,90 +1,5 @@
 /* A recording while it is being written: joining, cutting at a budget, watermarks, and what is found again. */
-#include "actors/reel.h"
-
-#include "store.h"
-
-typedef struct bench {
-    store_t store;
-    reel_ledger_t ledger;
-    reel_t *reel;
-    fault_t why;
-} bench_t;
-
-static void bench_open(bench_t *bench, size_t streams, int64_t segment_bytes) {
-    memset(bench, 0, sizeof *bench);
-    store_make(&bench->store, streams);
-    bench->reel = reel_create(bench->store.folder, &bench->store.manifest, START, 0, segment_bytes, &bench->ledger, &bench->why);
-    if (!bench->reel) fail_msg("%s", bench->why.text);
-}
-
-static void bench_close(bench_t *bench) {
-    reel_close(&bench->reel);
-    assert_int_equal(bench->ledger.held, 0);
-    store_remove(&bench->store);
-}
-
-static void bench_reopen(bench_t *bench) {
-    uint64_t torn = 0;
-    reel_close(&bench->reel);
-    bench->reel = reel_open(bench->store.folder, START, 0, BIG_SEGMENT, &bench->ledger, &torn, &bench->why);
-    if (!bench->reel) fail_msg("%s", bench->why.text);
-    assert_int_equal(torn, 0);
-}
-
-static void bench_limit(bench_t *bench, reel_budget_t budget) {
-    ok(reel_set_budget(bench->reel, &budget, 0, &bench->why), bench->why);
-}
-
-/* `count` elements of 12 + size bytes as the producer's next batch. */
-static void put_with(bench_t *bench, reel_producer_t *producer, uint32_t count, uint8_t size, reel_batch_t batch, int64_t ticks) {
-    size_t total;
-    uint8_t *elements = elements_make(count, size, (uint8_t)producer->seq, &total);
-    uint8_t *body = malloc(total + 5);
-    assert_non_null(body);
-    memcpy(body, (uint8_t[]){0xdd, (uint8_t)(count >> 24), (uint8_t)(count >> 16), (uint8_t)(count >> 8), (uint8_t)count}, 5);
-    memcpy(body + 5, elements, total);
-    batch.seq = producer->seq + 1;
-    batch.count = count;
-    batch.body = (bytes_t){body, total + 5};
-    ok(reel_put(bench->reel, producer, &batch, ticks, &bench->why), bench->why);
-    free(elements);
-    free(body);
-}
-
-static void put(bench_t *bench, reel_producer_t *producer, uint32_t count, uint8_t size) {
-    put_with(bench, producer, count, size, (reel_batch_t){0}, 0);
-}
-
-static void flush(bench_t *bench) {
-    ok(reel_flush(bench->reel, 0, &bench->why), bench->why);
-}
-
-static const journal_totals_t *totals(const bench_t *bench) {
-    return journal_totals(bench->reel->journal);
-}
-
-/* The records after the header, as text: "e2@0 w7@1 x@0 end", with counts, watermarks and streams. */
-static const char *records(const bench_t *bench) {
-    static char text[4096];
-    reader_t *reader = store_reader(&bench->store, totals(bench), BIG_SEGMENT);
-    position_t position = {0};
-    record_view_t record;
-    fault_t why;
-    size_t size = 0;
-    text[0] = 0;
-    while (reader_next(reader, &position, &record, &why) > 0) {
-        const char *space = size ? " " : "";
-        char *at = text + size;
-        size_t room = sizeof text - size;
-        if (record.kind == RECORD_ELEMENTS) size += (size_t)snprintf(at, room, "%se%u@%u", space, record.count, record.stream);
-        if (record.kind == RECORD_WATERMARK) size += (size_t)snprintf(at, room, "%sw%u@%u", space, record.body.data[0], record.stream);
-        if (record.kind == RECORD_STREAM_ENDED) size += (size_t)snprintf(at, room, "%sx@%u", space, record.stream);
-        if (record.kind == RECORD_GAP) size += (size_t)snprintf(at, room, "%sgap", space);
-        if (record.kind == RECORD_ENDED) size += (size_t)snprintf(at, room, "%send", space);
-    }
-    reader_close(&reader);
-    return text;
-}
+#include "reeled.h"
 
 /* ---- joining ---- */
 
@@ -252,102 +167,18 @@ static void no_byte_is_over_the_limit_and_none_is_wasted(void **state) {
     }
 }
 
-/* ---- gaps ---- */
-
-static const msg_gap_t *gaps_of(const bench_t *bench, size_t expected) {
-    size_t count;
-    const msg_gap_t *gaps = journal_gaps(bench->reel->journal, &count);
-    assert_int_equal(count, expected);
-    return gaps;
-}
-
-static void a_gap_comes_before_the_elements_of_its_batch_and_after_all_others(void **state) {
+static void an_empty_batch_that_does_not_fit_spends_the_bytes(void **state) {
     bench_t bench;
+    uint8_t cursor[800] = {0xc5, 797 >> 8, 797 & 0xff};
     (void)state;
-    bench_open(&bench, 2, BIG_SEGMENT);
-    reel_producer_t *a = reel_producer(bench.reel, 0, "a"), *b = reel_producer(bench.reel, 1, "b");
-    put(&bench, b, 1, 10);
-    put_with(&bench, a, 2, 10, (reel_batch_t){.gap = "a hole", .lost_us = 77}, 0);
-    put(&bench, a, 3, 10);
-    put_with(&bench, a, 0, 10, (reel_batch_t){.gap = "another", .lost_us = -1}, 0);
-    flush(&bench);
-    assert_string_equal(records(&bench), "e1@1 gap e5@0 gap e0@0");
-    const msg_gap_t *gaps = gaps_of(&bench, 2);
-    assert_string_equal(gaps[0].tag, bench.store.signatures[0]);
-    assert_string_equal(gaps[0].what, "a hole");
-    assert_int_equal(gaps[0].lost_us, 77);
-    assert_int_equal(gaps[0].element, 1);
-    assert_false(gaps[1].has_lost_us);
-    assert_int_equal(gaps[1].element, 6);
-    assert_int_equal(journal_producer(bench.reel->journal, 0, "a")->seq, 3);
-    bench_close(&bench);
-}
-
-/* The gap is in the log, and the process dies before the elements are: the batch comes again. */
-static void a_batch_that_comes_again_does_not_say_its_gap_twice(void **state) {
-    bench_t bench;
-    (void)state;
-    bench_open(&bench, 1, BIG_SEGMENT);
-    put(&bench, reel_producer(bench.reel, 0, "a"), 1, 10);
-    put_with(&bench, reel_producer(bench.reel, 0, "a"), 2, 10, (reel_batch_t){.gap = "a hole", .lost_us = 5}, 0);
-    for (int i = 0; i < 2; i++) {
-        bench_reopen(&bench);
-        reel_producer_t *a = reel_producer(bench.reel, 0, "a");
-        assert_int_equal(a->seq, 1);
-        put_with(&bench, a, 2, 10, (reel_batch_t){.gap = "a hole", .lost_us = 5}, 0);
-    }
-    put_with(&bench, reel_producer(bench.reel, 0, "a"), 1, 10, (reel_batch_t){.gap = "a hole", .lost_us = 5}, 0);
-    flush(&bench);
-    assert_string_equal(records(&bench), "e1@0 gap e2@0 gap e1@0");
-    bench_reopen(&bench);
-    gaps_of(&bench, 2);
-    bench_close(&bench);
-}
-
-/* It has the number of one that was not recorded, and something else was lost before it. */
-static void another_batch_of_that_number_says_its_own_gap(void **state) {
-    bench_t bench;
-    (void)state;
-    bench_open(&bench, 1, BIG_SEGMENT);
-    put_with(&bench, reel_producer(bench.reel, 0, "a"), 2, 10, (reel_batch_t){.gap = "one is missing", .lost_us = 5}, 0);
-    bench_reopen(&bench);
-    put_with(&bench, reel_producer(bench.reel, 0, "a"), 2, 10, (reel_batch_t){.gap = "3001 are missing", .lost_us = 5}, 0);
-    bench_reopen(&bench);
-    put_with(&bench, reel_producer(bench.reel, 0, "a"), 2, 10, (reel_batch_t){.gap = "3001 are missing", .lost_us = 6}, 0);
-    flush(&bench);
-    assert_string_equal(records(&bench), "gap gap gap e2@0");
-    assert_string_equal(gaps_of(&bench, 3)[1].what, "3001 are missing");
-    bench_close(&bench);
-}
-
-static void a_gap_that_does_not_fit_spends_the_bytes_and_leaves_the_batch(void **state) {
-    bench_t bench;
-    char text[900];
-    (void)state;
-    memset(text, 'x', sizeof text - 1);
-    text[sizeof text - 1] = 0;
     bench_open(&bench, 1, BIG_SEGMENT);
     reel_producer_t *a = reel_producer(bench.reel, 0, "a");
     bench_limit(&bench, (reel_budget_t){LIMIT_NONE, 2300, LIMIT_NONE, INT64_MAX});
     put(&bench, a, 1, 10);
     assert_null(bench.reel->spent);
-    put_with(&bench, a, 1, 10, (reel_batch_t){.gap = text}, 0);
+    put_with(&bench, a, 0, 0, (reel_batch_t){.cursor = {cursor, sizeof cursor}}, 0);
     assert_string_equal(bench.reel->spent, "bytes");
     assert_int_equal(a->seq, 1);
-    ok(reel_end(bench.reel, 0, &bench.why), bench.why);
-    assert_string_equal(records(&bench), "e1@0 end");
-    gaps_of(&bench, 0);
-    bench_close(&bench);
-}
-
-static void a_gap_after_the_last_moment_is_not_recorded(void **state) {
-    bench_t bench;
-    (void)state;
-    bench_open(&bench, 1, BIG_SEGMENT);
-    bench_limit(&bench, (reel_budget_t){LIMIT_NONE, LIMIT_NONE, LIMIT_NONE, START + 1000});
-    put_with(&bench, reel_producer(bench.reel, 0, "a"), 1, 10, (reel_batch_t){.gap = "a hole"}, 1001);
-    assert_string_equal(bench.reel->spent, "duration");
-    gaps_of(&bench, 0);
     bench_close(&bench);
 }
 
@@ -582,11 +413,7 @@ int main(void) {
         cmocka_unit_test(a_batch_over_the_count_is_cut_at_the_element),
         cmocka_unit_test(the_last_element_of_the_count_spends_it),
         cmocka_unit_test(no_byte_is_over_the_limit_and_none_is_wasted),
-        cmocka_unit_test(a_gap_comes_before_the_elements_of_its_batch_and_after_all_others),
-        cmocka_unit_test(a_batch_that_comes_again_does_not_say_its_gap_twice),
-        cmocka_unit_test(another_batch_of_that_number_says_its_own_gap),
-        cmocka_unit_test(a_gap_that_does_not_fit_spends_the_bytes_and_leaves_the_batch),
-        cmocka_unit_test(a_gap_after_the_last_moment_is_not_recorded),
+        cmocka_unit_test(an_empty_batch_that_does_not_fit_spends_the_bytes),
         cmocka_unit_test(recordings_share_the_bytes_of_all),
         cmocka_unit_test(a_budget_that_is_over_already_is_spent_at_once),
         cmocka_unit_test(no_record_is_later_than_the_end),

@@ -117,17 +117,27 @@ static inline uint8_t *elements_make(uint32_t count, uint8_t size, uint8_t seed,
     return all;
 }
 
-/* Appends them as `stream`, from one producer, whose number is `seq`. */
-static inline int store_append(journal_t *journal, uint32_t stream, int64_t at, uint32_t count, uint8_t size, uint64_t seq, fault_t *why) {
+/* Appends them as `stream`, from one producer, whose number is `seq`; with `gap`, that was lost before them. */
+static inline int store_append_with(journal_t *journal, const char *gap, int64_t lost_us, uint32_t stream, int64_t at, uint32_t count,
+                                    uint8_t size, uint64_t seq, fault_t *why) {
     size_t total;
     uint8_t *elements = elements_make(count, size, (uint8_t)seq, &total);
     uint8_t cursor[3] = {0xcd, (uint8_t)(seq >> 8), (uint8_t)seq};
     journal_meta_t meta = {.producer = "p", .seq = seq, .cursor = {cursor, sizeof cursor}, .has_watermark = true, .watermark = at};
-    bytes_t part = {elements, total};
-    int failed = journal_elements(journal, stream, at, count, part, &meta, 1, why);
+    journal_run_t run = {.stream = stream,
+                         .count = count,
+                         .gap = {.what = gap, .lost_us = lost_us, .with = {.producer = "p", .seq = seq}},
+                         .elements = {elements, total},
+                         .metas = &meta,
+                         .metas_count = 1};
+    int failed = journal_runs(journal, at, &run, 1, why);
 
     free(elements);
     return failed;
+}
+
+static inline int store_append(journal_t *journal, uint32_t stream, int64_t at, uint32_t count, uint8_t size, uint64_t seq, fault_t *why) {
+    return store_append_with(journal, NULL, -1, stream, at, count, size, seq, why);
 }
 
 static inline uint8_t *file_read(const char *path, size_t *ret_size) {
