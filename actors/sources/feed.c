@@ -450,8 +450,11 @@ int feed_on_ack(void *state, const envelope_t *in, fault_t *why) {
     feed->backoff = BACKOFF_FIRST;
     if (feed->phase == FEED_ENDING && feed->unacked == 0) done_tell(feed);
     if (feed->phase == FEED_OPEN && feed->unacked == 0 && feed->recorded && feed->recorded(feed, why) < 0) return -1;
-    if (!had_room && feed_room(feed)) return feed->source->produce(feed, why);
-    return 0;
+    if (had_room || !feed_room(feed)) return 0;
+    feed->was_full = true;
+    int produced = feed->source->produce(feed, why);
+    feed->was_full = false;
+    return produced;
 }
 
 int feed_on_nack(void *state, const envelope_t *in, fault_t *why) {

@@ -61,6 +61,7 @@ typedef struct feed {
     char gap[FEED_GAP_MAX + 1];
     msgpack_sbuffer numbers; /* of feed_cursor */
     int64_t backoff;         /* µs until the recorder is asked again */
+    bool was_full;           /* there was no room until now, and what came meanwhile was not read */
     timer_id_t retry, silence;
     uint64_t heard;               /* messages from the recorder */
     char waits[FEED_GAP_MAX + 1]; /* for what; empty: for nothing */

@@ -176,9 +176,16 @@ static void on_log(const rd_kafka_t *client, int level, const char *facility, co
  * at it again only then. */
 static int defaults_take(rd_kafka_conf_t *conf, const char *urn, fault_t *why) {
     static const char *const defaults[][2] = {
-        {"client.id", "reprise"},         {"auto.offset.reset", "error"},       {"auto.commit.enable", "false"},
-        {"enable.partition.eof", "true"}, {"queued.min.messages", "200000"},    {"queued.max.messages.kbytes", "32768"},
-        {"fetch.max.bytes", "16777216"},  {"reconnect.backoff.max.ms", "5000"}, {"socket.keepalive.enable", "true"},
+        {"client.id", "reprise"},
+        {"auto.offset.reset", "error"},
+        {"auto.commit.enable", "false"},
+        {"enable.partition.eof", "true"},
+        {"queued.min.messages", "200000"},
+        {"queued.max.messages.kbytes", "32768"},
+        {"fetch.max.bytes", "16777216"},
+        {"reconnect.backoff.max.ms", "5000"},
+        {"socket.keepalive.enable", "true"},
+        {"topic.metadata.refresh.interval.ms", "60000"},
     };
     rd_kafka_conf_set_log_cb(conf, on_log);
     rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_ERROR);

@@ -282,18 +282,26 @@ static int64_t partition_begin(const kafka_places_t *places, const kafka_sight_t
 
 static void partition_see(kafka_places_t *places, const kafka_sight_t *sight, fault_t *missing) {
     kafka_topic_t *topic = &places->topics[sight->topic];
-    kafka_partition_t *known = kafka_places_at(places, sight->topic, sight->partition);
-    if (known && known->next >= 0) return;
+    const kafka_partition_t *known = kafka_places_at(places, sight->topic, sight->partition);
+    bool is_known = known && known->next >= 0;
+    if (is_known && !known->lost) return;
     if (!partition_chosen(places, sight->partition) || sight->partition >= KAFKA_PARTITIONS_MAX) return;
-    if (places->begun && places->until_end) return; /* it was not there when the end was set */
+    if (!is_known && places->begun && places->until_end) return; /* it was not there when the end was set */
     if (sight->error) {
         fault_set(missing, "partition %" PRId32 " of %s: %s", sight->partition, topic->name, rd_kafka_err2str(sight->error));
         return;
     }
+    if (is_known) return;
+    int64_t begin = partition_begin(places, sight), end = sight->offsets[KAFKA_END];
+    if (begin > end) {
+        fault_set(missing, "offset %" PRId64 " of partition %" PRId32 " of %s, which ends at %" PRId64, begin, sight->partition,
+                  topic->name, end);
+        return;
+    }
     kafka_partition_t *partition = partition_make(places, topic, sight->partition);
-    partition->next = partition->first = partition_begin(places, sight);
+    partition->next = partition->first = begin;
     if (!places->until_end) return;
-    partition->end = sight->offsets[KAFKA_END];
+    partition->end = end;
     partition->over = partition->next >= partition->end;
 }
 
@@ -303,8 +311,8 @@ static int topic_see(const kafka_places_t *places, const kafka_sight_t *sight, f
     return final ? -1 : 0;
 }
 
-/* A partition that the payload names must be there some day. */
-static void ranges_see(const kafka_places_t *places, const kafka_report_t *report, fault_t *missing) {
+/* A partition that the payload names must be there some day, and so must one that was there. */
+static void partitions_miss(const kafka_places_t *places, const kafka_report_t *report, fault_t *missing) {
     for (uint32_t topic = 0; topic < places->count; topic++) {
         int64_t count = 0;
         for (uint32_t i = 0; i < report->count; i++) {
@@ -314,6 +322,11 @@ static void ranges_see(const kafka_places_t *places, const kafka_report_t *repor
             if (places->ranges[i].last >= count)
                 fault_set(missing, "partition %" PRId64 " of %s, which has %" PRId64, places->ranges[i].last, places->topics[topic].name,
                           count);
+        }
+        for (int32_t n = (int32_t)count; n < places->topics[topic].count && count > 0; n++) {
+            const kafka_partition_t *known = kafka_places_at(places, topic, n);
+            if (known && known->next >= 0 && !known->over)
+                fault_set(missing, "partition %" PRId32 " of %s, which has %" PRId64, n, places->topics[topic].name, count);
         }
     }
 }
@@ -327,18 +340,31 @@ int kafka_places_see(kafka_places_t *places, const kafka_report_t *report, fault
         else if (topic_see(places, sight, missing) < 0)
             return -1;
     }
-    ranges_see(places, report, missing);
+    partitions_miss(places, report, missing);
     bool found_again = places->from == KAFKA_FROM_EARLIEST && !places->until_end && places->lanes > 0;
     if (missing->text[0] == '\0' || found_again) places->begun = true;
     return 0;
 }
 
+/* What was there in the beginning, up to `partition->end`, ends earlier now. */
+static bool end_mend(const char *name, kafka_partition_t *partition, const kafka_sight_t *sight, fault_t *why) {
+    int64_t end = sight->offsets[KAFKA_END];
+    if (partition->over || partition->next != end || end >= partition->end) return false;
+    fault_set(why, "kafka: partition %" PRId32 " of %s ends at offset %" PRId64 ", and ended at %" PRId64 " at first: it has lost messages",
+              sight->partition, name, end, partition->end);
+    partition->end = end;
+    partition->over = true;
+    return true;
+}
+
 bool kafka_places_mend(const kafka_places_t *places, const kafka_sight_t *sight, fault_t *why) {
     kafka_partition_t *partition = kafka_places_at(places, sight->topic, sight->partition);
+    if (!partition || partition->next < 0 || sight->error) return false;
     const char *name = places->topics[sight->topic].name;
     int64_t begin = sight->offsets[KAFKA_BEGIN], end = sight->offsets[KAFKA_END], next = partition->next;
+    if (!partition->lost) return end_mend(name, partition, sight, why);
     partition->lost = false;
-    if (next >= begin && next <= end) return false;
+    if (next >= begin && next <= end) return end_mend(name, partition, sight, why);
     partition->next = begin;
     if (next < begin)
         fault_set(why, "kafka: partition %" PRId32 " of %s: offsets %" PRId64 " to %" PRId64 " are gone from the broker", sight->partition,

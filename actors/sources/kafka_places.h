@@ -76,7 +76,7 @@ int kafka_places_resume(kafka_places_t *places, const char *urn, bytes_t cursor,
  * and nothing may begin without it, `missing` says what; otherwise it is empty. -1: it will not come, and `missing` says why. */
 int kafka_places_see(kafka_places_t *places, const kafka_report_t *report, fault_t *missing);
 
-/* A partition is lost: says why, and goes on where it can. False where nothing is lost after all. */
+/* Goes on where it can with a partition that is lost, or whose end is gone, and says what is missing. False where nothing is. */
 bool kafka_places_mend(const kafka_places_t *places, const kafka_sight_t *sight, fault_t *why);
 
 /* Have all partitions come to their ends? */

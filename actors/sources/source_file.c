@@ -123,6 +123,7 @@ static int file_produce(void *state, fault_t *why) {
     fault_t unreadable;
     (void)why;
     timing_begin(&file->timing);
+    if (file->feed.was_full) timing_missed(&file->timing);
     if (file_read(file, &unreadable) < 0) feed_fail(&file->feed, "%s", unreadable.text);
     if (file->reading) timing_arm(&file->timing, on_idle);
     return 0;
@@ -139,7 +140,7 @@ static int on_idle(void *state, uint64_t context, fault_t *why) {
     file_t *file = state;
     int64_t watermark;
     (void)context, (void)why;
-    if (timing_advance(&file->timing, &watermark) && feed_room(&file->feed))
+    if (timing_advance(&file->timing, feed_room(&file->feed), &watermark))
         feed_watermark(&file->feed, file_place(file, &file->place), watermark);
     timing_arm(&file->timing, on_idle);
     return 0;

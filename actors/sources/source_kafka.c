@@ -48,6 +48,7 @@ typedef struct kafka {
     int64_t refresh; /* µs until the scout looks again */
     timer_id_t look, turn;
     backoff_t backoff;
+    bool away;         /* nobody answers: what comes there is not seen */
     bool refused;      /* the broker knows the engine not: what it said last, and says of each try, though it is told only once */
     unsigned refusals; /* looks that failed so */
     fault_t outside;   /* what went wrong there last; empty: nothing */
@@ -113,7 +114,7 @@ static int on_look(void *state, uint64_t context, fault_t *why) {
 
 static void look_after(kafka_t *kafka, int64_t us) {
     actor_cancel(kafka->feed.me, &kafka->look);
-    if (us >= 0) kafka->look = actor_after(kafka->feed.me, us, on_look, 0);
+    if (kafka->client && us >= 0) kafka->look = actor_after(kafka->feed.me, us, on_look, 0);
 }
 
 static void look_now(kafka_t *kafka) {
@@ -125,24 +126,38 @@ static void kafka_send(kafka_t *kafka) {
     feed_send(&kafka->feed, kafka_places_cursor(&kafka->places), timing_watermark(&kafka->timing));
 }
 
-/* Whatever was read has been sent, with a cursor before the hole; the gap goes with the one behind it. */
-static void losses_mend(kafka_t *kafka) {
-    for (uint32_t i = 0; i < kafka->report.count; i++) {
-        const kafka_sight_t *sight = &kafka->report.sights[i];
-        kafka_partition_t *partition = kafka_places_at(&kafka->places, sight->topic, sight->partition);
-        fault_t gap;
-        if (!partition || !partition->lost || sight->error) continue;
-        if (!kafka_places_mend(&kafka->places, sight, &gap)) continue;
-        feed_gap(&kafka->feed, -1, "%s", gap.text);
-        kafka_send(kafka);
+/* Of a partition that is over nothing more is waited for, by the watermark neither. */
+static void lanes_set(kafka_t *kafka) {
+    timing_lanes(&kafka->timing, kafka->places.lanes > 0 ? kafka->places.lanes : 1);
+    for (uint32_t i = 0; i < kafka->places.count; i++) {
+        for (int32_t n = 0; n < kafka->places.topics[i].count; n++) {
+            const kafka_partition_t *partition = kafka_places_at(&kafka->places, i, n);
+            if (partition && partition->over) timing_saw(&kafka->timing, partition->lane, INT64_MAX);
+        }
     }
 }
 
-/* Only while there is room: it may have to tell of a gap. */
+/* Whatever was read has been sent, with a cursor before the hole; the gap goes with the one behind it. False: there is no room for all of them. */
+static bool losses_mend(kafka_t *kafka) {
+    for (uint32_t i = 0; i < kafka->report.count; i++) {
+        const kafka_sight_t *sight = &kafka->report.sights[i];
+        fault_t gap;
+        if (!feed_room(&kafka->feed)) return false;
+        if (!kafka_places_mend(&kafka->places, sight, &gap)) continue;
+        lanes_set(kafka);
+        feed_gap(&kafka->feed, -1, "%s", gap.text);
+        kafka_send(kafka);
+    }
+    return true;
+}
+
+/* Only while there is room: it may have to tell of gaps. */
 static void report_take(kafka_t *kafka) {
     fault_t missing;
     bool begun = kafka->places.begun;
     kafka->heard = false;
+    if (kafka->away) timing_missed(&kafka->timing);
+    kafka->away = kafka->report.error != RD_KAFKA_RESP_ERR_NO_ERROR;
     kafka->refusals = kafka->report.error && kafka->refused ? kafka->refusals + 1 : 0;
     if (kafka->refusals == REFUSALS_MAX) {
         feed_fail(&kafka->feed, "`username`: %s", kafka->outside.text);
@@ -159,8 +174,11 @@ static void report_take(kafka_t *kafka) {
         feed_fail(&kafka->feed, "`topics`: %s", missing.text);
         return;
     }
-    timing_lanes(&kafka->timing, kafka->places.lanes > 0 ? kafka->places.lanes : 1);
-    losses_mend(kafka);
+    lanes_set(kafka);
+    if (!losses_mend(kafka)) {
+        kafka->heard = true; /* the rest when there is */
+        return;
+    }
     if (!begun && kafka->places.begun && kafka->places.from != KAFKA_FROM_EARLIEST)
         feed_place(&kafka->feed, kafka_places_cursor(&kafka->places));
     readings_start(kafka);
@@ -257,14 +275,17 @@ static void message_add(kafka_t *kafka, const rd_kafka_message_t *message, kafka
         message_fail(kafka, message, why.text);
         return;
     }
-    partition->next = message->offset + 1;
-    if (got == TIMING_SKIP) return;
+    if (got == TIMING_SKIP) {
+        partition->next = message->offset + 1;
+        return;
+    }
     bytes_t attributes = message_attributes(kafka, message);
     if (attributes.size > FEED_ELEMENT_MAX || value.size > FEED_ELEMENT_MAX - attributes.size) {
         fault_set(&why, "it has %zu bytes, and an element takes %d", value.size + attributes.size, FEED_ELEMENT_MAX);
         message_fail(kafka, message, why.text);
         return;
     }
+    partition->next = message->offset + 1;
     timing_saw(&kafka->timing, partition->lane, time);
     uint8_t *at = feed_element(&kafka->feed, time, value.size, attributes);
     if (value.size > 0) memcpy(at, value.data, value.size);
@@ -272,7 +293,6 @@ static void message_add(kafka_t *kafka, const rd_kafka_message_t *message, kafka
 
 /* ---- what is no message ---- */
 
-/* Nothing more of it is waited for, by the watermark neither. */
 static void partition_over(kafka_t *kafka, uint32_t topic, int32_t number, kafka_partition_t *partition) {
     partition->over = true;
     timing_saw(&kafka->timing, partition->lane, INT64_MAX);
@@ -283,7 +303,7 @@ static void partition_trouble(kafka_t *kafka, const rd_kafka_message_t *message,
     switch ((int)message->err) {
     case RD_KAFKA_RESP_ERR__PARTITION_EOF: /* what is before it, and is no message, is the broker's own */
         if (message->offset > partition->next) partition->next = message->offset;
-        if (partition->end >= 0) partition_over(kafka, topic, message->partition, partition);
+        if (partition->next < partition->end) look_now(kafka); /* one that knows less than the leader said this, or the end is gone */
         return;
     case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
     case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
@@ -335,6 +355,7 @@ static void event_take(kafka_t *kafka, rd_kafka_event_t *event) {
         kafka->refused = error == RD_KAFKA_RESP_ERR__AUTHENTICATION;
     }
     if (error != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN && error != RD_KAFKA_RESP_ERR__AUTHENTICATION) return;
+    kafka->away = true;
     feed_waiting(&kafka->feed, "kafka: %s", kafka->outside.text[0] ? kafka->outside.text : rd_kafka_event_error_string(event));
     if (!kafka->heard) look_now(kafka);
 }
@@ -369,9 +390,8 @@ static int on_idle(void *state, uint64_t context, fault_t *why) {
     kafka_t *kafka = state;
     int64_t watermark;
     (void)context, (void)why;
-    bool goes_on = timing_advance(&kafka->timing, &watermark);
-    if (goes_on && feed_room(&kafka->feed) && kafka->places.begun)
-        feed_watermark(&kafka->feed, kafka_places_cursor(&kafka->places), watermark);
+    bool reads = feed_room(&kafka->feed) && kafka->places.begun && !kafka->away;
+    if (timing_advance(&kafka->timing, reads, &watermark)) feed_watermark(&kafka->feed, kafka_places_cursor(&kafka->places), watermark);
     timing_arm(&kafka->timing, on_idle);
     return 0;
 }
@@ -380,6 +400,7 @@ static int kafka_produce(void *state, fault_t *why) {
     kafka_t *kafka = state;
     (void)why;
     timing_begin(&kafka->timing);
+    if (kafka->feed.was_full) timing_missed(&kafka->timing);
     if (kafka->heard) report_take(kafka);
     for (int count = 0; feed_room(&kafka->feed) && messages_get(kafka); count++) {
         if (count == MESSAGES_A_TURN) {
@@ -407,8 +428,8 @@ static int kafka_resume(void *state, bytes_t cursor, fault_t *why) {
         feed_fail(&kafka->feed, "%s", unread.text);
         return 0;
     }
-    timing_lanes(&kafka->timing, kafka->places.lanes > 0 ? kafka->places.lanes : 1);
     timing_resume(&kafka->timing);
+    lanes_set(kafka);
     timing_arm(&kafka->timing, on_idle);
     readings_start(kafka);
     if (kafka->client) look_now(kafka);

@@ -330,9 +330,8 @@ static int on_idle(void *state, uint64_t context, fault_t *why) {
     mqtt_t *self = state;
     int64_t watermark;
     (void)context, (void)why;
-    self->timing.timer = 0;
     batch_send(self);
-    if (feed_room(&self->feed) && timing_advance(&self->timing, &watermark)) feed_watermark(&self->feed, cursor(self), watermark);
+    if (timing_advance(&self->timing, feed_room(&self->feed), &watermark)) feed_watermark(&self->feed, cursor(self), watermark);
     timing_arm(&self->timing, on_idle);
     return 0;
 }
@@ -356,6 +355,7 @@ static int mqtt_recorded(void *state, fault_t *why) {
 static int mqtt_produce(void *state, fault_t *why) {
     mqtt_t *self = state;
     (void)why;
+    if (self->feed.was_full) timing_missed(&self->timing);
     read_on(self);
     go(self);
     return 0;

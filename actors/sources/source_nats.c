@@ -288,7 +288,8 @@ static void subject_take(nats_t *nats) {
 /* Nothing that was sent can be had again: where not all of it was recorded, or another process recorded it, there is a hole from there to now. */
 static int subject_resume(nats_t *nats, bytes_t cursor, fault_t *why) {
     int64_t numbers[CURSOR_NUMBERS] = {nats->origin.time, 0};
-    if (cursor.size > 0 && (!feed_cursor_read(cursor, numbers, CURSOR_NUMBERS) || numbers[0] <= 0 || numbers[1] <= 0 || numbers[1] == INT64_MAX))
+    if (cursor.size > 0 &&
+        (!feed_cursor_read(cursor, numbers, CURSOR_NUMBERS) || numbers[0] <= 0 || numbers[1] <= 0 || numbers[1] == INT64_MAX))
         return fault_set(why, "the cursor of the recording is not one of `" NATS_URN "`");
     if (numbers[1] != nats->serial) {
         fault_set(&nats->lost_why, "what NATS at %s had sent was not recorded", nats->access.server);
@@ -412,9 +413,7 @@ static int on_idle(void *state, uint64_t context, fault_t *why) {
     nats_t *nats = state;
     int64_t watermark;
     (void)context, (void)why;
-    if (!is_idle(nats))
-        timing_disarm(&nats->timing);
-    else if (timing_advance(&nats->timing, &watermark))
+    if (timing_advance(&nats->timing, is_idle(nats), &watermark))
         feed_watermark(&nats->feed, nats->stream ? stream_cursor(nats) : subject_cursor(nats), watermark);
     timing_arm(&nats->timing, on_idle);
     return 0;
@@ -440,8 +439,10 @@ static int nats_resume(void *state, bytes_t cursor, fault_t *why) {
 }
 
 static int nats_produce(void *state, fault_t *why) {
+    nats_t *nats = state;
     (void)why;
-    nats_work(state);
+    if (nats->feed.was_full) timing_missed(&nats->timing);
+    nats_work(nats);
     return 0;
 }
 

@@ -221,8 +221,10 @@ static void redis_go_on(redis_t *redis) {
 /* ---- the feed ---- */
 
 static int redis_produce(void *state, fault_t *why) {
+    redis_t *redis = state;
     (void)why;
-    redis_go_on(state);
+    if (redis->feed.was_full) timing_missed(&redis->timing);
+    redis_go_on(redis);
     return 0;
 }
 
@@ -278,8 +280,8 @@ static int on_idle(void *state, uint64_t context, fault_t *why) {
     redis_t *redis = state;
     int64_t watermark;
     (void)context, (void)why;
-    if (timing_advance(&redis->timing, &watermark) && feed_room(&redis->feed) && redis->feed.count == 0 && !redis->feed.has_gap)
-        feed_watermark(&redis->feed, redis_cursor(redis), watermark);
+    bool reads = feed_room(&redis->feed) && redis->feed.count == 0 && !redis->feed.has_gap;
+    if (timing_advance(&redis->timing, reads, &watermark)) feed_watermark(&redis->feed, redis_cursor(redis), watermark);
     timing_arm(&redis->timing, on_idle);
     return 0;
 }

@@ -134,6 +134,7 @@ static int udp_produce(void *state, fault_t *why) {
     (void)why;
     if (udp->socket < 0) return 0;
     timing_begin(&udp->timing);
+    if (udp->feed.was_full) timing_missed(&udp->timing);
     if (udp->has_gap || !udp->is_placed) udp_place(udp);
     int got = 1;
     for (int i = 0; got > 0 && i < DATAGRAMS_A_TURN && feed_room(&udp->feed); i++) {
@@ -174,7 +175,7 @@ static int on_idle(void *state, uint64_t context, fault_t *why) {
     udp_t *udp = state;
     int64_t watermark;
     (void)context, (void)why;
-    if (timing_advance(&udp->timing, &watermark) && feed_room(&udp->feed)) feed_watermark(&udp->feed, udp_cursor(udp), watermark);
+    if (timing_advance(&udp->timing, feed_room(&udp->feed), &watermark)) feed_watermark(&udp->feed, udp_cursor(udp), watermark);
     timing_arm(&udp->timing, on_idle);
     return 0;
 }

@@ -250,7 +250,7 @@ static int on_idle(void *state, uint64_t context, fault_t *why) {
     listener_t *listener = state;
     int64_t watermark;
     (void)context, (void)why;
-    if (timing_advance(&listener->timing, &watermark) && feed_room(&listener->feed)) {
+    if (timing_advance(&listener->timing, feed_room(&listener->feed), &watermark)) {
         batch_send(listener);
         feed_watermark(&listener->feed, cursor_make(listener), watermark);
     }
@@ -262,6 +262,7 @@ static int listener_produce(void *state, fault_t *why) {
     listener_t *listener = state;
     (void)why;
     timing_begin(&listener->timing);
+    if (listener->feed.was_full) timing_missed(&listener->timing);
     if (!gaps_say(listener)) return 0;
     int64_t end = listener->number + TURN;
     bool unread = true;

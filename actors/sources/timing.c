@@ -194,9 +194,15 @@ void timing_disarm(timing_t *timing) {
     actor_cancel(timing->me, &timing->timer);
 }
 
-bool timing_advance(timing_t *timing, int64_t *ret_watermark) {
+void timing_missed(timing_t *timing) {
+    timing->ticks = actor_ticks(timing->me);
+    for (size_t i = 0; i < timing->lanes_count; i++) timing->lanes[i].heard = timing->ticks;
+}
+
+bool timing_advance(timing_t *timing, bool reads, int64_t *ret_watermark) {
     int64_t before = timing->watermark;
     timing->timer = 0;
+    if (!reads) return false;
     timing_begin(timing);
     const int64_t *watermark = timing_watermark(timing);
     if (!watermark || *watermark == before) return false;

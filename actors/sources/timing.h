@@ -84,7 +84,9 @@ const int64_t *timing_watermark(timing_t *timing);
 /* Has `then` called when a lane may have become idle, if the payload asks for it; it is to call timing_advance, and timing_arm again. */
 void timing_arm(timing_t *timing, timer_fn *then);
 void timing_disarm(timing_t *timing);
-/* Has the watermark gone on since it was given last? Then it is given, for feed_watermark. */
-bool timing_advance(timing_t *timing, int64_t *ret_watermark);
+/* Has the watermark gone on since it was given last? Then it is given, for feed_watermark. `reads`: what comes is read; otherwise it stays. */
+bool timing_advance(timing_t *timing, bool reads, int64_t *ret_watermark);
+/* What came until now was not read: no lane is idle for that. */
+void timing_missed(timing_t *timing);
 
 #endif

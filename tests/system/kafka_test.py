@@ -19,7 +19,8 @@ from kafka_front import Front
 KAFKA = "reprise:source:kafka:v1"
 LONG = {"duration_ms": 3600000}
 FETCH = 1
-UNKNOWN_TOPIC, TOPIC_REFUSED = 3, 29
+LIST_OFFSETS = 2
+UNKNOWN_TOPIC, NO_LEADER, TOPIC_REFUSED = 3, 5, 29
 GROUPS = {8, 9, 10, 11, 12, 13, 14, 15, 16, 42, 47}  # the APIs that leave something of a group behind, or need one
 PARTITION_BYTES = 5 << 20                             # that the mock cluster keeps
 QUEUE_MAX = 128 << 20                                 # what may be read ahead, and what the engine has besides
@@ -180,7 +181,30 @@ class Recording(KafkaTest):
         self.assertLessEqual(max(mark for mark in watermarks if mark < 1 << 60), 1700000006000000)
 
 
+    def test_a_partition_whose_end_was_reached_holds_no_watermark_back(self):
+        self.start()
+        self.kafka.topic("clicks", partitions=2)  # one is empty
+        self.kafka.do("load", topic="clicks", count=10000, size=100)
+        self.run_it(until="end", out_of_order_ms=0)
+        self.engine.wait("clicks")
+        watermarks = [event["to"] for event, _ in self.engine.replay(pipeline="clicks") if event.get("event") == "watermark"]
+        self.assertGreater(len(watermarks), 1)
+        self.assertLess(watermarks[0], 1 << 60)
+
+
 class Trouble(KafkaTest):
+    def test_an_offset_that_is_not_there_yet_is_waited_for(self):
+        self.start()
+        self.kafka.topic("clicks")
+        self.kafka.produce("clicks", "0 0", "0 1")
+        self.run_it(**{"from": "0:3"})
+        self.waits("offset 3 of partition 0 of clicks, which ends at 2")
+        self.kafka.produce("clicks", "0 2", "0 3")
+        self.recorded(1)
+        self.end()
+        self.assertEqual(self.values(), ["0 3"])
+        self.assertEqual(self.gaps(), [])
+
     def test_a_server_that_is_not_there_is_waited_for(self):
         self.start()
         self.kafka.topic("clicks")
@@ -232,6 +256,7 @@ class Trouble(KafkaTest):
         self.run_it()
         self.recorded(10)
         self.engine.kill()
+        self.kafka.do("errors", api=LIST_OFFSETS, errors=[NO_LEADER] * 20)  # it is not known at once what is there
         size = 1000
         count = 3 * PARTITION_BYTES // size
         self.kafka.do("load", topic="clicks", first=10, count=count, size=size)  # its values have no partition before their number
@@ -342,6 +367,25 @@ class Pressure(KafkaTest):
     def memory(self):
         with open(f"/proc/{self.engine.process.pid}/status", encoding="ascii") as status:
             return int(re.search(r"RssAnon:\s+(\d+) kB", status.read())[1]) * 1024
+
+    def test_while_the_disk_is_slow_nothing_becomes_late(self):
+        disk = Disk()
+        self.addCleanup(disk.remove)
+        self.start("--durability", "sync", env=disk.env)
+        self.kafka.topic("clicks", partitions=2)
+        for partition in range(2):
+            self.kafka.do("load", topic="clicks", partition=partition, count=4000, size=1000)
+        with disk.holding("fdatasync", "*.seg") as held:
+            self.run_it(out_of_order_ms=0, idle_ms=100)
+            held()
+            self.until(lambda job: job["elapsed_ms"] > 1000)
+        self.recorded(8000)
+        self.end()
+        watermark, late = 0, 0
+        for event, elements in self.engine.replay(pipeline="clicks"):
+            watermark = max(watermark, event["to"] if event.get("event") == "watermark" else 0)
+            late += sum(element[0] < watermark for element in elements or [])
+        self.assertEqual(late, 0)
 
     def test_while_the_disk_is_slow_no_more_is_read_than_fits_into_the_queue(self):
         disk = Disk()

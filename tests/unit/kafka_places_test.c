@@ -235,6 +235,47 @@ static void nothing_is_lost_where_the_offset_is_there_after_all(void **state) {
     assert_false(partition->lost);
 }
 
+static void an_end_that_is_gone_is_said_once_and_nothing_is_waited_for(void **state) {
+    kafka_sight_t behind = at(0, 0, 0, 9, 0), shorter = at(0, 0, 0, 5, 0), unknown = wrong(0, 0, RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE);
+    (void)state;
+    given("clicks", NULL, NULL, "end");
+    CLUSTER(at(0, 0, 0, 9, 0));
+    kafka_places_at(&places, 0, 0)->next = 5;
+    assert_false(kafka_places_mend(&places, &behind, &why));
+    assert_false(kafka_places_mend(&places, &unknown, &why));
+    assert_false(kafka_places_over(&places));
+    assert_true(kafka_places_mend(&places, &shorter, &why));
+    assert_string_equal(why.text, "kafka: partition 0 of clicks ends at offset 5, and ended at 9 at first: it has lost messages");
+    assert_true(kafka_places_over(&places));
+    restart("clicks", NULL, "end");
+    assert_true(kafka_places_over(&places));
+    assert_false(kafka_places_mend(&places, &shorter, &why));
+}
+
+static void an_offset_that_is_not_there_yet_is_waited_for(void **state) {
+    (void)state;
+    given("clicks", NULL, "0:10", NULL);
+    CLUSTER(at(0, 0, 0, 9, 0));
+    assert_string_equal(why.text, "offset 10 of partition 0 of clicks, which ends at 9");
+    assert_int_equal(next_of(0, 0), -2);
+    CLUSTER(at(0, 0, 0, 10, 0));
+    assert_string_equal(why.text, "");
+    assert_int_equal(next_of(0, 0), 10);
+}
+
+static void what_is_missing_of_a_lost_partition_is_looked_for_again(void **state) {
+    (void)state;
+    given("clicks", NULL, NULL, NULL);
+    CLUSTER(at(0, 0, 0, 9, 0), at(0, 1, 0, 9, 0));
+    kafka_places_at(&places, 0, 1)->lost = true;
+    CLUSTER(at(0, 0, 0, 9, 0), wrong(0, 1, RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE));
+    assert_non_null(strstr(why.text, "partition 1 of clicks: "));
+    CLUSTER(at(0, 0, 0, 9, 0));
+    assert_string_equal(why.text, "partition 1 of clicks, which has 1");
+    CLUSTER(wrong(0, 0, RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE), at(0, 1, 0, 9, 0));
+    assert_string_equal(why.text, ""); /* librdkafka goes on with it by itself */
+}
+
 static void assert_foreign(bytes_t cursor) {
     given("clicks", NULL, NULL, NULL);
     assert_int_equal(kafka_places_resume(&places, URN, cursor, &why), -1);
@@ -277,6 +318,9 @@ int main(void) {
         cmocka_unit_test_setup_teardown(what_is_gone_is_named_with_its_offsets, setup, teardown),
         cmocka_unit_test_setup_teardown(a_topic_that_was_made_anew_is_read_from_its_beginning, setup, teardown),
         cmocka_unit_test_setup_teardown(nothing_is_lost_where_the_offset_is_there_after_all, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_end_that_is_gone_is_said_once_and_nothing_is_waited_for, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_offset_that_is_not_there_yet_is_waited_for, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_missing_of_a_lost_partition_is_looked_for_again, setup, teardown),
         cmocka_unit_test_setup_teardown(a_cursor_of_something_else_is_refused, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

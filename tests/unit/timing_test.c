@@ -216,18 +216,36 @@ static void an_idle_lane_holds_nothing_and_when_all_are_idle_the_clock_goes_on(v
     timing_saw(&timing, 0, 7000);
     stage_advance(*state, 1000);
     assert_int_equal(rang, 1);
-    assert_true(timing_advance(&timing, &told)); /* the second has said nothing for a second */
+    assert_true(timing_advance(&timing, true, &told)); /* the second has said nothing for a second */
     assert_int_equal(told, 5000);
-    assert_false(timing_advance(&timing, &told));
+    assert_false(timing_advance(&timing, true, &told));
     timing_arm(&timing, on_idle);
     stage_advance(*state, 1000000);
     assert_int_equal(rang, 2);
-    assert_true(timing_advance(&timing, &told));
+    assert_true(timing_advance(&timing, true, &told));
     assert_int_equal(told, stage_now(*state) - 2000);
     timing_arm(&timing, on_idle);
     timing_disarm(&timing);
     stage_advance(*state, 2000000);
     assert_int_equal(rang, 2);
+}
+
+static void a_lane_that_cannot_be_read_is_not_idle(void **state) {
+    int64_t told = -1;
+    begin(TIMING_SYSTEM_STAMPS, given_of(NULL, 0, 1000));
+    timing_lanes(&timing, 2);
+    timing_saw(&timing, 0, 5000);
+    timing_arm(&timing, on_idle);
+    stage_advance(*state, 1000000);
+    assert_false(timing_advance(&timing, false, &told));
+    timing_arm(&timing, on_idle);
+    timing_begin(&timing);
+    timing_missed(&timing);
+    timing_saw(&timing, 0, 7000);
+    assert_null(timing_watermark(&timing)); /* the second may have something, too */
+    stage_advance(*state, 1000000);
+    assert_int_equal(rang, 2);
+    assert_true(timing_advance(&timing, true, &told));
 }
 
 static void times_at_the_ends_of_what_there_is_do_not_overflow(void **state) {
@@ -267,6 +285,7 @@ int main(void) {
         TEST(it_stays_behind_the_newest_and_never_goes_back),
         TEST(the_slowest_lane_holds_it_and_one_without_an_element_all),
         TEST(an_idle_lane_holds_nothing_and_when_all_are_idle_the_clock_goes_on),
+        TEST(a_lane_that_cannot_be_read_is_not_idle),
         TEST(elements_that_come_again_are_not_late_by_what_was_seen_of_them_before),
         TEST(times_at_the_ends_of_what_there_is_do_not_overflow),
     };

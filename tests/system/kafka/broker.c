@@ -147,8 +147,8 @@ static const struct {
     const char *name;
     rd_kafka_resp_err_t (*run)(broker_t *broker, const json_t *command);
 } commands[] = {
-    {"topic", do_topic}, {"produce", do_produce}, {"load", do_load},     {"down", do_down},
-    {"up", do_up},       {"leader", do_leader},   {"refuse", do_refuse}, {"errors", do_errors},
+    {"topic", do_topic},   {"produce", do_produce}, {"load", do_load},     {"down", do_down},         {"up", do_up},
+    {"leader", do_leader}, {"refuse", do_refuse},   {"errors", do_errors}, {"follower", do_follower},
 };
 
 static void command_run(broker_t *broker, const char *line) {
