@@ -18,7 +18,7 @@
 enum {
     PROBE_US = 10 * 1000 * 1000,
     TICK_US = 1000 * 1000, /* the library counts the keep-alive in seconds */
-    END_MS = 300,          /* for the broker to answer at the end, and so once more for MQTT 3.1.1 */
+    END_US = 300 * 1000,   /* for the broker to answer at the end, and twice as much for MQTT 3.1.1 */
     END_READS = 1000,
 };
 
@@ -60,11 +60,19 @@ static void link_lost(mqtt_link_t *link) {
     link->listener->down(link->state, text.text, link->for_good);
 }
 
+/* Waits until `descriptor` is ready, but not beyond a time of actor_ticks: whoever says a little again and again must not hold us. */
+static short wait_until(mqtt_link_t *link, int descriptor, int events, int64_t end) {
+    int64_t left = end - actor_ticks(link->me);
+    struct pollfd item = {descriptor, (short)events, 0};
+    return left > 0 && poll(&item, 1, (int)(left / 1000) + 1) > 0 ? item.revents : 0;
+}
+
 /* The broker closes the connection when it has read our last word. Closed by us while there is more to read, that word might not arrive. */
-static void wait_for_close(int descriptor) {
+static void wait_for_close(mqtt_link_t *link, int descriptor) {
     char ignored[4096];
+    int64_t end = actor_ticks(link->me) + END_US;
     shutdown(descriptor, SHUT_WR);
-    for (int reads = 0; reads < END_READS && poll(&(struct pollfd){descriptor, POLLIN, 0}, 1, END_MS) > 0; reads++) {
+    for (int reads = 0; reads < END_READS && wait_until(link, descriptor, POLLIN, end); reads++) {
         if (recv(descriptor, ignored, sizeof ignored, MSG_DONTWAIT) <= 0) break;
     }
     close(descriptor);
@@ -77,7 +85,8 @@ static void on_clean(struct mosquitto *client, void *state, int refused) {
     *(bool *)state = true;
 }
 
-/* In MQTT 3.1.1 only a connection that wants none ends a session. */
+/* A connection that wants none ends a session: in MQTT 3.1.1 nothing else does. Nor is one that begins anew (MQTT 5) the same, as mosquitto 2.0.11
+ * does not save it. */
 static void session_clear(mqtt_link_t *link) {
     fault_t why;
     bool answered = false;
@@ -89,17 +98,18 @@ static void session_clear(mqtt_link_t *link) {
     mosquitto_disconnect_v5_callback_set(client, NULL);
     mosquitto_connect_callback_set(client, on_clean);
     mosquitto_connect_async(client, link->settings->host, link->settings->port, link->settings->keep_alive);
+    int64_t end = actor_ticks(link->me) + END_US;
     for (int turns = 0; turns < END_READS && !answered && mosquitto_socket(client) >= 0; turns++) {
-        struct pollfd item = {mosquitto_socket(client), (short)(POLLIN | (mosquitto_want_write(client) ? POLLOUT : 0)), 0};
-        if (poll(&item, 1, END_MS) <= 0) break;
-        if (item.revents & POLLOUT) mosquitto_loop_write(client, 1);
-        if (mosquitto_socket(client) >= 0 && item.revents & ~POLLOUT) mosquitto_loop_read(client, 1);
+        int ready = wait_until(link, mosquitto_socket(client), POLLIN | (mosquitto_want_write(client) ? POLLOUT : 0), end);
+        if (ready == 0) break;
+        if (ready & POLLOUT) mosquitto_loop_write(client, 1);
+        if (mosquitto_socket(client) >= 0 && ready & ~POLLOUT) mosquitto_loop_read(client, 1);
     }
     int descriptor = answered && mosquitto_socket(client) >= 0 ? dup(mosquitto_socket(client)) : -1;
     if (descriptor >= 0) {
         mosquitto_disconnect(client);
         mosquitto_loop_write(client, 1);
-        wait_for_close(descriptor);
+        wait_for_close(link, descriptor);
     }
     mosquitto_destroy(client);
 }
@@ -113,7 +123,7 @@ static void link_say_goodbye(mqtt_link_t *link) {
     mosquitto_loop_write(link->client, 1);
     link->inside = false;
     mosquitto_property_free_all(&properties);
-    if (descriptor >= 0) wait_for_close(descriptor);
+    if (descriptor >= 0) wait_for_close(link, descriptor);
 }
 
 void mqtt_link_end(mqtt_link_t *link) {
@@ -347,6 +357,7 @@ static void client_connect(mqtt_link_t *link) {
     const mqtt_settings_t *settings = link->settings;
     char host[sizeof settings->host];
     mosquitto_property *properties = NULL;
+    if (link->anew && settings->is_named && !settings->clean) session_clear(link);
     link->client = client_make(link, settings->clean, &link->why);
     if (!link->client) {
         link->for_good = true;
@@ -429,12 +440,13 @@ void mqtt_link_init(mqtt_link_t *link, actor_t *me, const mqtt_settings_t *setti
     *link = (mqtt_link_t){.me = me, .settings = settings, .listener = listener, .state = state, .probe = -1, .socket = -1};
 }
 
-void mqtt_link_open(mqtt_link_t *link) {
+void mqtt_link_open(mqtt_link_t *link, bool anew) {
     char port[16];
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
     must(!mqtt_link_is_open(link));
     link->why.text[0] = '\0';
     link->for_good = link->again = false;
+    link->anew = anew;
     snprintf(port, sizeof port, "%d", link->settings->port);
     int result = getaddrinfo(link->settings->host, port, &hints, &link->addresses);
     if (result != 0) {

@@ -38,6 +38,7 @@ typedef struct mqtt_link {
     struct mosquitto *client;             /* NULL: there is no connection */
     int socket;                           /* the client's that is watched; -1: none */
     timer_id_t timer;
+    bool anew;        /* no session that there is already is to be used */
     bool up;          /* the broker has let us in */
     bool listens;     /* what comes is read now */
     bool writing;     /* the rest goes when the connection takes more */
@@ -55,8 +56,9 @@ mqtt_link_t *mqtt_link_of(void *state);
 
 void mqtt_link_init(mqtt_link_t *link, actor_t *me, const mqtt_settings_t *settings, const mqtt_listener_t *listener, void *state);
 
-/* Begins to connect; `up` or `down` follows. A name is looked up at once, which may take as long as the system's resolver lets it. */
-void mqtt_link_open(mqtt_link_t *link);
+/* Begins to connect; `up` or `down` follows. A name is looked up at once, which may take as long as the system's resolver lets it. `anew`: a
+ * session of this name that there is already is another's, and is ended. */
+void mqtt_link_open(mqtt_link_t *link, bool anew);
 /* Without a word: the broker keeps the session, and gives again what was not acknowledged. */
 void mqtt_link_close(mqtt_link_t *link);
 /* Ends the session, too, if there is a connection. Waits for a short time until the broker has understood. */

@@ -56,6 +56,7 @@ static int client_id_take(mqtt_settings_t *settings, const char *given, const ms
                          strlen(given));
     XXH64_hash_t job = XXH3_64bits(args->job, strlen(args->job));
     XXH64_hash_t stream = XXH3_64bits_withSeed(args->tag, strlen(args->tag), job);
+    settings->is_named = given != NULL;
     if (given)
         snprintf(settings->client_id, sizeof settings->client_id, "%s", given);
     else

@@ -12,6 +12,7 @@ typedef struct mqtt_settings {
     char host[256];
     int port;
     char client_id[256];
+    bool is_named; /* the payload gives it: somebody else may have used it */
     bool v5;
     bool clean; /* no session outlives the connection */
     int keep_alive, inflight;

@@ -237,6 +237,10 @@ static int payload_check(const msg_generator_payload_t *payload, fault_t *why) {
                          FEED_ELEMENT_MAX, (long long)payload->size_max);
     if (payload->burst > BURST_MAX)
         return fault_set(why, "`%s`: `burst` must be at most %d, not %lld", SOURCE_GENERATOR_URN, BURST_MAX, (long long)payload->burst);
+    double rate = payload->has_rate ? payload->rate : RATE_DEFAULT;
+    if (rate > 0 && (double)payload->burst * 1e6 / rate >= (double)number_max)
+        return fault_set(why, "`%s`: with a `rate` of %g, a `burst` of %lld is too large: the next would never come", SOURCE_GENERATOR_URN,
+                         rate, (long long)payload->burst);
     if (payload->count >= number_max)
         return fault_set(why, "`%s`: `count` must be less than 2^62, not %lld", SOURCE_GENERATOR_URN, (long long)payload->count);
     if (payload->origin_us >= number_max || payload->origin_us <= -number_max)

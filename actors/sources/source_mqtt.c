@@ -48,6 +48,7 @@ typedef struct mqtt {
     mqtt_place_t place;     /* after what was read */
     msgpack_sbuffer cursor; /* of it */
     bool resumed;           /* there is a place */
+    bool was_up;            /* the session that there may be is ours */
     bool stood;             /* before it was asked for, the session was known to stand */
     bool live;              /* subscribed */
     int again_left;         /* after so many messages that are new, no more comes again; 0: none does */
@@ -120,7 +121,7 @@ static void go(mqtt_t *self) {
         self->stood = true;
         place_move(self, MQTT_ASKED);
     }
-    if (self->feed.unacked == 0) mqtt_link_open(&self->link);
+    if (self->feed.unacked == 0) mqtt_link_open(&self->link, self->place.session == MQTT_FRESH && !self->was_up);
 }
 
 static int on_retry(void *state, uint64_t context, fault_t *why) {
@@ -177,6 +178,7 @@ static void on_up(void *state, bool session) {
     self->again_left = session && self->place.used > 0 ? again_max(self) : 0;
     mqtt_link_watch_again(&self->link, self->again_left > 0);
     self->stood = false;
+    self->was_up = true;
     if (stands) {
         live_begin(self);
         return;

@@ -34,7 +34,9 @@ struct tail {
     bool follow;
     int notify; /* inotify; -1: it does not follow */
     int folder_watch;
-    tail_file_t file; /* what is read */
+    int target_watch;  /* of the folder of the file that the path links to, if that is another; -1: none */
+    char *target_name; /* and its name there */
+    tail_file_t file;  /* what is read */
     struct {
         tail_file_t file;
         bool after_loss; /* one that had the path before it could not be opened */
@@ -72,6 +74,24 @@ static int file_watch(tail_t *tail, tail_file_t *file, fault_t *why) {
     snprintf(path, sizeof path, "/proc/self/fd/%d", file->inode.descriptor);
     file->watch = inotify_add_watch(tail->notify, path, IN_MODIFY);
     return file->watch < 0 ? fault_errno(why, "cannot watch %s", tail->path) : 0;
+}
+
+/* A path that is a link has its rotations where the file is. That they come is seen there; all else is seen from the path. */
+static void target_watch(tail_t *tail) {
+    char path[PATH_MAX];
+    int before = tail->target_watch;
+    free(tail->target_name);
+    tail->target_name = NULL;
+    tail->target_watch = -1;
+    if (tail->follow && realpath(tail->path, path)) {
+        char *slash = strrchr(path, '/');
+        tail->target_name = strdup(slash + 1);
+        must(tail->target_name);
+        slash[slash == path ? 1 : 0] = '\0';
+        int watch = inotify_add_watch(tail->notify, path, HEIRS_EVENTS | IN_MASK_ADD);
+        if (watch != tail->folder_watch) tail->target_watch = watch;
+    }
+    if (before >= 0 && before != tail->target_watch) inotify_rm_watch(tail->notify, before);
 }
 
 static int file_size(const tail_t *tail, const tail_file_t *file, int64_t *ret_size, fault_t *why) {
@@ -252,6 +272,7 @@ static int next_add(tail_t *tail, const char *path, fault_t *why) {
     tail->next[tail->next_count].file = file;
     tail->next[tail->next_count].after_loss = tail->next_missing;
     tail->next_missing = false;
+    target_watch(tail);
     return file_watch(tail, &tail->next[tail->next_count++].file, why);
 }
 
@@ -278,6 +299,7 @@ static int tail_note(tail_t *tail, fault_t *why) {
     const char *slash = strrchr(tail->path, '/'), *base = slash ? slash + 1 : tail->path;
     heirs_t heirs = {.count = 0};
     ssize_t got;
+    unsigned arrivals = 0; /* where the path links to */
     bool any = false;
     if (tail->notify < 0) return 0;
     while ((got = read(tail->notify, events, sizeof events)) > 0) {
@@ -286,10 +308,13 @@ static int tail_note(tail_t *tail, fault_t *why) {
             const struct inotify_event *event = (const void *)at;
             if (event->mask & IN_Q_OVERFLOW) heirs.too_many = true;
             if (event->wd == tail->folder_watch) heirs_note(&heirs, base, event);
+            if (event->wd == tail->target_watch && event->len > 0 && (event->mask & (IN_CREATE | IN_MOVED_TO)))
+                arrivals += strcmp(event->name, tail->target_name) == 0;
             at += sizeof *event + event->len;
         }
     }
     if (errno != EAGAIN) return fault_errno(why, "cannot watch %s", tail->path);
+    tail->next_missing |= arrivals > 1;
     return heirs_open(tail, &heirs, why) < 0 ? -1 : any;
 }
 
@@ -392,6 +417,7 @@ void tail_destroy(tail_t **tail_) {
     file_close(tail, &tail->file);
     if (tail->notify >= 0) close(tail->notify);
     cutter_fini(&tail->cutter);
+    free(tail->target_name);
     free(tail->keys);
     free(tail->folder);
     free(tail->path);
@@ -403,7 +429,7 @@ tail_t *tail_create(const reading_spec_t *spec, fault_t *why) {
     const char *path = spec->path, *slash = strrchr(path, '/');
     tail_t *tail = malloc(sizeof *tail);
     must(tail);
-    *tail = (tail_t){.follow = spec->follow, .notify = -1, .file = no_file};
+    *tail = (tail_t){.follow = spec->follow, .notify = -1, .target_watch = -1, .file = no_file};
     cutter_init(&tail->cutter, spec->cut, spec->element_max);
     tail->path = strdup(path);
     tail->folder = !slash ? strdup(".") : slash == path ? strdup("/") : strndup(path, (size_t)(slash - path));
@@ -411,6 +437,7 @@ tail_t *tail_create(const reading_spec_t *spec, fault_t *why) {
     must(tail->path && tail->folder && tail->keys);
     if (file_open(tail, AT_FDCWD, path, &tail->file, why) < 0) goto fail;
     if (tail->follow && (folder_watch(tail, why) < 0 || file_watch(tail, &tail->file, why) < 0)) goto fail;
+    target_watch(tail);
     return tail;
 fail:
     tail_destroy(&tail);

@@ -5,6 +5,7 @@ import re
 import ssl
 import subprocess
 import tempfile
+import threading
 import time
 import unittest
 
@@ -12,7 +13,7 @@ import msgpack
 
 from disk import Disk
 from engine import PATIENCE, Engine, EngineTest, pipeline, source
-from mqtt import DISCONNECT, Mosquitto, Publisher, Script, packet, publish_packet
+from mqtt import DISCONNECT, SUBACK, SUBSCRIBE, Client, Mosquitto, Publisher, Script, packet, publish_packet, text
 from proxy import Proxy
 
 MQTT = "reprise:source:mqtt:v1"
@@ -565,6 +566,28 @@ class Scripted(MqttTest):
         script.acknowledged(wire, 1)
         self.assertEqual(texts(self.end()), [b"one"])
 
+    def test_a_broker_that_says_a_little_again_and_again_at_the_end_holds_nobody(self):
+        script = self.script()
+        self.record("end", script)
+        wire = script.accept()
+        script.subscribe(wire)
+        wire.send(publish_packet("t", b"one", 1, 1, v5=True))
+        script.acknowledged(wire, 1)
+        self.engine.ask("job.cancel", pipeline="end")
+        wire.expect(DISCONNECT)
+        ended = threading.Event()
+        threading.Thread(target=self.trickle, args=[wire, ended], daemon=True).start()
+        self.assertTrue(ended.wait(PATIENCE), "the source reads on for ever")
+
+    @staticmethod
+    def trickle(wire, ended):
+        """Until the other end is gone."""
+        try:
+            while not ended.wait(0.1):
+                wire.socket.sendall(b"\xd0")
+        except OSError:
+            ended.set()
+
     def test_a_topic_filter_that_is_refused_fails_the_job_with_its_name(self):
         script = self.script()
         self.record("filter", script, "secret/#")
@@ -572,6 +595,22 @@ class Scripted(MqttTest):
         job = self.engine.wait("filter")
         self.assertEqual(job["state"], "FAILED")
         self.assertIn("secret/#", job["error"])
+
+    def test_a_session_that_somebody_left_under_our_name_is_ended_and_none_of_it_is_recorded(self):
+        broker = self.broker()
+        for protocol in ("5", "3.1.1"):
+            with self.subTest(protocol=protocol):
+                other = Client(broker.port, "mine" + protocol, clean=False)
+                other.send(packet(SUBSCRIBE, b"\0\1" + text("other/#") + b"\1", 2))
+                other.expect(SUBACK)
+                other.close()
+                broker.publish("other/x", b"before")
+                self.record("named", broker, protocol=protocol, client_id="mine" + protocol)
+                self.until(lambda job: broker.said().count(f"Sending SUBACK to mine{protocol}") == 2)
+                broker.publish("other/x", b"another's")
+                broker.publish("t/x", b"ours")
+                self.has(1)
+                self.assertEqual(texts(self.end()), [b"ours"])
 
     def test_a_broker_that_takes_another_to_be_us_says_so(self):
         script = self.script()

@@ -310,6 +310,7 @@ static void a_payload_that_makes_no_sense_is_refused_at_the_start(void **state) 
     assert_payload_refused(pack("{si}", "size_max", 99LL), "`size_max` must be from `size`, which is 100, to 15728640, not 99");
     assert_payload_refused(pack("{si}", "size_max", 100000000LL), "to 15728640, not 100000000");
     assert_payload_refused(pack("{si}", "burst", 0LL), "`burst` must be");
+    assert_payload_refused(pack("{sdsi}", "rate", 1e-6, "burst", 5000000LL), "with a `rate` of 1e-06, a `burst` of 5000000 is too large");
     assert_payload_refused(pack("{si}", "burst", 2000000000LL), "`burst` must be at most 1000000000, not 2000000000");
     assert_payload_refused(pack("{si}", "out_of_order_ms", 1LL << 60), "`out_of_order_ms` must be at most 1152921504606846");
     assert_payload_refused(pack("{si}", "late_ms", 1LL << 60), "`late_ms` must be at most 1152921504606846");

@@ -371,6 +371,44 @@ static void more_files_than_can_be_kept_open_are_said_to_be_lost(void **state) {
     tail_destroy(&tail);
 }
 
+/* As where a container's log is a link into its pod's folder. */
+static void a_file_behind_a_link_is_followed_through_its_rotations_where_it_is(void **state) {
+    (void)state;
+    char pod[96], file[112], old[112];
+    snprintf(pod, sizeof pod, "%s/pod", folder);
+    snprintf(file, sizeof file, "%s/0.log", pod);
+    snprintf(old, sizeof old, "%s/0.log.old", pod);
+    assert_int_equal(mkdir(pod, 0700), 0);
+    append(file, "one\n");
+    assert_int_equal(symlink("pod/0.log", log_path), 0);
+    tail_t *tail = open_tail(true);
+    assert_line(tail, "one");
+    assert_nothing(tail);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(rename(file, old), 0);
+        append(old, "two\n");
+        append(file, "three\n");
+        assert_woken(tail);
+        assert_line(tail, "two");
+        assert_line(tail, "three");
+        assert_nothing(tail);
+    }
+    assert_int_equal(unlink(file), 0);
+    append(file, "four\n");
+    assert_int_equal(unlink(file), 0);
+    append(file, "five\n");
+    assert_woken(tail);
+    assert_lost(tail, "was rotated again before the file that it was then could be opened");
+    assert_line(tail, "five");
+    assert_int_equal(unlink(log_path), 0);
+    append(log_path, "a file of its own\n");
+    assert_line(tail, "a file of its own");
+    tail_destroy(&tail);
+    assert_int_equal(unlink(file), 0);
+    assert_int_equal(unlink(old), 0);
+    assert_int_equal(rmdir(pod), 0);
+}
+
 static void a_truncated_file_is_read_from_its_beginning(void **state) {
     (void)state;
     append(log_path, "one\ntwo\nthr");
@@ -680,6 +718,7 @@ int main(void) {
         IN_FOLDER(rotations_that_come_faster_than_they_are_read_lose_nothing),
         IN_FOLDER(a_file_that_came_and_went_unseen_is_said_to_be_lost),
         IN_FOLDER(more_files_than_can_be_kept_open_are_said_to_be_lost),
+        IN_FOLDER(a_file_behind_a_link_is_followed_through_its_rotations_where_it_is),
         IN_FOLDER(a_truncated_file_is_read_from_its_beginning),
         IN_FOLDER(a_truncated_file_that_has_outgrown_its_old_size_is_read_from_its_beginning),
         IN_FOLDER(a_file_that_is_truncated_before_its_end_was_seen_is_read_from_its_beginning),
