@@ -8,7 +8,7 @@ import socket
 import struct
 import threading
 
-METADATA, SASL_HANDSHAKE, API_VERSIONS, SASL_AUTHENTICATE = 3, 17, 18, 36
+FETCH, METADATA, SASL_HANDSHAKE, API_VERSIONS, SASL_AUTHENTICATE = 1, 3, 17, 18, 36
 
 
 def read(connection, size):
@@ -33,8 +33,21 @@ def text(value):
     return struct.pack(">h", len(value)) + value
 
 
+def fetched_nothing(answer):
+    """An answer of FETCH, version 11, with one partition of one topic, as of a broker that has not heard of any message yet."""
+    at = 4 + 4 + 2 + 4
+    assert struct.unpack_from(">i", answer, at) == (1,)
+    at += 4
+    at += 2 + struct.unpack_from(">h", answer, at)[0]
+    assert struct.unpack_from(">i", answer, at) == (1,)
+    marks = at + 4 + 4 + 2  # the high watermark and the last stable offset
+    rest = marks + 16
+    records = rest + 8 + 4 + 4  # behind the first offset, no transactions and the replica to be preferred
+    return answer[:marks] + struct.pack(">qq", 0, 0) + answer[rest:records] + struct.pack(">i", 0)
+
+
 class Front:
-    """`tls`: an ssl.SSLContext. `users`: passwords by name."""
+    """`tls`: an ssl.SSLContext. `users`: passwords by name. `ignorant`: the next messages are kept back, once."""
 
     def __init__(self, server, tls=None, users=None):
         host, port = server.split(":")
@@ -43,7 +56,7 @@ class Front:
         self.apis = set()  # of all requests
         self.lock = threading.Lock()
         self.connections = []
-        self.closed = False
+        self.closed = self.ignorant = False
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         self.server = f"127.0.0.1:{self.port}"
@@ -94,7 +107,11 @@ class Front:
         with contextlib.suppress(OSError, EOFError):
             while True:
                 body = read_frame(far)
-                if asked.pop(struct.unpack_from(">i", body)[0], None) == METADATA:
+                api = asked.pop(struct.unpack_from(">i", body)[0], None)
+                if api == FETCH and self.ignorant:
+                    body = fetched_nothing(body)
+                    self.ignorant = False
+                if api == METADATA:
                     address = text(self.target[0].encode())
                     body = body.replace(address + struct.pack(">i", self.target[1]), address + struct.pack(">i", self.port))
                 write_frame(near, body)

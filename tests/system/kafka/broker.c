@@ -128,15 +128,6 @@ static rd_kafka_resp_err_t do_leader(broker_t *broker, const json_t *command) {
                                               (int32_t)number(command, "broker", -1));
 }
 
-/* A broker that the partition may be read from too, and has it up to `end`; -1: all. */
-static rd_kafka_resp_err_t do_follower(broker_t *broker, const json_t *command) {
-    const char *topic = text(command, "topic");
-    int32_t partition = (int32_t)number(command, "partition", 0);
-    rd_kafka_resp_err_t error =
-        rd_kafka_mock_partition_set_follower(broker->cluster, topic, partition, (int32_t)number(command, "broker", -1));
-    return error ? error : rd_kafka_mock_partition_set_follower_wmarks(broker->cluster, topic, partition, -1, number(command, "end", -1));
-}
-
 static rd_kafka_resp_err_t do_refuse(broker_t *broker, const json_t *command) {
     rd_kafka_mock_topic_set_error(broker->cluster, text(command, "topic"), (rd_kafka_resp_err_t)number(command, "error", 0));
     return RD_KAFKA_RESP_ERR_NO_ERROR;
@@ -156,8 +147,8 @@ static const struct {
     const char *name;
     rd_kafka_resp_err_t (*run)(broker_t *broker, const json_t *command);
 } commands[] = {
-    {"topic", do_topic},   {"produce", do_produce}, {"load", do_load},     {"down", do_down},         {"up", do_up},
-    {"leader", do_leader}, {"refuse", do_refuse},   {"errors", do_errors}, {"follower", do_follower},
+    {"topic", do_topic}, {"produce", do_produce}, {"load", do_load},     {"down", do_down},
+    {"up", do_up},       {"leader", do_leader},   {"refuse", do_refuse}, {"errors", do_errors},
 };
 
 static void command_run(broker_t *broker, const char *line) {
