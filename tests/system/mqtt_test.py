@@ -2,6 +2,7 @@
 import json
 import pathlib
 import re
+import signal
 import ssl
 import subprocess
 import tempfile
@@ -322,6 +323,31 @@ class Dying(unittest.TestCase, Recorder):
                 self.has(len(sent))
                 self.assertEqual(texts(self.end()), sent)
                 self.assertEqual(self.gaps(), [])
+
+    def test_what_comes_again_because_the_recorder_failed_is_not_late(self):
+        for protocol in ("5", "3.1.1"):
+            with self.subTest(protocol=protocol):
+                self.start("--chaos")
+                self.record("again", self.broker, protocol=protocol, event_time="/at", out_of_order_ms=0)
+                self.listening(self.broker)
+                sent = [b'{"at": %d}' % n for n in range(10000)]
+                self.engine.process.send_signal(signal.SIGSTOP)  # it has much to read at once then
+                self.broker.publish("t/a", *sent)
+                self.engine.process.send_signal(signal.SIGCONT)
+                for _ in range(4):
+                    before = self.job()["elements"]
+                    self.engine.ask("chaos.fail", actor="recorder")
+                    self.has(min(before + 1000, len(sent)))
+                self.has(len(sent))
+                elements = self.end()
+                self.assertEqual((texts(elements) == sent, self.gaps()), (True, []))
+                self.connected(self.broker, 2)  # at least once something had to come again
+                watermarks, late = [], []
+                for event, some in self.engine.replay(recording=self.recording):
+                    if event["event"] == "watermark":
+                        watermarks.append(event["to"])
+                    late += [element[0] for element in some or [] if watermarks and element[0] < watermarks[-1]]
+                self.assertEqual((late, elements[-1][1] in watermarks), ([], True))
 
     def test_an_engine_that_is_stopped_in_order_keeps_the_session_and_loses_nothing(self):
         self.start()
