@@ -104,6 +104,12 @@ static void jobs_count_print(const msg_jobs_t *jobs) {
         running += jobs->jobs.items[i].is_running;
     }
     table_pair(stdout, "jobs", "%zu running, %zu in all", running, jobs->jobs.count);
+    for (size_t i = 0; i < jobs->jobs.count; i++) {
+        const msg_job_t *job = &jobs->jobs.items[i];
+        for (size_t k = 0; k < job->waits.count; k++) {
+            table_pair(stdout, k ? "" : "waits", "%s, %s", job->pipeline, job->waits.items[k]);
+        }
+    }
 }
 
 static void worker_source_add(table_t *table, const msg_worker_source_t *source) {

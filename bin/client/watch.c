@@ -13,13 +13,14 @@
 #include "table.h"
 #include "units.h"
 
-enum { LOOK_MS = 250, LOST_MS = 1500, LINE_MS = 2000, BAR_WIDTH = 36 };
+enum { LOOK_MS = 250, LOST_MS = 1500, LINE_MS = 2000, BAR_WIDTH = 36, WAITS_SHOWN = 3, WAITS_WIDTH = 69 };
 
 typedef struct progress {
     bool terminal;
     bool silent;
     int lines;         /* drawn, to be drawn over */
     int64_t next_line; /* when, in ms of channel_clock */
+    char *waits;       /* said last, in lines; NULL: nothing */
 } progress_t;
 
 bool watch_ended(const msg_job_t *job) {
@@ -94,6 +95,45 @@ static void waiting_text(const msg_job_t *job, char *ret_text, size_t size) {
     print_clean(ret_text);
 }
 
+/* So much of a text as fits beside a bar's name, in whole code points; `ret_text` has room for 4 bytes a column. */
+static void waits_cut(const char *wait, char ret_text[4 * WAITS_WIDTH + 4]) {
+    char clean[1024];
+    size_t size = 0;
+    snprintf(clean, sizeof clean, "%s", wait);
+    print_clean(clean);
+    bool cut = print_width(clean) > WAITS_WIDTH;
+    for (int columns = 0; clean[size] && columns < (cut ? WAITS_WIDTH - 1 : WAITS_WIDTH); columns++) do
+            size++;
+        while ((clean[size] & 0xc0) == 0x80);
+    memcpy(ret_text, clean, size);
+    memcpy(ret_text + size, cut ? "…" : "", cut ? 4 : 1);
+}
+
+/* Under the bars, and gone when nothing is waited for any more. */
+static void waits_draw(progress_t *progress, const msg_job_t *job) {
+    for (size_t i = 0; i < job->waits.count && i < WAITS_SHOWN; i++) {
+        char text[4 * WAITS_WIDTH + 4];
+        waits_cut(job->waits.items[i], text);
+        fprintf(stderr, "\r\033[K%-9s %s\n", i ? "" : "waits", text);
+        progress->lines++;
+    }
+    fputs("\033[J", stderr);
+}
+
+/* In a log each is said once, until there is another. */
+static void waits_say(progress_t *progress, const msg_job_t *job) {
+    char *all = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&all, &size);
+    must(out);
+    for (size_t i = 0; i < job->waits.count && i < WAITS_SHOWN; i++) fprintf(out, "%s%s", i ? "; " : "", job->waits.items[i]);
+    must(fclose(out) == 0);
+    print_clean(all);
+    if (size > 0 && (!progress->waits || strcmp(progress->waits, all) != 0)) fprintf(stderr, "waits: %s\n", all);
+    free(progress->waits);
+    progress->waits = all;
+}
+
 static void bars_draw(progress_t *progress, const msg_job_t *job) {
     char waiting[48];
     waiting_text(job, waiting, sizeof waiting);
@@ -106,6 +146,7 @@ static void bars_draw(progress_t *progress, const msg_job_t *job) {
     bar_draw(progress, "time", job->elapsed_ms, limits->duration_ms, units_duration_ms);
     bar_draw(progress, "size", job->bytes, limits->bytes, units_bytes);
     bar_draw(progress, "elements", job->elements, limits->count, units_count);
+    waits_draw(progress, job);
 }
 
 static void progress_show(progress_t *progress, const msg_job_t *job) {
@@ -124,6 +165,7 @@ static void progress_show(progress_t *progress, const msg_job_t *job) {
     waiting_text(job, waiting, sizeof waiting);
     fprintf(stderr, "%s: %s, %s in %s%s\n", job->state, units_things(job->elements, "element").text, units_bytes(job->bytes).text,
             units_duration_ms(job->elapsed_ms).text, waiting);
+    waits_say(progress, job);
 }
 
 /* ---- waiting ---- */
@@ -165,6 +207,7 @@ status_t watch_job(client_t *client, const char *job, bool cancels, reply_t *rep
             break;
         }
     }
+    free(progress.waits);
     free(name);
     return status;
 }

@@ -273,6 +273,36 @@ class Recording(CliTest):
         self.assertEqual(status, 1)
         self.assertRegex(text, r"elements +0\r?\n")
 
+    def waiting(self, name, **pipes):
+        """A job whose source waits for a server that is not there, recorded by the CLI; what that says until the engine knows of the wait."""
+        with socket.socket() as nobody:  # bound, and nobody listens
+            nobody.bind(("127.0.0.1", 0))
+            server = f"127.0.0.1:{nobody.getsockname()[1]}"
+            process = self.engine.spawn("record", f"mqtt://{server}/t/%23", "--limit", "600s", "--name", name, **pipes)
+            yield server, process
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=PATIENCE)
+
+    def test_what_a_source_waits_for_is_shown_while_it_is_recorded_and_by_status(self):
+        for server, process in self.waiting("waiting", stderr=subprocess.PIPE):
+            said = next(line for line in process.stderr if line.startswith("waits"))
+            self.assertIn(f"{server}: Connection refused", said)
+            shown = self.done("status")
+            self.assertRegex(shown, f"waits +waiting, .*{server}: Connection refused")
+        self.assertNotIn("waits", self.done("status"))
+
+    def test_what_a_source_waits_for_fits_under_the_bars_on_a_terminal(self):
+        leader, follower = pty.openpty()
+        for server, process in self.waiting("waiting-" + "ü" * 60, stderr=follower):
+            drawn = b""
+            while not (found := re.search(r"waits     (.*?)\r\n", drawn.decode(errors="replace"))):
+                self.assertTrue(select.select([leader], [], [], PATIENCE)[0], drawn)
+                drawn += os.read(leader, 65536)
+            self.assertIn("Connection refused", found[1])
+            self.assertLessEqual(len(found[0].strip()), 80)
+        os.close(follower)
+        os.close(leader)
+
     def test_cancel_of_what_is_unknown_says_so_and_of_what_has_ended_is_no_error(self):
         self.recorded("over", 5)
         self.assertIn("nothing was running", self.done("cancel", "over"))
