@@ -78,22 +78,18 @@ int payload_choice(const char *urn, const char *field, const char *value, const 
 }
 
 int payload_file_check(const char *urn, const char *field, const char *path, const char *keys, fault_t *why) {
-    if (!keyring_is_secret(keys, path)) return 0;
-    return fault_set(why, "`%s`: `%s`: %s is the engine's own key, which is nobody's to use", urn, field, path);
-}
-
-/* A pipe would have to be waited for. */
-static FILE *regular_open(const char *path) {
     struct stat about;
-    if (stat(path, &about) < 0) return NULL;
-    if (S_ISREG(about.st_mode)) return fopen(path, "re");
-    errno = EINVAL;
-    return NULL;
+    if (keyring_is_secret(keys, path))
+        return fault_set(why, "`%s`: `%s`: %s is the engine's own key, which is nobody's to use", urn, field, path);
+    /* A pipe would have to be waited for, and a device may have no end. */
+    if (stat(path, &about) == 0 && !S_ISREG(about.st_mode) && !S_ISDIR(about.st_mode))
+        return fault_set(why, "`%s`: `%s`: %s is not a file", urn, field, path);
+    return 0;
 }
 
 int payload_secret(const char *urn, const char *field, const char *path, const char *keys, char *ret_secret, size_t size, fault_t *why) {
     if (payload_file_check(urn, field, path, keys, why) < 0) return -1;
-    FILE *file = regular_open(path);
+    FILE *file = fopen(path, "re");
     if (!file) return fault_errno(why, "`%s`: `%s`: cannot read %s", urn, field, path);
     size_t got = fread(ret_secret, 1, size, file);
     bool read = !ferror(file);

@@ -12,7 +12,7 @@ int payload_decode(const record_class_t *record, const char *urn, bytes_t payloa
 /* Gives the index of `value` in `choices`, a list that NULL ends, or 0 where `value` is NULL. */
 int payload_choice(const char *urn, const char *field, const char *value, const char *const *choices, unsigned *ret_choice, fault_t *why);
 
-/* A file that the payload names: the engine's own key in the folder `keys` is nobody's to use. */
+/* A file that the payload names, or a folder: the engine's own key in the folder `keys` is nobody's to use, and what is no file cannot be read at once. */
 int payload_file_check(const char *urn, const char *field, const char *path, const char *keys, fault_t *why);
 
 /* Reads the secret that the file `path` of `field` holds, text without NUL and of less than `size` bytes; a line break at its end is not part

@@ -46,10 +46,11 @@ struct tail {
     bool next_begun;   /* something is in the first, and `file` has been read once more since */
     cutter_t cutter;   /* of `file` */
     char lost[LOST_SIZE];
-    bool lost_due;  /* it is to be said before the next line */
-    bool anew;      /* it is to be read from its beginning, as was said */
-    bool rotated;   /* `file` had lost its path before reading went on in it */
-    bool next_said; /* what came between it and the next one is said */
+    bool lost_due;   /* it is to be said before the next line */
+    bool anew;       /* it is to be read from its beginning, as was said */
+    bool rotated;    /* `file` had lost its path before reading went on in it */
+    bool next_said;  /* what came between it and the next one is said */
+    bool after_loss; /* one that had the path before `file` could not be opened */
 };
 
 /* ---- files ---- */
@@ -212,9 +213,10 @@ static void file_go_back(tail_t *tail, tail_file_t before) {
     } else {
         memmove(tail->next + 1, tail->next, tail->next_count++ * sizeof tail->next[0]);
         tail->next[0].file = tail->file;
-        tail->next[0].after_loss = false;
+        tail->next[0].after_loss = tail->after_loss;
     }
     tail->file = before;
+    tail->after_loss = false;
 }
 
 /* What has had the path since stays open: the recorder may have lost its state while files came and went. */
@@ -346,6 +348,7 @@ static int next_begin(tail_t *tail) {
     }
     file_close(tail, &tail->file);
     tail->file = tail->next[0].file;
+    tail->after_loss = tail->next[0].after_loss;
     memmove(tail->next, tail->next + 1, --tail->next_count * sizeof tail->next[0]);
     tail->rotated = false;
     place_set(tail, 0, 0);

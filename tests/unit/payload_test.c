@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -142,6 +143,24 @@ static void what_cannot_be_a_password_is_refused_and_the_file_is_named(void **st
     }
 }
 
+/* Whoever opens it waits until somebody writes, which may be for ever. */
+static void what_is_no_file_is_not_opened(void **state) {
+    char folder[] = "/tmp/reprise-pipe-XXXXXX", path[64], password[8];
+    fault_t why;
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/pipe", folder);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(payload_password(urn, path, "", password, sizeof password, &why), -1);
+    assert_non_null(strstr(why.text, "/pipe is not a file"));
+    assert_int_equal(payload_file_check(urn, "tls_ca", path, "", &why), -1);
+    assert_non_null(strstr(why.text, "`tls_ca`: /tmp/reprise-pipe-"));
+    assert_int_equal(payload_file_check(urn, "tls_ca", "/dev/zero", "", &why), -1);
+    assert_int_equal(payload_file_check(urn, "tls_ca", "/etc", "", &why), 0); /* certificates may stand in a folder */
+    unlink(path);
+    rmdir(folder);
+}
+
 static void the_engines_own_key_is_no_password(void **state) {
     char folder[] = "/tmp/reprise-keys-XXXXXX", path[64], password[256];
     fault_t why;
@@ -170,6 +189,7 @@ int main(void) {
         cmocka_unit_test(a_choice_is_one_of_a_list_and_the_first_by_default),
         cmocka_unit_test(a_password_is_what_stands_in_its_file_without_the_line_break),
         cmocka_unit_test(what_cannot_be_a_password_is_refused_and_the_file_is_named),
+        cmocka_unit_test(what_is_no_file_is_not_opened),
         cmocka_unit_test(the_engines_own_key_is_no_password),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

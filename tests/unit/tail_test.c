@@ -349,6 +349,27 @@ static void a_file_that_came_and_went_unseen_is_said_to_be_lost(void **state) {
     tail_destroy(&tail);
 }
 
+/* Whoever records it lost it, be it before or after the next file was begun. */
+static void a_file_that_was_said_to_be_lost_is_said_again_from_the_place_before_it(void **state) {
+    (void)state;
+    append(log_path, "one\n");
+    tail_t *tail = open_tail(true);
+    assert_line(tail, "one");
+    inode_place_t place = tail_place(tail);
+    assert_int_equal(rename(log_path, old_path), 0);
+    append(log_path, "two\n");
+    assert_int_equal(unlink(log_path), 0);
+    append(log_path, "three\n");
+    assert_lost(tail, "was rotated again before");
+    for (int i = 0; i < 2; i++) {
+        resume(tail, place);
+        assert_lost(tail, "was rotated again before");
+        assert_line(tail, "three");
+    }
+    assert_nothing(tail);
+    tail_destroy(&tail);
+}
+
 static void more_files_than_can_be_kept_open_are_said_to_be_lost(void **state) {
     (void)state;
     append(log_path, "0\n");
@@ -688,6 +709,9 @@ static void a_second_rotation_that_nobody_saw_is_said_between_the_files(void **s
         resume(tail, place);
         assert_line(tail, "two");
         assert_lost(tail, "was rotated more than once while it was not read: what is in log.1 and 0 more files beside it may be lost");
+        resume(tail, place);
+        assert_line(tail, "two");
+        assert_lost(tail, "was rotated more than once");
         assert_int_equal(tail_place(tail).inode, place.inode);
         assert_line(tail, "four");
         assert_nothing(tail);
@@ -717,6 +741,7 @@ int main(void) {
         IN_FOLDER(a_file_that_is_moved_to_the_path_is_its_successor),
         IN_FOLDER(rotations_that_come_faster_than_they_are_read_lose_nothing),
         IN_FOLDER(a_file_that_came_and_went_unseen_is_said_to_be_lost),
+        IN_FOLDER(a_file_that_was_said_to_be_lost_is_said_again_from_the_place_before_it),
         IN_FOLDER(more_files_than_can_be_kept_open_are_said_to_be_lost),
         IN_FOLDER(a_file_behind_a_link_is_followed_through_its_rotations_where_it_is),
         IN_FOLDER(a_truncated_file_is_read_from_its_beginning),
