@@ -344,6 +344,10 @@ class Losses(ZmqTest):
         publisher = self.sender()
         self.record("early", publisher.endpoint)
         publisher.subscribed()
+        recording = self.engine.ask("job.describe", pipeline="early")["recording"]
+        deadline = time.monotonic() + PATIENCE
+        while not any(record["kind"] == 1 for record in self.engine.records(recording)):  # that it has begun
+            self.assertLess(time.monotonic(), deadline)
         self.engine.kill()
         assert publisher.socket.recv() == b"\x00"
         self.engine.start()
