@@ -209,12 +209,12 @@ static size_t staged_body(const staged_t *staged, bytes_t ret_parts[2]) {
 }
 
 static void journal_seal(journal_t *journal, staged_t *staged, uint64_t number) {
-    const uint8_t *meta = (const uint8_t *)journal->metas.data + staged->meta_at;
+    const uint8_t *metas = (const uint8_t *)journal->metas.data; /* NULL where nobody has said anything */
     bytes_t body[2];
 
     staged->record.number = number;
-    if (staged->record.meta.size > 0) staged->record.meta.data = meta;
-    if (staged->record.kind == RECORD_GAP) staged->rest.data = meta + staged->record.meta.size;
+    if (staged->record.meta.size > 0) staged->record.meta.data = metas + staged->meta_at;
+    if (staged->record.kind == RECORD_GAP) staged->rest.data = metas + staged->meta_at + staged->record.meta.size;
 
     size_t parts = staged_body(staged, body);
 
