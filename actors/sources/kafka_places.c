@@ -323,10 +323,10 @@ static void partitions_miss(const kafka_places_t *places, const kafka_report_t *
                 fault_set(missing, "partition %" PRId64 " of %s, which has %" PRId64, places->ranges[i].last, places->topics[topic].name,
                           count);
         }
-        for (int32_t n = (int32_t)count; n < places->topics[topic].count && count > 0; n++) {
-            const kafka_partition_t *known = kafka_places_at(places, topic, n);
+        for (int64_t n = count; n < places->topics[topic].count && count > 0; n++) {
+            const kafka_partition_t *known = kafka_places_at(places, topic, (int32_t)n);
             if (known && known->next >= 0 && !known->over)
-                fault_set(missing, "partition %" PRId32 " of %s, which has %" PRId64, n, places->topics[topic].name, count);
+                fault_set(missing, "partition %" PRId64 " of %s, which has %" PRId64, n, places->topics[topic].name, count);
         }
     }
 }
