@@ -446,7 +446,7 @@ void settings_print(const config_t *config, FILE *out) {
     fprintf(out, "heartbeat-ms = %lld\n", (long long)config->heartbeat_ms);
     if (config->memory_max > 0) fprintf(out, "memory-max = %lld\n", (long long)config->memory_max);
     fprintf(out, "crashes = %lld\nno-guard = %s\n", (long long)config->crashes_max, config->guarded ? "false" : "true");
-    if (config->keys[0]) fprintf(out, "keys = \"%s\"\n", config->keys);
+    if (config->keys[0]) print_text(out, "keys", config->keys);
     if (config->insecure) fprintf(out, "insecure = true\n");
     print_bindings(config->bindings, out);
 }

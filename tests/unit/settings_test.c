@@ -323,7 +323,7 @@ static void assert_printed(const config_t *config) {
     FILE *out = open_memstream(&text, &size);
     settings_print(config, out);
     fclose(out);
-    const reading_t *again = good(READ("--config", file_with(text)));
+    const reading_t *again = good(READ("--check-config", "--config", file_with(text)));
     assert_memory_equal(&again->config, config, sizeof *config);
     free(text);
 }
@@ -334,7 +334,8 @@ static void what_is_printed_is_a_file_that_gives_the_same(void **test) {
                                 "--memory-max=134217728", "--heartbeat-ms=5"))
                           ->config;
     assert_printed(&config);
-    config = good(READ("--data", "/the \"best\" # of all", "--commands", "ipc:///it's"))->config;
+    config =
+        good(READ("--data", "/the \"best\" # of all", "--commands", "ipc:///it's", "--keys", "/\"my\" keys", "--check-config"))->config;
     assert_printed(&config);
     config = good(READ("--insecure"))->config; /* sources may bind, too */
     assert_true(config.insecure);
