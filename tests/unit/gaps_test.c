@@ -172,11 +172,21 @@ static void a_gap_and_its_elements_are_never_in_two_segments(void **state) {
 
 /* ---- finding again ---- */
 
+/* Where the first gap of a segment ends; `ret_gap` is that. */
+static size_t gap_end(const uint8_t *bytes, size_t size, record_view_t *ret_gap) {
+    size_t at = 0;
+    do {
+        assert_true(record_read((bytes_t){bytes + at, size - at}, true, ret_gap) > 0);
+        at += ret_gap->size;
+    } while (ret_gap->kind != RECORD_GAP);
+    return at;
+}
+
 /* Recordings that an earlier version wrote can have such a gap with something else behind it. */
 static void a_gap_whose_batch_never_came_counts_unless_it_is_the_last_record(void **state) {
     store_t store;
     fault_t why;
-    size_t size, count, at = 0;
+    size_t size, count, at;
     uint64_t torn;
     char path[SEGMENT_PATH_SIZE];
     record_view_t record;
@@ -190,10 +200,7 @@ static void a_gap_whose_batch_never_came_counts_unless_it_is_the_last_record(voi
     journal_close(&journal);
     segment_path(store.folder, 0, path);
     uint8_t *bytes = file_read(path, &size);
-    do {
-        assert_true(record_read((bytes_t){bytes + at, size - at}, true, &record) > 0);
-        at += record.size;
-    } while (record.kind != RECORD_GAP);
+    at = gap_end(bytes, size, &record);
     file_write(path, bytes, at);
     journal = journal_open(store.folder, BIG_SEGMENT, &torn, &why);
     assert_non_null(journal);
@@ -226,7 +233,7 @@ static void a_gap_whose_batch_never_came_counts_unless_it_is_the_last_record(voi
 static void a_bad_record_behind_a_gap_is_damage_at_its_own_place(void **state) {
     store_t store;
     fault_t why;
-    size_t size, at = 0;
+    size_t size, at;
     uint64_t torn;
     char path[SEGMENT_PATH_SIZE], place[64];
     record_view_t record;
@@ -239,10 +246,7 @@ static void a_bad_record_behind_a_gap_is_damage_at_its_own_place(void **state) {
     journal_close(&journal);
     segment_path(store.folder, 0, path);
     uint8_t *bytes = file_read(path, &size);
-    do {
-        assert_true(record_read((bytes_t){bytes + at, size - at}, true, &record) > 0);
-        at += record.size;
-    } while (record.kind != RECORD_GAP);
+    at = gap_end(bytes, size, &record);
     file_flip(path, at + RECORD_OVERHEAD + 30, 3);
     snprintf(place, sizeof place, "is damaged at byte %zu", at);
     assert_null(journal_open(store.folder, BIG_SEGMENT, &torn, &why));

@@ -1,60 +1,5 @@
 /* A file as a stream: its lines, their times, and that no restart loses one or gives it twice. */
-#include "actors/sources/source_file.h"
-
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include "ingest_double.h"
-#include "pack.h"
-
-static char folder[64];
-static char log_path[96], old_path[96];
-
-static int setup(void **state) {
-    snprintf(folder, sizeof folder, "/tmp/source_file_test.XXXXXX");
-    if (!mkdtemp(folder)) return -1;
-    snprintf(log_path, sizeof log_path, "%s/log", folder);
-    snprintf(old_path, sizeof old_path, "%s/log.1", folder);
-    return ingest_setup(state);
-}
-
-static int teardown(void **state) {
-    unlink(log_path);
-    unlink(old_path);
-    if (rmdir(folder) < 0) return -1;
-    return ingest_teardown(state);
-}
-
-static void append_to(const char *path, const char *text) {
-    FILE *file = fopen(path, "a");
-    assert_non_null(file);
-    fputs(text, file);
-    assert_int_equal(fclose(file), 0);
-}
-
-static void append(const char *text) {
-    append_to(log_path, text);
-}
-
-static void start(stage_t *stage, bytes_t payload) {
-    stage_add(stage, &source_file_class, "source:1", ingest_args(payload));
-    stage_run(stage);
-}
-
-static void start_plain(stage_t *stage) {
-    start(stage, pack("{ss}", "path", log_path));
-}
-
-static void assert_recorded(const char *const *lines) {
-    size_t count = 0;
-    for (; lines[count]; count++) {
-        if (count >= ingest.count) fail_msg("\"%s\" was not recorded", lines[count]);
-        assert_string_equal(ingest.elements[count].text, lines[count]);
-    }
-    assert_int_equal(ingest.count, count);
-}
-#define LINES(...) ((const char *const[]){__VA_ARGS__, NULL})
+#include "filed.h"
 
 static void lines_are_recorded_as_they_come(void **state) {
     append("one\ntwo\n\nth");
@@ -387,165 +332,6 @@ static void what_is_no_msgpack_fails_the_source_and_is_named(void **state) {
     assert_string_equal(ingest.failure, expected);
 }
 
-/* ---- folders ---- */
-
-static void a_folder_is_read_file_by_file_and_followed(void **state) {
-    append("one\n");
-    append_to(old_path, "two\n");
-    start(*state, pack("{ss}", "path", folder));
-    assert_recorded(LINES("one", "two"));
-    append("three\n");
-    append_to(old_path, "four\n");
-    stage_run(*state);
-    assert_recorded(LINES("one", "two", "three", "four"));
-}
-
-static void a_restart_goes_on_in_each_file_of_a_folder(void **state) {
-    stage_t *stage = *state;
-    char pattern[96];
-    snprintf(pattern, sizeof pattern, "%s/l?g*", folder);
-    append("one\n");
-    append_to(old_path, "two\nth");
-    start(stage, pack("{ss}", "path", pattern));
-    ingest.deaf = true;
-    append("lost by the recorder\n");
-    stage_run(stage);
-    stage_fail(stage, "source:1");
-    append_to(old_path, "ree\n");
-    ingest.deaf = false;
-    stage_advance(stage, 1000000);
-    assert_recorded(LINES("one", "two", "lost by the recorder", "three"));
-    assert_int_equal(ingest.gaps, 0);
-}
-
-static void a_folder_that_is_not_followed_ends(void **state) {
-    append("one");
-    append_to(old_path, "two");
-    start(*state, pack("{sssf}", "path", folder, "follow"));
-    assert_recorded(LINES("one", "two"));
-    assert_int_equal(ingest.dones, 1);
-}
-
-static void a_bad_line_in_a_folder_is_named_with_its_file(void **state) {
-    char expected[200];
-    append("1\n");
-    append_to(old_path, "2\nx\n");
-    start(*state, pack("{ssss}", "path", folder, "format", "json"));
-    snprintf(expected, sizeof expected, "%s:2: this is not JSON: ", old_path);
-    assert_memory_equal(ingest.failure, expected, strlen(expected));
-}
-
-static void from_the_end_is_where_the_end_was_after_a_restart_too(void **state) {
-    append("old\n");
-    start(*state, pack("{ssss}", "path", folder, "from", "end"));
-    assert_true(ingest.cursor_size > 0);
-    append("one\n");
-    append_to(old_path, "two\n");
-    stage_fail(*state, "source:1");
-    stage_advance(*state, 1000000);
-    assert_recorded(LINES("one", "two"));
-}
-
-/* ---- pipes ---- */
-
-static int pipe_open(void) {
-    int writer = open(log_path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
-    assert_true(writer >= 0);
-    return writer;
-}
-
-static void pour(int writer, const char *text) {
-    assert_int_equal(write(writer, text, strlen(text)), strlen(text));
-}
-
-static void a_pipe_is_read_through_all_its_writers(void **state) {
-    assert_int_equal(mkfifo(log_path, 0600), 0);
-    start_plain(*state);
-    assert_int_equal(ingest.count, 0);
-    for (int i = 0; i < 2; i++) {
-        int writer = pipe_open();
-        pour(writer, "one\ntw");
-        stage_run(*state);
-        pour(writer, "o\n");
-        stage_run(*state);
-        close(writer);
-        stage_run(*state);
-    }
-    assert_recorded(LINES("one", "two", "one", "two"));
-    assert_int_equal(ingest.gaps, 0);
-    assert_int_equal(ingest.dones, 0);
-}
-
-static void a_pipe_that_is_not_followed_ends_with_its_writer(void **state) {
-    assert_int_equal(mkfifo(log_path, 0600), 0);
-    start(*state, pack("{sssf}", "path", log_path, "follow"));
-    assert_int_equal(ingest.dones, 0);
-    int writer = pipe_open();
-    pour(writer, "one\ntwo");
-    stage_run(*state);
-    assert_recorded(LINES("one"));
-    close(writer);
-    stage_run(*state);
-    assert_recorded(LINES("one", "two"));
-    assert_int_equal(ingest.dones, 1);
-}
-
-static void a_restart_in_a_pipe_is_a_gap(void **state) {
-    stage_t *stage = *state;
-    assert_int_equal(mkfifo(log_path, 0600), 0);
-    start_plain(stage);
-    int writer = pipe_open();
-    pour(writer, "one\n");
-    stage_run(stage);
-    stage_fail(stage, "source:1");
-    stage_advance(stage, 1000000);
-    pour(writer, "two\n");
-    stage_run(stage);
-    close(writer);
-    assert_recorded(LINES("one", "two"));
-    assert_int_equal(ingest.gaps, 1);
-    assert_int_equal(ingest.gap_at, 1);
-    assert_non_null(strstr(ingest.gap, "is a pipe: what was read from it before and not recorded is lost"));
-}
-
-static void a_restart_before_the_first_line_of_a_pipe_is_a_gap_too(void **state) {
-    stage_t *stage = *state;
-    assert_int_equal(mkfifo(log_path, 0600), 0);
-    start_plain(stage);
-    ingest.deaf = true;
-    int writer = pipe_open();
-    pour(writer, "one\n");
-    stage_run(stage);
-    stage_fail(stage, "source:1");
-    ingest.deaf = false;
-    stage_advance(stage, 1000000);
-    pour(writer, "two\n");
-    stage_run(stage);
-    close(writer);
-    assert_recorded(LINES("two"));
-    assert_int_equal(ingest.gaps, 1);
-    assert_int_equal(ingest.gap_at, 0);
-}
-
-/* Whoever writes waits then, and the source is not woken again and again. */
-static void a_pipe_is_not_read_while_nothing_more_is_taken(void **state) {
-    stage_t *stage = *state;
-    assert_int_equal(mkfifo(log_path, 0600), 0);
-    ingest.credit = 1000;
-    ingest.hold_acks = true;
-    start_plain(stage);
-    int writer = pipe_open();
-    while (write(writer, "a line of some length\n", 22) == 22) stage_run(stage);
-    size_t taken = ingest.count;
-    assert_in_range(taken, 3, 100);
-    ingest.credit = 100000000;
-    ingest.hold_acks = false;
-    for (int i = 0; i < 3; i++) stage_advance(stage, 10000000);
-    ingest_do(stage, ingest_ack);
-    assert_true(ingest.count > 2000);
-    close(writer);
-}
-
 /* ---- what is wrong from the start ---- */
 
 static void assert_start_refused(stage_t *stage, bytes_t payload, const char *expected) {
@@ -628,7 +414,6 @@ static void a_stop_ends_it(void **state) {
 }
 
 int main(void) {
-#define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(lines_are_recorded_as_they_come),
         TEST(an_element_that_arrives_has_the_time_of_its_arrival),
@@ -658,16 +443,6 @@ int main(void) {
         TEST(a_silent_file_s_watermark_follows_the_clock_where_that_is_asked_for),
         TEST(values_of_msgpack_are_recorded_as_they_come),
         TEST(what_is_no_msgpack_fails_the_source_and_is_named),
-        TEST(a_folder_is_read_file_by_file_and_followed),
-        TEST(a_restart_goes_on_in_each_file_of_a_folder),
-        TEST(a_folder_that_is_not_followed_ends),
-        TEST(a_bad_line_in_a_folder_is_named_with_its_file),
-        TEST(from_the_end_is_where_the_end_was_after_a_restart_too),
-        TEST(a_pipe_is_read_through_all_its_writers),
-        TEST(a_pipe_that_is_not_followed_ends_with_its_writer),
-        TEST(a_restart_in_a_pipe_is_a_gap),
-        TEST(a_restart_before_the_first_line_of_a_pipe_is_a_gap_too),
-        TEST(a_pipe_is_not_read_while_nothing_more_is_taken),
         TEST(a_missing_folder_is_named_at_the_start),
         TEST(the_engine_s_own_key_is_not_read),
         TEST(a_stop_ends_it),

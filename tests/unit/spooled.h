@@ -16,18 +16,11 @@
 
 #include "actors/sources/spool.h"
 
+#include "descriptors.h"
+
 static const reading_class_t *const class = &spool_reading;
 static char folder[64];
 static int descriptors_before;
-
-static inline int descriptors_open(void) {
-    int count = 0;
-    DIR *open = opendir("/proc/self/fd");
-    assert_non_null(open);
-    while (readdir(open)) count++;
-    closedir(open);
-    return count;
-}
 
 /* On a disk: of a file in memory it is not known when it was made. */
 static inline int folder_make(void **state) {

@@ -17,21 +17,14 @@
 
 #include <cmocka.h>
 
+#include "descriptors.h"
+
 enum { LINE_MAX_TEST = 1000000 };
 
 static char folder[64];
 static char log_path[96], old_path[96], older_path[96];
 
 static int descriptors_before;
-
-static inline int descriptors_open(void) {
-    int count = 0;
-    DIR *open = opendir("/proc/self/fd");
-    assert_non_null(open);
-    while (readdir(open)) count++;
-    closedir(open);
-    return count;
-}
 
 static inline int folder_make(void **state) {
     (void)state;
