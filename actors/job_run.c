@@ -374,7 +374,9 @@ static void start_source(job_supervisor_t *s, job_t *job, size_t index) {
                               .has_payload = payload.size > 0,
                               .payload = payload,
                               .has_coder = stream->has_bound && stream->bound.has_coder,
-                              .coder = stream->bound.coder};
+                              .coder = stream->bound.coder,
+                              .has_resumes = true,
+                              .resumes = job->started != 0};
     msgpack_sbuffer out;
     msgpack_sbuffer_init(&out);
     message_encode(MSG_SOURCE_ARGS, &args, false, (bytes_t){0}, &out);

@@ -5,6 +5,11 @@
 #include <stdio.h>
 #include <string.h>
 
+void heirs_init(heirs_t *heirs) {
+    heirs->count = 0;
+    heirs->too_many = false;
+}
+
 static heir_t *heir_named(heirs_t *heirs, const char *name) {
     for (size_t i = 0; i < heirs->count; i++) {
         heir_t *heir = &heirs->list[i];
@@ -20,19 +25,26 @@ static heir_t *heir_moving(heirs_t *heirs, uint32_t cookie) {
     return NULL;
 }
 
+static void name_lose(heir_t *heir) {
+    heir->is_lost = true;
+    heir->changes++;
+}
+
 static void name_set(heir_t *heir, const char *name) {
     heir->cookie = 0;
+    heir->changes++;
     snprintf(heir->name, sizeof heir->name, "%s", name);
 }
 
 static void arrived(heirs_t *heirs, const char *base, const struct inotify_event *event) {
     heir_t *gone = heir_named(heirs, event->name), *moved = heir_moving(heirs, event->cookie);
-    if (gone) gone->is_lost = true; /* the other was moved over it */
+    if (gone) name_lose(gone); /* the other was moved over it */
     if (moved) {
         name_set(moved, event->name);
     } else if (strcmp(event->name, base) == 0 && heirs->count < HEIRS_MAX) {
         heir_t *heir = &heirs->list[heirs->count++];
-        *heir = (heir_t){.is_lost = false};
+        heir->is_lost = false;
+        heir->changes = 0;
         name_set(heir, event->name);
     } else if (strcmp(event->name, base) == 0) {
         heirs->too_many = true;
@@ -46,6 +58,10 @@ void heirs_note(heirs_t *heirs, const char *base, const struct inotify_event *ev
         return;
     }
     heir_t *heir = event->mask & (IN_MOVED_FROM | IN_DELETE) ? heir_named(heirs, event->name) : NULL;
-    if (heir && (event->mask & IN_DELETE)) heir->is_lost = true;
+    if (heir && (event->mask & IN_DELETE)) name_lose(heir);
     if (heir && (event->mask & IN_MOVED_FROM)) heir->cookie = event->cookie;
+}
+
+void heirs_drop(heirs_t *heirs) {
+    memmove(heirs->list, heirs->list + 1, --heirs->count * sizeof heirs->list[0]);
 }

@@ -2,7 +2,9 @@
  * has grown past the old position again. It is of few bytes, as it is made for every batch. */
 #include "inode.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -10,9 +12,9 @@
 
 #include "../store/keyring.h"
 
-int inode_open(int folder, const char *path, const char *keys, inode_t *ret_inode, fault_t *why) {
+int inode_open(int folder, const char *name, const char *path, const char *keys, inode_t *ret_inode, fault_t *why) {
     struct stat status;
-    int descriptor = openat(folder, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); /* a pipe without a writer would make it wait */
+    int descriptor = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); /* a pipe without a writer would make it wait */
     if (descriptor < 0) return fault_errno(why, "cannot open %s", path);
     if (fstat(descriptor, &status) < 0) {
         fault_errno(why, "cannot read the status of %s", path);
@@ -30,7 +32,23 @@ int inode_open(int folder, const char *path, const char *keys, inode_t *ret_inod
     return 0;
 fail:
     close(descriptor);
+    errno = 0;
     return -1;
+}
+
+bool inode_hold(int folder, const char *name, inode_t *ret_inode) {
+    struct stat status;
+    inode_t inode = {.descriptor = openat(folder, name, O_PATH | O_CLOEXEC)};
+    if (inode.descriptor >= 0 && fstat(inode.descriptor, &status) < 0) inode_close(&inode);
+    if (inode.descriptor < 0) return false;
+    *ret_inode = (inode_t){inode.descriptor, status.st_dev, status.st_ino};
+    return true;
+}
+
+int inode_reopen(const inode_t *held, const char *path, const char *keys, inode_t *ret_inode, fault_t *why) {
+    char at[32];
+    snprintf(at, sizeof at, "/proc/self/fd/%d", held->descriptor);
+    return inode_open(AT_FDCWD, at, path, keys, ret_inode, why);
 }
 
 void inode_close(inode_t *inode) {

@@ -24,9 +24,13 @@ typedef struct inode_place {
     int64_t mark;   /* a hash of the last bytes before it */
 } inode_place_t;
 
-/* Opens `path`, which may be relative to the open folder `folder`, without waiting. Refuses what is not a regular file, and the
- * engine's own key, by whatever name: `keys` is the folder that it is in, or empty. */
-int inode_open(int folder, const char *path, const char *keys, inode_t *ret_inode, fault_t *why);
+/* Opens what has the name in the open folder `folder`, without waiting. Refuses what is not a regular file, and the engine's own key, by
+ * whatever name: `keys` is the folder that it is in, or empty. -1: errno is the system's, or 0 where it is refused. `path`: see below. */
+int inode_open(int folder, const char *name, const char *path, const char *keys, inode_t *ret_inode, fault_t *why);
+/* Holds a file that may not be read, so that it is known under other names too. False: there is none. */
+bool inode_hold(int folder, const char *name, inode_t *ret_inode);
+/* Opens one that is held, as inode_open does. */
+int inode_reopen(const inode_t *held, const char *path, const char *keys, inode_t *ret_inode, fault_t *why);
 /* Accepts INODE_NONE, and leaves it. */
 void inode_close(inode_t *inode);
 

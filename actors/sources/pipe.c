@@ -135,5 +135,5 @@ static int pipe_wake(void *reading, fault_t *why) {
     return epoll_wait(pipe->edges, &arrival, 1, 0) >= 0 || errno == EINTR ? 0 : fault_errno(why, "cannot watch %s", pipe->path);
 }
 
-const reading_class_t pipe_reading = {pipe_create, pipe_destroy, pipe_start, pipe_resume,     pipe_next,
-                                      pipe_lost,   pipe_place,   pipe_where, pipe_descriptor, pipe_wake};
+const reading_class_t pipe_reading = {pipe_create, pipe_destroy, pipe_start, pipe_resume,     pipe_next, pipe_lost,
+                                      pipe_place,  pipe_where,   NULL,       pipe_descriptor, pipe_wake};

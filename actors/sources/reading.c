@@ -22,7 +22,8 @@ static int start(void *reading, bool at_end, fault_t *why) {
 
 static int resume(void *reading, bytes_t cursor, fault_t *why) {
     int64_t n[PLACE_NUMBERS];
-    if (!feed_cursor_read(cursor, n, PLACE_NUMBERS) || n[2] < 0) return READING_ALIEN;
+    if (!feed_cursor_read(cursor, n, PLACE_NUMBERS) || n[2] < 0)
+        return tail_start(reading, false, why) < 0 ? -1 : READING_ALIEN; /* what is not there may have been a folder */
     return tail_resume(reading, &(inode_place_t){n[0], n[1], n[2], n[3], n[4]}, why);
 }
 
@@ -48,6 +49,10 @@ static void where(const void *reading, char *text, size_t size) {
     tail_where(reading, text, size);
 }
 
+static const char *waits(const void *reading) {
+    return tail_waits(reading);
+}
+
 static int descriptor(const void *reading) {
     return tail_descriptor(reading);
 }
@@ -56,4 +61,4 @@ static int wake(void *reading, fault_t *why) {
     return tail_wake(reading, why);
 }
 
-const reading_class_t tail_reading = {create, destroy, start, resume, next, lost, place, where, descriptor, wake};
+const reading_class_t tail_reading = {create, destroy, start, resume, next, lost, place, where, waits, descriptor, wake};

@@ -12,6 +12,7 @@ typedef struct reading_spec {
     const char *pattern; /* of the names in the folder, as fnmatch has them */
     const char *keys;    /* the folder of the engine's own key, which is not read; or empty */
     bool follow;         /* wait for more at its end */
+    bool resumes;        /* reading was begun before: what is not there now is away for a moment, as in the middle of a rotation */
     cut_t cut;
     size_t element_max; /* bytes of an element, without its newline */
 } reading_spec_t;
@@ -34,6 +35,8 @@ typedef struct reading_class {
     void (*place)(void *reading, msgpack_sbuffer *out);
     /* Where the last element is, to be shown. */
     void (*where)(const void *reading, char *text, size_t size);
+    /* What it waits for, to be shown; NULL: for nothing but more. The function is NULL where that is always so. */
+    const char *(*waits)(const void *reading);
     int (*descriptor)(const void *reading);   /* readable when there may be more; -1: there will not */
     int (*wake)(void *reading, fault_t *why); /* takes note of what made it readable */
 } reading_class_t;

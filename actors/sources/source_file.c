@@ -118,6 +118,14 @@ static int file_read(file_t *file, fault_t *why) {
     return 0;
 }
 
+static void waits_tell(file_t *file) {
+    const char *waits = file->class->waits ? file->class->waits(file->reading) : NULL;
+    if (waits)
+        feed_waiting(&file->feed, "%s", waits);
+    else
+        feed_waiting(&file->feed, NULL);
+}
+
 static int file_produce(void *state, fault_t *why) {
     file_t *file = state;
     fault_t unreadable;
@@ -125,6 +133,7 @@ static int file_produce(void *state, fault_t *why) {
     timing_begin(&file->timing);
     if (file->feed.was_full) timing_missed(&file->timing);
     if (file_read(file, &unreadable) < 0) feed_fail(&file->feed, "%s", unreadable.text);
+    if (file->reading) waits_tell(file);
     if (file->reading) timing_arm(&file->timing, on_idle);
     return 0;
 }
@@ -235,6 +244,7 @@ static int path_take(const char *path, char *ret_folder, size_t size, reading_sp
 static int reading_open(file_t *file, actor_t *me, const msg_file_payload_t *payload, fault_t *why) {
     char folder[4096];
     reading_spec_t spec = {.keys = actor_config(me)->keys,
+                           .resumes = file->feed.args.resumes,
                            .follow = !payload->has_follow || payload->follow,
                            .cut = file->format == FORMAT_MSGPACK ? CUT_VALUES : CUT_LINES,
                            .element_max = file->timing.key ? FEED_ELEMENT_MAX - KEY_ROOM : FEED_ELEMENT_MAX};

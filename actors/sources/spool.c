@@ -183,14 +183,21 @@ spool_file_t *spool_follow(spool_t *spool, inode_t inode, const char *name) {
     return file;
 }
 
-/* Opens the file, which is then followed. NULL: it is there no more, or no regular file, or followed already. */
+enum { FILE_BARRED = 1 };
+
+/* Opens the file, which is then followed. NULL: it is there no more, or no regular file, or followed already; or FILE_BARRED: it may not be read
+ * yet. */
 static int file_begin(spool_t *spool, const char *name, spool_file_t **ret_file, fault_t *why) {
     inode_t inode;
     struct stat status;
     const char *path = spool_path(spool, name);
     *ret_file = NULL;
     if (stat(path, &status) < 0 || !S_ISREG(status.st_mode) || spool_find(spool, status.st_dev, status.st_ino)) return 0;
-    if (inode_open(AT_FDCWD, path, spool->keys, &inode, why) < 0) return access(path, F_OK) < 0 && errno == ENOENT ? 0 : -1;
+    if (inode_open(AT_FDCWD, path, path, spool->keys, &inode, why) < 0) {
+        if (errno != EACCES || !spool->follow) return errno == ENOENT ? 0 : -1;
+        snprintf(spool->waits, sizeof spool->waits, "%s", why->text);
+        return FILE_BARRED;
+    }
     *ret_file = spool_follow(spool, inode, name);
     return spool_watch_file(spool, *ret_file, why);
 }
@@ -213,12 +220,14 @@ static int name_begin(spool_t *spool, fault_t *why) {
         file_leave(file_oldest(spool));
         return 1;
     }
+    spool->waits[0] = '\0';
     if (name_next(spool, &name, &whole, why) < 0) return -1;
     if (!name) return 0;
     int got = file_begin(spool, name, &file, why);
     if (file) file->is_whole = whole;
+    if (got == FILE_BARRED) roll_add(&spool->names, name, whole); /* those after it wait as well */
     free(name);
-    return got < 0 ? -1 : 1;
+    return got < 0 ? -1 : got != FILE_BARRED;
 }
 
 /* ---- reading ---- */
@@ -415,5 +424,10 @@ static void *spool_create(const reading_spec_t *spec, fault_t *why) {
     return state;
 }
 
-const reading_class_t spool_reading = {spool_create, spool_destroy, spool_start, spool_resume,     spool_next,
-                                       spool_lost,   spool_place,   spool_where, spool_descriptor, spool_wake};
+static const char *spool_waits(const void *reading) {
+    const spool_t *spool = reading;
+    return spool->waits[0] != '\0' ? spool->waits : NULL;
+}
+
+const reading_class_t spool_reading = {spool_create, spool_destroy, spool_start, spool_resume,     spool_next, spool_lost,
+                                       spool_place,  spool_where,   spool_waits, spool_descriptor, spool_wake};

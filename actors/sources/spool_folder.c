@@ -19,7 +19,8 @@
 #include "spool.h"
 
 enum {
-    IN_FOLDER = IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_MODIFY | IN_CLOSE_WRITE | IN_DELETE_SELF | IN_MOVE_SELF,
+    IN_FOLDER =
+        IN_ATTRIB | IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_MODIFY | IN_CLOSE_WRITE | IN_DELETE_SELF | IN_MOVE_SELF,
     IN_FILE = IN_MODIFY | IN_CLOSE_WRITE,
 };
 
@@ -81,7 +82,10 @@ static void name_take(spool_t *spool, const char *name, bool whole) {
     struct statx status;
     if (!name_look(spool, name, &status)) return;
     spool_file_t *file = file_of(spool, &status);
-    if (file && !file->is_gone) return; /* by another name, or by this one already */
+    if (file && !file->is_gone) { /* it was found by another name, or by this one already */
+        if (whole && strcmp(file->name, name) == 0) file->is_whole = file->is_stirred = true;
+        return;
+    }
     if (file) {
         name_give(file, name);
         return;
@@ -90,7 +94,7 @@ static void name_take(spool_t *spool, const char *name, bool whole) {
     if (is_done(spool, name) && roll_upto(&spool->names, spool->done) == SPOOL_AMISS)
         spool_lose(spool, "%.400s/%.255s came after %.255s, which is after it, was done, as did %d others: it is not read", spool->folder,
                    name, spool->done, SPOOL_AMISS);
-    else
+    else if (!roll_note(&spool->names, name, whole))
         roll_add(&spool->names, name, whole);
 }
 
@@ -128,7 +132,8 @@ int spool_scan(spool_t *spool, const char *after, bool anew, fault_t *why) {
 
 static int place_open(spool_t *spool, spool_place_t *place, const char *name, bool is_ours, fault_t *why) {
     inode_t inode;
-    if (inode_open(AT_FDCWD, spool_path(spool, name), spool->keys, &inode, why) < 0) return 0; /* it is gone after all, or another */
+    const char *path = spool_path(spool, name);
+    if (inode_open(AT_FDCWD, path, path, spool->keys, &inode, why) < 0) return 0; /* it is gone after all, or another */
     if (!inode_is(&inode, (dev_t)place->at.device, (ino_t)place->at.inode)) {
         inode_close(&inode);
         return 0;
@@ -198,7 +203,7 @@ static void on_name(spool_t *spool, const struct inotify_event *event) {
         name_take(spool, event->name, event->mask & IN_MOVED_TO);
     else if (event->mask & (IN_DELETE | IN_MOVED_FROM))
         name_lose(spool, event->name);
-    else
+    else if (!(event->mask & IN_ATTRIB)) /* it may be readable now: that is tried anyhow */
         written(spool, event, spool_named(spool, event->name));
 }
 

@@ -8,14 +8,16 @@
 
 typedef struct tail tail_t;
 
-/* `pattern` is nothing to it. */
+/* `pattern` is nothing to it. What is followed and was begun before need not be there, or readable, now: then it can only
+ * be gone on with. */
 tail_t *tail_create(const reading_spec_t *spec, fault_t *why);
 void tail_destroy(tail_t **tail);
 
 /* Goes on at the file's beginning, or behind its last complete line, which only lines have. */
 int tail_start(tail_t *tail, bool at_end, fault_t *why);
 /* Goes on at a place. The file may have been renamed within its folder meanwhile: then it is read to its end first. Where it is gone, or is
- * no longer what it was, goes on at the beginning of the one that has its path now, and tail_next says so first. */
+ * no longer what it was, goes on at the beginning of the one that has its path now, and tail_next says so first. Where nothing has its path, it
+ * waits until something has. */
 int tail_resume(tail_t *tail, const inode_place_t *place, fault_t *why);
 
 enum { TAIL_LOST = READING_LOST };
@@ -27,6 +29,9 @@ enum { TAIL_LOST = READING_LOST };
 int tail_next(tail_t *tail, bytes_t *ret_element, fault_t *why);
 
 const char *tail_lost(const tail_t *tail);
+
+/* What it waits for, beside more in the file: that the path can be opened. NULL: nothing. */
+const char *tail_waits(const tail_t *tail);
 
 /* The position after the last element. */
 inode_place_t tail_place(const tail_t *tail);

@@ -38,7 +38,7 @@ class FilesTest(unittest.TestCase):
         """Waits until so many elements are recorded."""
         deadline = time.monotonic() + PATIENCE
         while (job := self.engine.ask("job.describe", pipeline=name))["elements"] < count:
-            self.assertLess(time.monotonic(), deadline, job)
+            self.assertLess(time.monotonic(), deadline, (count, job["elements"], self.engine.ask("recording.describe", recording=job["recording"])["gaps"]))
             self.assertFalse(job["is_done"], job.get("error"))
 
     def all_there(self):
@@ -49,6 +49,13 @@ class FilesTest(unittest.TestCase):
         self.assertEqual(job["elements"], self.written)
         self.gaps = self.engine.ask("recording.describe", recording=job["recording"])["gaps"]
         return [bytes(body) for _, _, body in self.engine.elements(pipeline="files")]
+
+    def watched(self):
+        """Waits until the source is back and watches the folder."""
+        deadline = time.monotonic() + PATIENCE
+        while not any(actor["name"].startswith("source_file:") and actor["state"] == "running"
+                      for actor in self.engine.ask("engine.actors")["actors"]):
+            self.assertLess(time.monotonic(), deadline)
 
     # ---- folders
 
@@ -93,6 +100,7 @@ class FilesTest(unittest.TestCase):
             if number % 250 == 200:
                 self.until(self.written)
                 self.engine.restart()
+                self.watched()  # a file that is moved in before cannot be told from one that somebody still writes to
             if number % 250 == 249:
                 self.until(self.written)
                 for old in range(number - 249, number - 40):
@@ -128,7 +136,8 @@ class FilesTest(unittest.TestCase):
                 self.lines(file, 10)  # until its writer opens the new one
         with open(self.folder, "a") as file:
             self.lines(file, 1)
-        self.assertEqual([int(line) for line in self.all_there()], list(range(self.written)))
+        found = [int(line) for line in self.all_there()]
+        self.assertEqual(found, list(range(self.written)))
         self.assertEqual(self.gaps, [])
 
     def lines(self, file, count):
@@ -153,6 +162,33 @@ class FilesTest(unittest.TestCase):
             log.touch()
 
         self.rotate_under_load(rotate, awaited=True)
+
+    def test_a_log_and_its_folder_that_are_away_are_waited_for_whatever_dies(self):
+        here, away = self.folder, self.folder.with_name("away")
+        self.folder = here / "app.log"
+        self.write("", "one")
+        self.start()
+        self.until(1)
+        here.rename(away)
+        self.waits([f"Read: cannot open {self.folder}: No such file or directory"])
+        self.engine.kill()
+        self.engine.start()
+        self.waits([f"Read: cannot open {self.folder}: No such file or directory"])
+        away.rename(here)
+        self.write("", "two")
+        self.until(2)
+        self.waits(None)
+        here.rename(away)  # for good: what is made in its place is another
+        here.mkdir()
+        self.write("", "three")
+        self.assertEqual(self.all_there(), [b"one", b"two", b"three"])
+        self.assertEqual({gap["what"] for gap in self.gaps}, {AWAY})
+
+    def waits(self, expected):
+        """Until that is what the source waits for."""
+        deadline = time.monotonic() + PATIENCE
+        while (found := self.engine.ask("job.describe", pipeline="files").get("waits")) != expected:
+            self.assertLess(time.monotonic(), deadline, found)
 
     # ---- pipes
 

@@ -1,4 +1,5 @@
 /* A folder's files as one stream: their order, their growth, their going, and that no place in it is lost. Real files and real events. */
+#include "anybody.h"
 #include "spooled.h"
 
 /* ---- order ---- */
@@ -102,6 +103,53 @@ static void a_file_that_is_moved_in_is_whole(void **state) {
     assert_string_equal(all(spool), "");
     renamed(".x", "a");
     assert_string_equal(all(spool), "one two");
+    class->destroy(&spool);
+}
+
+/* It is told of after it was found. */
+static void a_file_that_is_moved_in_before_the_folder_is_looked_through_is_whole(void **state) {
+    (void)state;
+    fault_t why;
+    void *spool = spool_of(NULL, true);
+    append(".x", "one\ntwo");
+    renamed(".x", "a");
+    assert_int_equal(class->start(spool, false, &why), 0);
+    assert_string_equal(all(spool), "one two");
+    class->destroy(&spool);
+
+    bytes_t element;
+    append("a", "\n");
+    spool = spool_of(NULL, true);
+    append(".x", "three\nfour");
+    renamed(".x", "b");
+    assert_int_equal(class->start(spool, false, &why), 0);
+    for (int i = 0; i < 3; i++) assert_int_equal(class->next(spool, &element, &why), 1); /* it is followed already */
+    assert_string_equal(all(spool), "four");
+    class->destroy(&spool);
+}
+
+static void a_file_that_may_not_be_read_yet_is_waited_for(void **state) {
+    (void)state;
+    append("a", "one\n");
+    void *spool = opened(NULL, true);
+    read_as_anybody(true);
+    append("b", "two\n");
+    assert_int_equal(chmod(path_of("b"), 0), 0);
+    append("c", "three\n");
+    assert_string_equal(all(spool), "one");
+    assert_contains(class->waits(spool), "/b: Permission denied");
+    assert_int_equal(chmod(path_of("b"), 0600), 0);
+    assert_string_equal(all(spool), "two three");
+    assert_null(class->waits(spool));
+
+    append("d", "four\n");
+    assert_int_equal(chmod(path_of("d"), 0), 0);
+    append("e", "five\n");
+    assert_string_equal(all(spool), "");
+    assert_int_equal(unlink(path_of("d")), 0);
+    assert_string_equal(all(spool), "five");
+    assert_null(class->waits(spool));
+    read_as_anybody(false);
     class->destroy(&spool);
 }
 
@@ -265,6 +313,8 @@ int main(void) {
         IN_FOLDER(large_files_take_turns),
         IN_FOLDER(a_last_line_without_a_newline_is_taken_when_its_file_is_closed),
         IN_FOLDER(a_file_that_is_moved_in_is_whole),
+        IN_FOLDER(a_file_that_is_moved_in_before_the_folder_is_looked_through_is_whole),
+        IN_FOLDER(a_file_that_may_not_be_read_yet_is_waited_for),
         IN_FOLDER(without_following_it_ends_with_all_there_is),
         IN_FOLDER(from_the_end_only_later_lines_are_read),
         IN_FOLDER(a_renamed_file_is_followed_under_its_new_name),

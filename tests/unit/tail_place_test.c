@@ -135,11 +135,6 @@ static void files_that_were_opened_are_read_although_reading_goes_on_before_them
     tail_destroy(&tail);
 }
 
-static void modified_at(const char *path, int64_t second) {
-    const struct timespec times[2] = {{.tv_sec = second}, {.tv_sec = second}};
-    assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
-}
-
 /* Of three files, the one in the middle came and went while nobody looked; a fourth that is older than the first is none of them. */
 static void a_second_rotation_that_nobody_saw_is_said_between_the_files(void **state) {
     (void)state;

@@ -2,6 +2,8 @@
  * call that caused it returns. */
 #include "tailed.h"
 
+#include "actors/sources/succession.h"
+
 /* ---- reading ---- */
 
 static void lines_keep_every_byte_but_the_newline(void **state) {
@@ -259,20 +261,22 @@ static void more_files_than_can_be_kept_open_are_said_to_be_lost(void **state) {
     (void)state;
     append(log_path, "0\n");
     tail_t *tail = open_tail(true);
-    for (int i = 1; i < 30; i++) {
+    for (int i = 1; i <= SUCCESSION_MAX + 10; i++) {
         char line[16];
         assert_int_equal(unlink(log_path), 0);
         snprintf(line, sizeof line, "%d\n", i);
         append(log_path, line);
         assert_woken(tail);
     }
-    for (int i = 0; i <= 16; i++) {
+    for (int i = 0; i <= SUCCESSION_MAX; i++) {
         char line[16];
         snprintf(line, sizeof line, "%d", i);
         assert_line(tail, line);
     }
     assert_lost(tail, "was rotated again");
-    assert_line(tail, "29");
+    char last[16];
+    snprintf(last, sizeof last, "%d", SUCCESSION_MAX + 10);
+    assert_line(tail, last);
     assert_nothing(tail);
     tail_destroy(&tail);
 }

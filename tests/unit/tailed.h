@@ -21,7 +21,7 @@
 
 enum { LINE_MAX_TEST = 1000000 };
 
-static char folder[64];
+static char above[32], folder[64];
 static char log_path[96], old_path[96], older_path[96];
 
 static int descriptors_before;
@@ -29,8 +29,10 @@ static int descriptors_before;
 static inline int folder_make(void **state) {
     (void)state;
     descriptors_before = descriptors_open();
-    snprintf(folder, sizeof folder, "/tmp/tail_test.XXXXXX");
-    if (!mkdtemp(folder)) return -1;
+    snprintf(above, sizeof above, "/tmp/tail_test.XXXXXX"); /* what happens in /tmp is none of ours */
+    if (!mkdtemp(above)) return -1;
+    snprintf(folder, sizeof folder, "%s/in", above);
+    if (mkdir(folder, 0700) < 0) return -1;
     snprintf(log_path, sizeof log_path, "%s/log", folder);
     snprintf(old_path, sizeof old_path, "%s/log.1", folder);
     snprintf(older_path, sizeof older_path, "%s/log.2", folder);
@@ -43,7 +45,7 @@ static inline int folder_remove(void **state) {
     unlink(log_path);
     unlink(old_path);
     unlink(older_path);
-    return rmdir(folder);
+    return rmdir(folder) < 0 ? -1 : rmdir(above);
 }
 
 static inline void append(const char *path, const char *text) {
@@ -51,6 +53,11 @@ static inline void append(const char *path, const char *text) {
     assert_non_null(file);
     fputs(text, file);
     assert_int_equal(fclose(file), 0);
+}
+
+static inline void modified_at(const char *path, int64_t second) {
+    const struct timespec times[2] = {{.tv_sec = second}, {.tv_sec = second}};
+    assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
 }
 
 static inline tail_t *open_tail(bool follow) {
