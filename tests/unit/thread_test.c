@@ -434,7 +434,7 @@ static const actor_class_t listener_class = {
 
 static int64_t replays_in(const received_t *in, size_t i) {
     bytes_t value;
-    int64_t number;
+    int64_t number = 0;
     if (!wire_map_get(received_bytes(in, i), "replays", &value) || !wire_int(value, &number)) fail_msg("no answer");
     return number;
 }
