@@ -238,8 +238,8 @@ static void looked_at_all(redis_t *redis) {
 
 static void on_end(void *state, redis_shape_t shape) {
     redis_t *redis = state;
-    actor_cancel(redis->feed.me, &redis->patience);
     if (shape != REDIS_EXEC && shape != REDIS_READ) return;
+    actor_cancel(redis->feed.me, &redis->patience);
     backoff_reset(&redis->backoff);
     feed_waiting(&redis->feed, NULL);
     if (shape == REDIS_EXEC)

@@ -32,6 +32,7 @@ typedef struct redis {
     redis_link_t link;
     backoff_t backoff;
     timer_id_t retry, patience, beat;
+    bool is_answering; /* since patience began */
     char server[300]; /* as it is named in texts */
     char host[256];
     int port;

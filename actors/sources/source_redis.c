@@ -18,11 +18,13 @@ enum {
     PORT = 6379,
     ENTRIES_FIRST = 256,         /* asked for, before it is known how large they are */
     READS_A_TURN = 16,           /* without a look at the mailbox */
-    PATIENCE = 10 * 1000 * 1000, /* µs, with a server that does not greet */
+    PATIENCE = 10 * 1000 * 1000, /* µs, with a server that owes an answer and says nothing: a read of its own waits for half of that */
     BEAT = 5 * 1000 * 1000,      /* µs between signs of life of a channel */
     PASSWORD_MAX = 1024,
     VALUE_MAX = FEED_ELEMENT_MAX + 64 * 1024, /* bytes that are kept of one that has not come whole */
 };
+
+#define MUTE "it does not answer"
 
 bytes_t redis_cursor(redis_t *redis) {
     redis_place_t places[REDIS_STREAMS_MAX];
@@ -73,11 +75,22 @@ void redis_fail(redis_t *redis, const char *format, ...) {
     redis_hang_up(redis);
 }
 
+static int on_patience(void *state, uint64_t context, fault_t *why);
+
+static void patience_begin(redis_t *redis) {
+    actor_cancel(redis->feed.me, &redis->patience);
+    redis->patience = actor_after(redis->feed.me, PATIENCE, on_patience, 0);
+    redis->is_answering = false;
+}
+
 static int on_patience(void *state, uint64_t context, fault_t *why) {
     redis_t *redis = state;
     (void)context, (void)why;
     redis->patience = 0;
-    redis_lost(redis, "it does not answer");
+    if (redis->is_answering || !feed_room(&redis->feed)) /* what it says is not read where there is no room */
+        patience_begin(redis);
+    else
+        redis_lost(redis, MUTE);
     return 0;
 }
 
@@ -94,11 +107,13 @@ static int on_readable(void *state, int descriptor, fault_t *why) {
     timing_begin(&redis->timing);
     for (int reads = 0; reads < READS_A_TURN && got > 0 && feed_room(&redis->feed) && redis_link_is_open(&redis->link); reads++) {
         got = redis_link_read(&redis->link, &broken);
+        redis->is_answering |= got > 0;
         if (got < 0) redis_lost(redis, broken.text);
         if (redis_link_held(&redis->link) > VALUE_MAX)
             redis_fail(redis, "%s: a value of more than %d bytes comes, which is no element", redis->server, FEED_ELEMENT_MAX);
     }
     if (got == 0) redis->heard = actor_now(redis->feed.me);
+    if (redis->subscribe && redis->confirmed == redis->count) feed_waiting(&redis->feed, NULL);
     redis_go_on(redis);
     return 0;
 }
@@ -109,12 +124,13 @@ static int on_writable(void *state, int descriptor, fault_t *why) {
     return 0;
 }
 
-/* A channel in which nothing is said: is anybody there? */
+/* A channel in which nothing is said: is anybody there? To leave a server that is only slow would lose what is said meanwhile. */
 static int on_beat(void *state, uint64_t context, fault_t *why) {
     redis_t *redis = state;
     (void)context, (void)why;
     redis->beat = actor_after(redis->feed.me, BEAT, on_beat, 0);
     if (redis_link_is_open(&redis->link) && redis->confirmed == redis->count && feed_room(&redis->feed)) {
+        if (actor_now(redis->feed.me) - redis->heard > PATIENCE) feed_waiting(&redis->feed, "%s: %s", redis->server, MUTE);
         REDIS_SAY(&redis->link, REDIS_PUSH, "PING");
         redis_flush(redis);
     }
@@ -153,7 +169,7 @@ static void redis_connect(redis_t *redis) {
         redis_lost(redis, why.text);
         return;
     }
-    redis->patience = actor_after(redis->feed.me, PATIENCE, on_patience, 0);
+    patience_begin(redis);
     if (redis->subscribe) subscribe(redis);
     redis_flush(redis);
 }
@@ -185,6 +201,7 @@ static void ask(redis_t *redis) {
         redis_link_say(&redis->link, REDIS_QUEUE, words, read_words(redis, words, 3, ids));
         REDIS_SAY(&redis->link, REDIS_EXEC, "EXEC");
     }
+    patience_begin(redis);
     redis_flush(redis);
 }
 

@@ -1,6 +1,7 @@
 """Redis as a source: what has positions arrives once, whoever is killed; what has none, or is gone, shows its gap."""
 import json
 import pathlib
+import signal
 import time
 import unittest
 
@@ -396,6 +397,28 @@ class Waiting(RedisTest):
         self.wait_for(1)
         self.assertNotIn("waits", self.engine.ask("job.describe", pipeline="redis"))
         self.assertEqual(self.end(), [])
+
+    def test_a_server_that_stops_to_answer_is_said_and_nothing_is_lost(self):
+        """A channel is not left for that: what was said meanwhile comes later."""
+        self.run_source("streams", stream="clicks")
+        self.run_source("channels", channel="news")
+        self.subscribed()
+        self.add(["one"])
+        self.redis.ask("PUBLISH", "news", "one")
+        for name in ("streams", "channels"):
+            self.wait_for(1, name)
+        self.redis.process.send_signal(signal.SIGSTOP)
+        self.addCleanup(self.redis.process.send_signal, signal.SIGCONT)
+        for name in ("streams", "channels"):
+            self.waits(f"{self.redis.server}: it does not answer", name)
+        self.redis.process.send_signal(signal.SIGCONT)
+        self.add(["two"])
+        self.redis.ask("PUBLISH", "news", "two")
+        for name in ("streams", "channels"):
+            self.wait_for(2, name)
+            self.until(lambda name=name: "waits" not in self.engine.ask("job.describe", pipeline=name), "it still waits")
+            self.assertEqual(self.end(name), [])
+            self.assertEqual(self.texts(name), ["one", "two"])
 
     def test_what_will_not_heal_fails_the_job_and_says_what_it_is(self):
         self.redis.ask("SET", "text", "a")
