@@ -66,6 +66,7 @@ static int folder_watch(path_watch_t *watch, fault_t *why) {
     do {
         before = above;
         above = above_watch(watch);
+        if (before != above) watch_drop(watch, before);
         watched = folder_open(watch, &descriptor);
         if (watched < 0 && (above < 0 || !is_missing())) return fault_errno(why, "cannot watch the folder %s", watch->folder);
     } while (watched < 0 && above != before);
@@ -94,6 +95,16 @@ void path_watch_settle(const path_watch_t *watch) {
     (void)got;
 }
 
+/* Where the path leads, although nothing may be there yet: false where it is no link, or that cannot be told. */
+static bool link_follow(const path_watch_t *watch, char target[PATH_MAX]) {
+    char link[PATH_MAX];
+    if (realpath(watch->path, target)) return true;
+    ssize_t size = readlink(watch->path, link, sizeof link - 1);
+    if (size < 0) return false;
+    link[size] = '\0';
+    return snprintf(target, PATH_MAX, "%s%s%s", link[0] == '/' ? "" : watch->folder, link[0] == '/' ? "" : "/", link) < PATH_MAX;
+}
+
 /* That the rotations of a file behind a link come is seen there; all else is seen from the path. */
 void path_watch_link(path_watch_t *watch) {
     char path[PATH_MAX];
@@ -101,15 +112,20 @@ void path_watch_link(path_watch_t *watch) {
     free(watch->target_name);
     watch->target_name = NULL;
     watch->target = -1;
-    if (watch->notify >= 0 && realpath(watch->path, path)) {
+    if (watch->notify >= 0 && link_follow(watch, path)) {
         char *slash = strrchr(path, '/');
         watch->target_name = strdup(slash + 1);
         must(watch->target_name);
         slash[slash == path ? 1 : 0] = '\0';
         int target = watch_add(watch, path, HEIRS_EVENTS | IN_ATTRIB);
-        if (target != watch->watched) watch->target = target;
+        if (target != watch->watched || strcmp(watch->target_name, watch->base) != 0) watch->target = target;
     }
     watch_drop(watch, before);
+}
+
+void path_watch_opened(path_watch_t *watch) {
+    watch->arrivals = 0;
+    path_watch_link(watch);
 }
 
 int path_watch_file(path_watch_t *watch, int descriptor, fault_t *why) {
@@ -124,14 +140,14 @@ void path_watch_forget(path_watch_t *watch, int file) {
 }
 
 /* Is it of interest to the path? */
-static bool on_event(path_watch_t *watch, const struct inotify_event *event, heirs_t *heirs, unsigned *arrivals) {
+static bool on_event(path_watch_t *watch, const struct inotify_event *event, heirs_t *heirs) {
     const char *slash = strrchr(watch->folder, '/'), *folder = slash ? slash + 1 : watch->folder;
     bool is_folders = event->wd == watch->watched, is_above = event->wd == watch->above;
     bool is_gone = (is_folders || is_above) && (event->mask & GONE);
     bool is_stale = is_gone || (is_above && (watch->watched < 0 || (event->len > 0 && strcmp(event->name, folder) == 0)));
     if (is_folders) heirs_note(heirs, watch->base, event);
     if (event->wd == watch->target && event->len > 0 && (event->mask & (IN_CREATE | IN_MOVED_TO)))
-        *arrivals += strcmp(event->name, watch->target_name) == 0;
+        watch->arrivals += strcmp(event->name, watch->target_name) == 0;
     watch->is_stale |= is_stale;
     return is_stale || is_folders || !is_above;
 }
@@ -139,8 +155,8 @@ static bool on_event(path_watch_t *watch, const struct inotify_event *event, hei
 int path_watch_read(path_watch_t *watch, heirs_t *heirs, fault_t *why) {
     _Alignas(struct inotify_event) char events[4096];
     ssize_t got;
-    unsigned arrivals = 0; /* where the path links to */
     bool any = false;
+    unsigned arrivals = watch->arrivals;
     if (watch->notify < 0) return 0;
     while ((got = read(watch->notify, events, sizeof events)) > 0) {
         for (char *at = events; at < events + got;) {
@@ -148,12 +164,12 @@ int path_watch_read(path_watch_t *watch, heirs_t *heirs, fault_t *why) {
             if (event->mask & IN_Q_OVERFLOW)
                 heirs->too_many = watch->is_stale = any = true;
             else
-                any |= on_event(watch, event, heirs, &arrivals);
+                any |= on_event(watch, event, heirs);
             at += sizeof *event + event->len;
         }
     }
     if (errno != EAGAIN) return fault_errno(why, "cannot watch %s", watch->path);
-    heirs->too_many |= arrivals > 1;
+    heirs->too_many |= watch->arrivals > 1 && watch->arrivals != arrivals;
     return any;
 }
 
@@ -163,12 +179,16 @@ int path_watch_init(path_watch_t *watch, const char *path, bool follow, fault_t 
     must(watch->path);
     const char *slash = strrchr(watch->path, '/');
     watch->base = slash ? slash + 1 : watch->path;
+    while (slash > watch->path && slash[-1] == '/') slash--;
     watch->folder = !slash ? strdup(".") : slash == watch->path ? strdup("/") : strndup(path, (size_t)(slash - watch->path));
     must(watch->folder);
     if (!follow) return 0;
     watch->notify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
     if (watch->notify < 0) return fault_errno(why, "cannot watch %s: inotify", path);
-    return folder_watch(watch, why);
+    if (folder_watch(watch, why) < 0) return -1;
+    if (watch->watched >= 0 || access(path, F_OK) < 0) return 0;
+    errno = EACCES; /* files in it may be opened by those who know their names, but who comes is not told */
+    return fault_errno(why, "cannot watch the folder %s", watch->folder);
 }
 
 void path_watch_fini(path_watch_t *watch) {

@@ -1,5 +1,5 @@
 /* What the kernel tells of a path whose files come and go: inotify, without polling. The folder is watched; the one above it, as the folder may be
- * taken away, made again, or be a link; and the folder of the file that the path links to, if that is another. */
+ * taken away, made again, or be a link; and the folder of the file that the path links to. */
 #ifndef REPRISE_PATH_WATCH_H
 #define REPRISE_PATH_WATCH_H
 
@@ -14,8 +14,9 @@ typedef struct path_watch {
     int descriptor;    /* of the folder, by which its files are opened; -1: it is not there */
     int watched;       /* of the folder; -1: it is not there */
     int above;         /* of the nearest one above that is; -1: none may be watched */
-    int target;        /* of the folder of the file that the path links to, if that is another; -1: none */
+    int target;        /* of the folder of the file that the path links to; -1: it is no link */
     char *target_name; /* and its name there */
+    unsigned arrivals; /* there, of files of that name since one was opened */
     bool is_stale;     /* another may be the folder */
 } path_watch_t;
 #define PATH_WATCH_NONE ((path_watch_t){.notify = -1, .descriptor = -1, .watched = -1, .above = -1, .target = -1})
@@ -24,8 +25,10 @@ typedef struct path_watch {
 int path_watch_init(path_watch_t *watch, const char *path, bool follow, fault_t *why);
 void path_watch_fini(path_watch_t *watch);
 
-/* The path may link to another file now. */
+/* Follows the path, which may link to another file now, or to one that is not there yet. */
 void path_watch_link(path_watch_t *watch);
+/* The same, once what it leads to is open: it is not lost if another comes. */
+void path_watch_opened(path_watch_t *watch);
 
 /* Watches the writing to an open file, and returns the watch; by its descriptor, as the path may be another file's by now. */
 int path_watch_file(path_watch_t *watch, int descriptor, fault_t *why);

@@ -23,7 +23,7 @@ static int start(void *reading, bool at_end, fault_t *why) {
 static int resume(void *reading, bytes_t cursor, fault_t *why) {
     int64_t n[PLACE_NUMBERS];
     if (!feed_cursor_read(cursor, n, PLACE_NUMBERS) || n[2] < 0)
-        return tail_start(reading, false, why) < 0 ? -1 : READING_ALIEN; /* what is not there may have been a folder */
+        return tail_absent(reading) ? fault_set(why, "%s", tail_absent(reading)) : READING_ALIEN; /* it may have been a folder */
     return tail_resume(reading, &(inode_place_t){n[0], n[1], n[2], n[3], n[4]}, why);
 }
 

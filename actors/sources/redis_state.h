@@ -33,7 +33,7 @@ typedef struct redis {
     backoff_t backoff;
     timer_id_t retry, patience, beat;
     bool is_answering; /* since patience began */
-    char server[300]; /* as it is named in texts */
+    char server[300];  /* as it is named in texts */
     char host[256];
     int port;
     const char *username, *password_file; /* NULL: none */

@@ -192,6 +192,10 @@ static int file_begin(spool_t *spool, const char *name, spool_file_t **ret_file,
     struct stat status;
     const char *path = spool_path(spool, name);
     *ret_file = NULL;
+    if (stat(path, &status) < 0 && errno == EACCES && spool->follow) {
+        snprintf(spool->waits, sizeof spool->waits, "cannot open %.800s: Permission denied", path);
+        return FILE_BARRED;
+    }
     if (stat(path, &status) < 0 || !S_ISREG(status.st_mode) || spool_find(spool, status.st_dev, status.st_ino)) return 0;
     if (inode_open(AT_FDCWD, path, path, spool->keys, &inode, why) < 0) {
         if (errno != EACCES || !spool->follow) return errno == ENOENT ? 0 : -1;
@@ -340,8 +344,10 @@ static int spool_skip(spool_t *spool, fault_t *why) {
         if (name_next(spool, &name, &whole, why) < 0) return -1;
         if (!name) return 0;
         int got = spool->count == SPOOL_FOLLOWED ? file_done(spool, file_oldest(spool), why) : 0;
+        file = NULL;
         if (got == 0) got = file_begin(spool, name, &file, why);
         free(name);
+        if (got == FILE_BARRED) return fault_set(why, "%s", spool->waits); /* where its end is cannot be known */
         if (got < 0) return -1;
         if (!file) continue;
         if (inode_last_line(&file->inode, spool->folder, &file->offset, why) < 0 ||

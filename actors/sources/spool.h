@@ -56,6 +56,7 @@ typedef struct spool {
     int64_t seen_next; /* and of those that were done since events were taken in */
     uint64_t told[SPOOL_TOLD];
     size_t told_count;
+    uint32_t moved;         /* the cookie of the last rename of one of them */
     char waits[SPOOL_LOST]; /* why the next file is not begun; empty: there is none, or it is */
     char lost[SPOOL_LOST];
     bool lost_due; /* it is to be said */

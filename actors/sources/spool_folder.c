@@ -53,8 +53,9 @@ static int64_t ns_of(struct statx_timestamp time) {
     return time.tv_sec * INT64_C(1000000000) + time.tv_nsec;
 }
 
-/* What has that name now. False: nothing that could be read. */
+/* What has that name now. False: nothing that could be read, and errno. */
 static bool name_look(spool_t *spool, const char *name, struct statx *ret_status) {
+    errno = 0;
     return statx(AT_FDCWD, spool_path(spool, name), 0, STATX_TYPE | STATX_INO | STATX_CTIME | STATX_BTIME, ret_status) == 0 &&
            S_ISREG(ret_status->stx_mode);
 }
@@ -80,7 +81,10 @@ static void name_give(spool_file_t *file, const char *name) {
 /* The name has come, or has another file now. */
 static void name_take(spool_t *spool, const char *name, bool whole) {
     struct statx status;
-    if (!name_look(spool, name, &status)) return;
+    if (!name_look(spool, name, &status)) {
+        if (errno == EACCES) roll_add(&spool->names, name, whole); /* the folder is shut: it is looked at when its turn has come */
+        return;
+    }
     spool_file_t *file = file_of(spool, &status);
     if (file && !file->is_gone) { /* it was found by another name, or by this one already */
         if (whole && strcmp(file->name, name) == 0) file->is_whole = file->is_stirred = true;
@@ -133,7 +137,8 @@ int spool_scan(spool_t *spool, const char *after, bool anew, fault_t *why) {
 static int place_open(spool_t *spool, spool_place_t *place, const char *name, bool is_ours, fault_t *why) {
     inode_t inode;
     const char *path = spool_path(spool, name);
-    if (inode_open(AT_FDCWD, path, path, spool->keys, &inode, why) < 0) return 0; /* it is gone after all, or another */
+    if (inode_open(AT_FDCWD, path, path, spool->keys, &inode, why) < 0)
+        return errno == EACCES ? -1 : 0; /* it is gone after all, or another */
     if (!inode_is(&inode, (dev_t)place->at.device, (ino_t)place->at.inode)) {
         inode_close(&inode);
         return 0;
@@ -199,8 +204,9 @@ static void written(spool_t *spool, const struct inotify_event *event, spool_fil
 
 static void on_name(spool_t *spool, const struct inotify_event *event) {
     if (!is_ours(spool, event->name)) return;
-    if (event->mask & (IN_CREATE | IN_MOVED_TO))
-        name_take(spool, event->name, event->mask & IN_MOVED_TO);
+    if (event->mask & IN_MOVED_FROM) spool->moved = event->cookie;
+    if (event->mask & (IN_CREATE | IN_MOVED_TO)) /* what is only called otherwise may still be written to */
+        name_take(spool, event->name, (event->mask & IN_MOVED_TO) && event->cookie != spool->moved);
     else if (event->mask & (IN_DELETE | IN_MOVED_FROM))
         name_lose(spool, event->name);
     else if (!(event->mask & IN_ATTRIB)) /* it may be readable now: that is tried anyhow */

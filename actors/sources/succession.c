@@ -55,9 +55,9 @@ static int next_push(succession_t *s, inode_t inode, fault_t *why) {
         inode_close(&inode);
         return 0;
     }
-    s->next[s->count] = (successor_t){inode, -1, s->is_missing};
-    s->is_missing = false;
-    path_watch_link(&s->watch);
+    s->next[s->count] = (successor_t){inode, -1, s->is_missing, s->is_elsewhere};
+    s->is_missing = s->is_elsewhere = false;
+    path_watch_opened(&s->watch);
     return successor_watch(s, &s->next[s->count++], why);
 }
 
@@ -71,7 +71,8 @@ static int barred_look(succession_t *s, fault_t *why) {
         return next_push(s, inode, why);
     }
     if (errno != EACCES) return -1;
-    if (stat(s->watch.path, &status) == 0 && inode_is(&s->barred, status.st_dev, status.st_ino)) return 0;
+    bool is_told = stat(s->watch.path, &status) == 0;
+    if (is_told ? inode_is(&s->barred, status.st_dev, status.st_ino) : errno == EACCES) return 0;
     inode_close(&s->barred);
     s->is_missing = true;
     return 0;
@@ -96,7 +97,10 @@ static void candidate_open(const succession_t *s, int folder, const char *name, 
 
 /* It comes next, unless it is known. */
 static int candidate_take(succession_t *s, candidate_t *candidate, fault_t *why) {
-    if (barred_look(s, why) < 0) return -1;
+    if (barred_look(s, why) < 0) {
+        inode_close(&candidate->inode);
+        return -1;
+    }
     if (candidate->is_held) {
         inode_close(&s->barred);
         s->barred = candidate->inode;
@@ -106,21 +110,33 @@ static int candidate_take(succession_t *s, candidate_t *candidate, fault_t *why)
     return succession_is_passing(candidate->error) ? 0 : fault_set(why, "%s", candidate->why.text);
 }
 
+/* Half of a rename may be told of: then the other half is by now. */
+static int heir_settle(succession_t *s, heirs_t *heirs, fault_t *why) {
+    path_watch_settle(&s->watch);
+    return path_watch_read(&s->watch, heirs, why) < 0 ? -1 : 0;
+}
+
+static bool heir_is_here(const heir_t *heir) {
+    return !heir->is_lost && heir->cookie == 0;
+}
+
 /* Opens the first of those who have come. */
 static int heir_open(succession_t *s, heirs_t *heirs, fault_t *why) {
     const heir_t *heir = &heirs->list[0];
-    for (int i = 0; i < TRIES && !heir->is_lost && heir->cookie == 0; i++) {
+    if (!heir_is_here(heir) && heir_settle(s, heirs, why) < 0) return -1;
+    for (int i = 0; i < TRIES && heir_is_here(heir); i++) {
         candidate_t candidate;
         unsigned changes = heir->changes;
         candidate_open(s, s->watch.descriptor, heir->name, &candidate);
-        path_watch_settle(&s->watch);
-        bool is_read = path_watch_read(&s->watch, heirs, why) >= 0;
-        if (is_read && !heir->is_lost && heir->cookie == 0 && heir->changes == changes) {
-            if (candidate.inode.descriptor < 0) s->is_missing = true;
+        bool is_read = heir_settle(s, heirs, why) == 0;
+        if (is_read && heir_is_here(heir) && heir->changes == changes) {
+            bool leads_nowhere = candidate.inode.descriptor < 0 && candidate.error == ENOENT; /* a link */
+            s->is_missing |= heirs->too_many || (candidate.inode.descriptor < 0 && !leads_nowhere);
             return candidate_take(s, &candidate, why);
         }
         inode_close(&candidate.inode);
         if (!is_read) return -1;
+        if (!heir_is_here(heir) && heir_settle(s, heirs, why) < 0) return -1;
     }
     s->is_missing = true; /* it was deleted, or has left the folder */
     return 0;
@@ -170,6 +186,7 @@ int succession_look(succession_t *s, fault_t *why) {
     if (stat(s->watch.path, &status) < 0) {
         if (!succession_is_passing(errno)) return fault_errno(why, "cannot read the status of %s", s->watch.path);
         waits_set(s, errno);
+        path_watch_link(&s->watch);
     } else if (!succession_knows(s, status.st_dev, status.st_ino)) {
         any = path_open(s, why);
     }
@@ -181,7 +198,6 @@ void succession_advance(succession_t *s) {
     successor_close(s, &s->now);
     s->now = s->next[0];
     memmove(s->next, s->next + 1, --s->count * sizeof s->next[0]);
-    s->is_elsewhere = false;
 }
 
 /* ---- going back ---- */
@@ -214,7 +230,7 @@ int succession_go_back(succession_t *s, inode_t before, fault_t *why) {
         memmove(s->next + 1, s->next, s->count++ * sizeof s->next[0]);
         s->next[0] = s->now;
     }
-    s->now = (successor_t){before, -1, false};
+    s->now = (successor_t){.inode = before, .watch = -1};
     return successor_watch(s, &s->now, why);
 }
 
@@ -232,8 +248,8 @@ int succession_first(succession_t *s, fault_t *why) {
         errno = error;
         if (is_first && got < 0) return -1;
         if (is_first) {
-            s->now = (successor_t){inode, -1, false};
-            path_watch_link(&s->watch);
+            s->now = (successor_t){.inode = inode, .watch = -1};
+            path_watch_opened(&s->watch);
             return successor_watch(s, &s->now, why);
         }
         if (got == 0) inode_close(&inode);

@@ -12,6 +12,7 @@ typedef struct successor {
     inode_t inode;
     int watch;       /* of what is written to it; -1: none */
     bool after_loss; /* one that had the path before it could not be opened */
+    bool elsewhere;  /* it is in another folder than the one before: who had the path there before it is not known */
 } successor_t;
 #define SUCCESSOR_NONE ((successor_t){.inode = INODE_NONE, .watch = -1})
 
@@ -23,7 +24,7 @@ typedef struct succession {
     successor_t next[SUCCESSION_MAX]; /* what has had the path since */
     size_t count;
     bool is_missing;              /* what comes after those had no room, or could not be opened */
-    bool is_elsewhere;            /* the folder is another since `now` was opened */
+    bool is_elsewhere;            /* the folder is another since the last of those was opened */
     inode_t barred;               /* what has the path and may not be read yet; held, not open */
     char waits[SUCCESSION_WAITS]; /* why what has the path, if anything has, is not opened; empty: it is */
 } succession_t;

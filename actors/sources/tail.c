@@ -20,7 +20,7 @@ enum { LOST_SIZE = 900 };
 struct tail {
     succession_t files;
     const char *path;
-    inode_place_t awaited; /* from where reading is to go on once the path has a file */
+    inode_place_t awaited; /* from where reading is to go on once the path has a file; all 0: from its beginning */
     fault_t absent;        /* why it has none */
     bool next_begun;       /* something is in the next one, and this one has been read once more since */
     cutter_t cutter;
@@ -67,8 +67,16 @@ static bool is_newer(const struct stat *a, const struct stat *b) {
     return a->st_mtim.tv_nsec > b->st_mtim.tv_nsec;
 }
 
+/* Was that the name of the file once? `app.log.1`, `app.log-20261123.gz`; or `app-2.log`, with a number before what follows the first dot. */
+static bool is_old_name(const char *base, const char *name) {
+    size_t whole = strlen(base), stem = strcspn(base, ".");
+    if (strncmp(name, base, whole) == 0 && name[whole] != '\0') return strchr(".-_", name[whole]);
+    if (stem == 0 || strncmp(name, base, stem) != 0 || name[stem] == '\0') return false;
+    return strchr(".-_", name[stem]) && name[stem + 1] >= '0' && name[stem + 1] <= '9';
+}
+
 /* The file was rotated away while nobody read it. Were others after it, before the one that has the path now? They are beside it, under names
- * that begin as its own, and were written to later. */
+ * that tell, and were written to later. */
 static bool lost_between(tail_t *tail) {
     struct stat mine, newest = {0}, status;
     char name[256] = "";
@@ -77,8 +85,7 @@ static bool lost_between(tail_t *tail) {
     DIR *folder = opendir(tail->files.watch.folder);
     if (!folder || fstat(tail->files.now.inode.descriptor, &mine) < 0) goto out;
     for (struct dirent *entry; (entry = readdir(folder));) {
-        char after = strncmp(entry->d_name, base, strlen(base)) == 0 ? entry->d_name[strlen(base)] : '\0';
-        if (after != '.' && after != '-' && after != '_') continue;
+        if (!is_old_name(base, entry->d_name)) continue;
         if (fstatat(dirfd(folder), entry->d_name, &status, 0) < 0 || !S_ISREG(status.st_mode)) continue;
         if (succession_knows(&tail->files, status.st_dev, status.st_ino) || !is_newer(&status, &mine)) continue;
         if (count++ > 0 && !is_newer(&status, &newest)) continue;
@@ -137,7 +144,10 @@ int tail_resume(tail_t *tail, const inode_place_t *place, fault_t *why) {
 
 int tail_start(tail_t *tail, bool at_end, fault_t *why) {
     int64_t offset = 0;
-    if (!succession_has_now(&tail->files)) return fault_set(why, "%s", tail->absent.text);
+    if (!succession_has_now(&tail->files)) {
+        tail->awaited = (inode_place_t){0};
+        return 0;
+    }
     if (at_end && inode_last_line(&tail->files.now.inode, tail->path, &offset, why) < 0) return -1;
     place_set(tail, offset, offset == 0 ? 0 : -1);
     return 0;
@@ -161,7 +171,7 @@ void tail_where(const tail_t *tail, char *text, size_t size) {
 static int next_begin(tail_t *tail) {
     bool is_said = tail->next_said;
     tail->next_said = true;
-    if (!is_said && (tail->rotated || tail->files.is_elsewhere) && lost_between(tail)) return TAIL_LOST;
+    if (!is_said && (tail->rotated || tail->files.next[0].elsewhere) && lost_between(tail)) return TAIL_LOST;
     if (!is_said && tail->files.next[0].after_loss) {
         snprintf(tail->lost, sizeof tail->lost,
                  "%.400s was rotated again before the file that it was then could be opened: what was in that "
@@ -202,6 +212,10 @@ static int end_meet(tail_t *tail, bytes_t *ret_element, int *ret_got, fault_t *w
     return *ret_got == 0;
 }
 
+const char *tail_absent(const tail_t *tail) {
+    return succession_has_now(&tail->files) ? NULL : tail->absent.text;
+}
+
 /* 1: the path has a file now. */
 static int file_await(tail_t *tail, fault_t *why) {
     int noted;
@@ -210,6 +224,11 @@ static int file_await(tail_t *tail, fault_t *why) {
         if (noted >= 0) noted = succession_look(&tail->files, why);
     } while (noted > 0);
     if (noted < 0 || tail->files.count == 0) return noted;
+    if (tail->awaited.inode == 0) {
+        files_advance(tail);
+        place_set(tail, 0, 0);
+        return 1;
+    }
     return tail_resume(tail, &tail->awaited, why) < 0 ? -1 : 1;
 }
 

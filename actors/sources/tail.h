@@ -8,12 +8,15 @@
 
 typedef struct tail tail_t;
 
-/* `pattern` is nothing to it. What is followed and was begun before need not be there, or readable, now: then it can only
- * be gone on with. */
+/* `pattern` is nothing to it. What is followed and was begun before need not be there, or readable, now: then it is
+ * waited for. */
 tail_t *tail_create(const reading_spec_t *spec, fault_t *why);
 void tail_destroy(tail_t **tail);
 
-/* Goes on at the file's beginning, or behind its last complete line, which only lines have. */
+/* Why nothing has the path that could be opened; NULL: something has. */
+const char *tail_absent(const tail_t *tail);
+
+/* Goes on at the file's beginning, or behind its last complete line, which only lines have; at the beginning of one that is not there yet. */
 int tail_start(tail_t *tail, bool at_end, fault_t *why);
 /* Goes on at a place. The file may have been renamed within its folder meanwhile: then it is read to its end first. Where it is gone, or is
  * no longer what it was, goes on at the beginning of the one that has its path now, and tail_next says so first. Where nothing has its path, it

@@ -153,6 +153,59 @@ static void a_file_that_may_not_be_read_yet_is_waited_for(void **state) {
     class->destroy(&spool);
 }
 
+static void files_of_a_folder_that_is_shut_for_a_while_are_waited_for(void **state) {
+    (void)state;
+    append("a", "one\n");
+    void *spool = opened(NULL, true);
+    assert_string_equal(all(spool), "one");
+    read_as_anybody(true);
+    append("b", "two\n");
+    append("c", "three\n");
+    assert_int_equal(chmod(folder, 0), 0);
+    assert_string_equal(all(spool), "");
+    assert_contains(class->waits(spool), "/b: Permission denied");
+    assert_int_equal(chmod(folder, 0700), 0);
+    assert_string_equal(all(spool), "two three");
+    read_as_anybody(false);
+    class->destroy(&spool);
+}
+
+/* A place that cannot be looked at is neither gone nor the beginning. */
+static void a_file_that_may_not_be_read_where_reading_begins_is_named(void **state) {
+    (void)state;
+    fault_t why;
+    append("a", "one\ntwo\n");
+    void *spool = opened(NULL, true);
+    assert_string_equal(all(spool), "one two");
+    place_t place = closed(&spool);
+    read_as_anybody(true);
+    assert_int_equal(chmod(path_of("a"), 0), 0);
+    spool = spool_of(NULL, true);
+    assert_int_equal(class->resume(spool, (bytes_t){(const uint8_t *)place.cursor.data, place.cursor.size}, &why), -1);
+    assert_contains(why.text, "/a: Permission denied");
+    assert_int_equal(class->start(spool, true, &why), -1);
+    assert_contains(why.text, "/a: Permission denied");
+    read_as_anybody(false);
+    msgpack_sbuffer_destroy(&place.cursor);
+    class->destroy(&spool);
+}
+
+static void a_file_that_is_renamed_is_not_whole_for_that(void **state) {
+    (void)state;
+    void *spool = opened(NULL, true);
+    FILE *file = fopen(path_of("a"), "a");
+    fputs("one\ntw", file);
+    fflush(file);
+    renamed("a", "b");
+    assert_string_equal(all(spool), "one");
+    fputs("o\nthree", file);
+    fflush(file);
+    assert_string_equal(all(spool), "two");
+    assert_int_equal(fclose(file), 0);
+    assert_string_equal(all(spool), "three");
+    class->destroy(&spool);
+}
+
 static void without_following_it_ends_with_all_there_is(void **state) {
     (void)state;
     fault_t why;
@@ -315,6 +368,9 @@ int main(void) {
         IN_FOLDER(a_file_that_is_moved_in_is_whole),
         IN_FOLDER(a_file_that_is_moved_in_before_the_folder_is_looked_through_is_whole),
         IN_FOLDER(a_file_that_may_not_be_read_yet_is_waited_for),
+        IN_FOLDER(files_of_a_folder_that_is_shut_for_a_while_are_waited_for),
+        IN_FOLDER(a_file_that_may_not_be_read_where_reading_begins_is_named),
+        IN_FOLDER(a_file_that_is_renamed_is_not_whole_for_that),
         IN_FOLDER(without_following_it_ends_with_all_there_is),
         IN_FOLDER(from_the_end_only_later_lines_are_read),
         IN_FOLDER(a_renamed_file_is_followed_under_its_new_name),

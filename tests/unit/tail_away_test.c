@@ -187,7 +187,6 @@ static void a_file_that_is_away_when_it_is_gone_on_with_is_waited_for(void **sta
     close(kept);
 }
 
-/* The file is moved back, or what is mounted is there again. */
 static void a_file_that_comes_back_is_gone_on_with_where_it_was(void **state) {
     (void)state;
     char away[96];
@@ -219,17 +218,125 @@ static void what_is_away_before_anything_was_read_is_named(void **state) {
     assert_null(tail_create(&spec, &why));
     assert_string_equal(why.text, expected);
     spec.resumes = true;
-    tail_t *tail = tail_create(&spec, &why);
-    assert_non_null(tail);
-    assert_int_equal(tail_start(tail, false, &why), -1);
-    assert_string_equal(why.text, expected);
-    tail_destroy(&tail);
     spec.follow = false;
     assert_null(tail_create(&spec, &why));
     assert_string_equal(why.text, expected);
 }
 
+/* The engine was restarted before there was a line, in the middle of a rotation. */
+static void what_is_away_before_anything_was_read_and_was_there_once_is_read_from_its_beginning(void **state) {
+    (void)state;
+    fault_t why;
+    const reading_spec_t spec = {.path = log_path, .keys = "", .follow = true, .resumes = true, .element_max = LINE_MAX_TEST};
+    for (int seen = 0; seen < 2; seen++) {
+        tail_t *tail = tail_create(&spec, &why);
+        assert_non_null(tail);
+        assert_non_null(strstr(tail_absent(tail), "No such file or directory"));
+        if (seen) append(log_path, "one\n");
+        assert_int_equal(tail_start(tail, false, &why), 0);
+        if (!seen) {
+            assert_nothing(tail);
+            assert_waits(tail, "No such file or directory");
+            append(log_path, "one\n");
+        }
+        assert_line(tail, "one");
+        assert_nothing(tail);
+        assert_null(tail_absent(tail));
+        tail_destroy(&tail);
+        assert_int_equal(unlink(log_path), 0);
+    }
+}
+
+/* ---- behind a link ---- */
+
+/* As a rotation of where the path leads to, in a folder of its own or beside the link. */
+static void link_to(const char *target, char real[112]) {
+    char below[96];
+    snprintf(below, sizeof below, "%s/pod", folder);
+    if (strchr(target, '/')) assert_int_equal(mkdir(below, 0700), 0);
+    snprintf(real, 112, "%s/%s", folder, target);
+    assert_int_equal(symlink(target, log_path), 0);
+}
+
+static void link_remove(const char *real) {
+    char below[96];
+    snprintf(below, sizeof below, "%s/pod", folder);
+    assert_int_equal(unlink(real), 0);
+    rmdir(below);
+    assert_int_equal(unlink(log_path), 0);
+}
+
+static void what_came_and_went_behind_a_link_is_said_to_be_lost(void **state) {
+    (void)state;
+    const char *const targets[] = {"real", "pod/real"};
+    for (int i = 0; i < 4; i++) {
+        char real[112];
+        link_to(targets[i % 2], real);
+        append(real, "one\n");
+        tail_t *tail = open_tail(true);
+        assert_line(tail, "one");
+        assert_nothing(tail);
+        assert_int_equal(unlink(real), 0);
+        append(real, "two\n");
+        if (i >= 2) assert_stirred(tail); /* taken note of, one after the other */
+        assert_int_equal(unlink(real), 0);
+        append(real, "three\n");
+        assert_stirred(tail);
+        assert_lost(tail, "was rotated again before the file that it was then could be opened");
+        assert_line(tail, "three");
+        assert_nothing(tail);
+        tail_destroy(&tail);
+        link_remove(real);
+    }
+}
+
+static void a_link_to_what_is_not_there_yet_is_followed(void **state) {
+    (void)state;
+    char real[112], linked[96];
+    link_to("pod/real", real);
+    snprintf(linked, sizeof linked, "%s/new", folder);
+    append(real, "one\n");
+    tail_t *tail = open_tail(true);
+    assert_line(tail, "one");
+    inode_place_t place = tail_place(tail);
+    assert_int_equal(symlink("pod/later", linked), 0);
+    assert_int_equal(rename(linked, log_path), 0);
+    assert_stirred(tail);
+    assert_nothing(tail);
+    assert_waits(tail, "No such file or directory");
+    snprintf(linked, sizeof linked, "%s/pod/later", folder);
+    append(linked, "two\n");
+    assert_stirred(tail);
+    assert_line(tail, "two");
+    assert_nothing(tail);
+    place = tail_place(tail);
+    tail_destroy(&tail);
+
+    assert_int_equal(rename(linked, real), 0); /* between its two names */
+    tail = open_again(place);
+    assert_nothing(tail);
+    assert_int_equal(rename(real, linked), 0);
+    append(linked, "three\n");
+    assert_stirred(tail);
+    assert_line(tail, "three");
+    assert_nothing(tail);
+    tail_destroy(&tail);
+    link_remove(linked);
+}
+
 /* ---- the folder ---- */
+
+static void a_folder_that_cannot_be_watched_is_named(void **state) {
+    (void)state;
+    fault_t why;
+    append(log_path, "one\n");
+    assert_int_equal(chmod(folder, 0100), 0);
+    const reading_spec_t spec = {.path = log_path, .keys = "", .follow = true, .element_max = LINE_MAX_TEST};
+    assert_null(tail_create(&spec, &why));
+    assert_non_null(strstr(why.text, "cannot watch the folder"));
+    assert_non_null(strstr(why.text, "Permission denied"));
+    assert_int_equal(chmod(folder, 0700), 0);
+}
 
 static void a_folder_that_is_made_again_is_followed(void **state) {
     (void)state;
@@ -377,6 +484,10 @@ int main(void) {
         IN_FOLDER(a_file_that_is_away_when_it_is_gone_on_with_is_waited_for),
         IN_FOLDER(a_file_that_comes_back_is_gone_on_with_where_it_was),
         IN_FOLDER(what_is_away_before_anything_was_read_is_named),
+        IN_FOLDER(what_is_away_before_anything_was_read_and_was_there_once_is_read_from_its_beginning),
+        IN_FOLDER(what_came_and_went_behind_a_link_is_said_to_be_lost),
+        IN_FOLDER(a_link_to_what_is_not_there_yet_is_followed),
+        AS_ANYBODY(a_folder_that_cannot_be_watched_is_named),
         IN_FOLDER(a_folder_that_is_made_again_is_followed),
         IN_FOLDER(a_folder_that_was_replaced_unseen_is_followed),
         IN_FOLDER(a_folder_that_is_a_link_is_followed_to_another),

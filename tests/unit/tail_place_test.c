@@ -173,6 +173,37 @@ static void a_second_rotation_that_nobody_saw_is_said_between_the_files(void **s
     assert_int_equal(unlink(oldest), 0);
 }
 
+/* As by programs that put the number before what follows the dot; other files have other names. */
+static void a_second_rotation_under_other_names_is_said_too(void **state) {
+    (void)state;
+    char dotted[96], path[3][112];
+    snprintf(dotted, sizeof dotted, "%s/app.log", folder);
+    snprintf(path[0], sizeof path[0], "%s/app-1.log", folder);
+    snprintf(path[1], sizeof path[1], "%s/app-2.log", folder);
+    snprintf(path[2], sizeof path[2], "%s/app-error.log", folder);
+    snprintf(log_path, sizeof log_path, "%s", dotted);
+    for (int lost = 0; lost < 2; lost++) {
+        append(log_path, "one\ntwo\n");
+        tail_t *tail = open_tail(true);
+        assert_line(tail, "one");
+        inode_place_t place = tail_place(tail);
+        tail_destroy(&tail);
+        assert_int_equal(rename(log_path, path[0]), 0);
+        modified_at(path[0], 1000);
+        append(path[lost ? 1 : 2], "three\n");
+        append(log_path, "four\n");
+        tail = open_tail(true);
+        resume(tail, place);
+        assert_line(tail, "two");
+        if (lost) assert_lost(tail, "was rotated more than once while it was not read: what is in app-2.log");
+        assert_line(tail, "four");
+        tail_destroy(&tail);
+        assert_int_equal(unlink(log_path), 0);
+        assert_int_equal(unlink(path[0]), 0);
+        assert_int_equal(unlink(path[lost ? 1 : 2]), 0);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         IN_FOLDER(a_place_is_found_again),
@@ -181,6 +212,7 @@ int main(void) {
         IN_FOLDER(a_place_in_a_file_that_is_gone_is_the_beginning_of_the_new_one),
         IN_FOLDER(files_that_were_opened_are_read_although_reading_goes_on_before_them),
         IN_FOLDER(a_second_rotation_that_nobody_saw_is_said_between_the_files),
+        IN_FOLDER(a_second_rotation_under_other_names_is_said_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -281,6 +281,33 @@ static void more_files_than_can_be_kept_open_are_said_to_be_lost(void **state) {
     tail_destroy(&tail);
 }
 
+/* So much happens in the folder that the kernel keeps none of it: who has the name now need not be who came. */
+static void a_file_that_came_and_went_untold_is_said_to_be_lost(void **state) {
+    (void)state;
+    char other[96];
+    int most = 0;
+    FILE *limit = fopen("/proc/sys/fs/inotify/max_queued_events", "r");
+    assert_non_null(limit);
+    assert_int_equal(fscanf(limit, "%d", &most), 1);
+    fclose(limit);
+    snprintf(other, sizeof other, "%s/other", folder);
+    append(log_path, "one\n");
+    tail_t *tail = open_tail(true);
+    assert_line(tail, "one");
+    assert_int_equal(rename(log_path, old_path), 0);
+    append(log_path, "two\n");
+    for (int i = 0; i < most; i++) {
+        append(other, "");
+        assert_int_equal(unlink(other), 0);
+    }
+    assert_int_equal(rename(log_path, older_path), 0);
+    append(log_path, "three\n");
+    assert_lost(tail, "was rotated again before the file that it was then could be opened");
+    assert_line(tail, "three");
+    assert_nothing(tail);
+    tail_destroy(&tail);
+}
+
 /* As where a container's log is a link into its pod's folder. */
 static void a_file_behind_a_link_is_followed_through_its_rotations_where_it_is(void **state) {
     (void)state;
@@ -452,6 +479,7 @@ int main(void) {
         IN_FOLDER(a_file_that_came_and_went_unseen_is_said_to_be_lost),
         IN_FOLDER(a_file_that_was_said_to_be_lost_is_said_again_from_the_place_before_it),
         IN_FOLDER(more_files_than_can_be_kept_open_are_said_to_be_lost),
+        IN_FOLDER(a_file_that_came_and_went_untold_is_said_to_be_lost),
         IN_FOLDER(a_file_behind_a_link_is_followed_through_its_rotations_where_it_is),
         IN_FOLDER(a_truncated_file_is_read_from_its_beginning),
         IN_FOLDER(a_truncated_file_that_has_outgrown_its_old_size_is_read_from_its_beginning),
