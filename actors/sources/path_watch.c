@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -60,6 +61,15 @@ static int folder_open(const path_watch_t *watch, int *ret_descriptor) {
     return watched;
 }
 
+/* Has the name a link in it, or parts that lead back? */
+static bool is_direct(const char *folder) {
+    char real[PATH_MAX], here[PATH_MAX] = "";
+    if (!realpath(folder, real) || (folder[0] != '/' && !getcwd(here, sizeof here))) return false;
+    size_t size = strlen(here);
+    if (strcmp(folder, ".") == 0) return strcmp(here, real) == 0;
+    return strncmp(here, real, size) == 0 && strcmp(real + size + (size > 0), folder) == 0;
+}
+
 /* Where the folder is not there, the one above has been watched since before it was looked for, and so has its own place. */
 static int folder_watch(path_watch_t *watch, fault_t *why) {
     int descriptor = -1, watched = -1, above = -1, before = -1;
@@ -75,6 +85,7 @@ static int folder_watch(path_watch_t *watch, fault_t *why) {
     watch->descriptor = watched < 0 ? -1 : descriptor;
     watch->watched = watched;
     watch->above = above;
+    watch->is_direct = is_direct(watch->folder);
     watch_drop(watch, old_watched);
     watch_drop(watch, old_above);
     return 0;
@@ -95,32 +106,63 @@ void path_watch_settle(const path_watch_t *watch) {
     (void)got;
 }
 
-/* Where the path leads, although nothing may be there yet: false where it is no link, or that cannot be told. */
-static bool link_follow(const path_watch_t *watch, char target[PATH_MAX]) {
-    char link[PATH_MAX];
-    if (realpath(watch->path, target)) return true;
-    ssize_t size = readlink(watch->path, link, sizeof link - 1);
-    if (size < 0) return false;
-    link[size] = '\0';
-    return snprintf(target, PATH_MAX, "%s%s%s", link[0] == '/' ? "" : watch->folder, link[0] == '/' ? "" : "/", link) < PATH_MAX;
+enum { LINKS_MAX = 40 /* as the kernel follows */ };
+
+/* Cuts the last part off, which is returned. */
+static const char *path_split(char path[PATH_MAX]) {
+    char *slash = strrchr(path, '/');
+    if (!slash) return NULL;
+    char *name = slash + 1;
+    if (slash == path) memmove(++name, slash + 1, strlen(slash + 1) + 1);
+    slash[slash == path ? 1 : 0] = '\0';
+    return name;
+}
+
+/* Where the path leads from link to link, although nothing may be there yet: false where it is no link. */
+static bool link_follow(const path_watch_t *watch, char path[PATH_MAX]) {
+    char link[PATH_MAX], next[PATH_MAX];
+    snprintf(path, PATH_MAX, "%s/%s", watch->folder, watch->base);
+    for (int i = 0; i < LINKS_MAX; i++) {
+        ssize_t size = readlink(path, link, sizeof link - 1);
+        if (size < 0) return i > 0;
+        link[size] = '\0';
+        const char *slash = strrchr(path, '/');
+        int before = link[0] == '/' ? 0 : (int)(slash - path) + 1;
+        if (snprintf(next, sizeof next, "%.*s%s", before, path, link) >= PATH_MAX) return false;
+        memcpy(path, next, sizeof next);
+    }
+    return false;
 }
 
 /* That the rotations of a file behind a link come is seen there; all else is seen from the path. */
 void path_watch_link(path_watch_t *watch) {
     char path[PATH_MAX];
     int before = watch->target;
+    const char *name;
     free(watch->target_name);
     watch->target_name = NULL;
     watch->target = -1;
-    if (watch->notify >= 0 && link_follow(watch, path)) {
-        char *slash = strrchr(path, '/');
-        watch->target_name = strdup(slash + 1);
+    watch->is_blind = watch->notify >= 0 && watch->watched < 0 && access(watch->path, F_OK) == 0;
+    if (watch->notify >= 0 && link_follow(watch, path) && (name = path_split(path))) {
+        watch->target_name = strdup(name);
         must(watch->target_name);
-        slash[slash == path ? 1 : 0] = '\0';
-        int target = watch_add(watch, path, HEIRS_EVENTS | IN_ATTRIB);
-        if (target != watch->watched || strcmp(watch->target_name, watch->base) != 0) watch->target = target;
+        watch->target = watch_add(watch, path, HEIRS_EVENTS | IN_ATTRIB);
+        watch->is_blind |= watch->target < 0 && errno == EACCES;
     }
     watch_drop(watch, before);
+}
+
+bool path_watch_sees_all(const path_watch_t *watch) {
+    return watch->notify < 0 || (watch->watched >= 0 && watch->is_direct && !watch->target_name);
+}
+
+void path_watch_check(path_watch_t *watch) {
+    struct stat now, then;
+    bool is_there = stat(watch->folder, &now) == 0;
+    watch->is_stale |= is_there != (watch->watched >= 0);
+    if (is_there && watch->watched >= 0 && fstat(watch->descriptor, &then) == 0)
+        watch->is_stale |= now.st_dev != then.st_dev || now.st_ino != then.st_ino;
+    path_watch_link(watch);
 }
 
 void path_watch_opened(path_watch_t *watch) {
@@ -149,7 +191,7 @@ static bool on_event(path_watch_t *watch, const struct inotify_event *event, hei
     if (event->wd == watch->target && event->len > 0 && (event->mask & (IN_CREATE | IN_MOVED_TO)))
         watch->arrivals += strcmp(event->name, watch->target_name) == 0;
     watch->is_stale |= is_stale;
-    return is_stale || is_folders || !is_above;
+    return is_stale || is_folders || !is_above || event->wd == watch->target;
 }
 
 int path_watch_read(path_watch_t *watch, heirs_t *heirs, fault_t *why) {
@@ -186,9 +228,10 @@ int path_watch_init(path_watch_t *watch, const char *path, bool follow, fault_t 
     watch->notify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
     if (watch->notify < 0) return fault_errno(why, "cannot watch %s: inotify", path);
     if (folder_watch(watch, why) < 0) return -1;
-    if (watch->watched >= 0 || access(path, F_OK) < 0) return 0;
-    errno = EACCES; /* files in it may be opened by those who know their names, but who comes is not told */
-    return fault_errno(why, "cannot watch the folder %s", watch->folder);
+    path_watch_link(watch);
+    if (!watch->is_blind) return 0;
+    errno = EACCES; /* the file may be opened by those who know its name, but who comes is not told */
+    return fault_errno(why, "cannot watch the folder of %s", path);
 }
 
 void path_watch_fini(path_watch_t *watch) {

@@ -18,6 +18,8 @@ typedef struct path_watch {
     char *target_name; /* and its name there */
     unsigned arrivals; /* there, of files of that name since one was opened */
     bool is_stale;     /* another may be the folder */
+    bool is_direct;    /* the folder's name has no link in it */
+    bool is_blind;     /* who comes to the path cannot be told, as a folder may not be read */
 } path_watch_t;
 #define PATH_WATCH_NONE ((path_watch_t){.notify = -1, .descriptor = -1, .watched = -1, .above = -1, .target = -1})
 
@@ -29,6 +31,11 @@ void path_watch_fini(path_watch_t *watch);
 void path_watch_link(path_watch_t *watch);
 /* The same, once what it leads to is open: it is not lost if another comes. */
 void path_watch_opened(path_watch_t *watch);
+
+/* Is all told that may happen to the path? If not, it is to be looked at from time to time, too, and this to be called before: it finds out
+ * what the kernel has not told. */
+bool path_watch_sees_all(const path_watch_t *watch);
+void path_watch_check(path_watch_t *watch);
 
 /* Watches the writing to an open file, and returns the watch; by its descriptor, as the path may be another file's by now. */
 int path_watch_file(path_watch_t *watch, int descriptor, fault_t *why);

@@ -135,5 +135,15 @@ static int pipe_wake(void *reading, fault_t *why) {
     return epoll_wait(pipe->edges, &arrival, 1, 0) >= 0 || errno == EINTR ? 0 : fault_errno(why, "cannot watch %s", pipe->path);
 }
 
-const reading_class_t pipe_reading = {pipe_create, pipe_destroy, pipe_start, pipe_resume,     pipe_next, pipe_lost,
-                                      pipe_place,  pipe_where,   NULL,       pipe_descriptor, pipe_wake};
+const reading_class_t pipe_reading = {
+    .create = pipe_create,
+    .destroy = pipe_destroy,
+    .start = pipe_start,
+    .resume = pipe_resume,
+    .next = pipe_next,
+    .lost = pipe_lost,
+    .place = pipe_place,
+    .where = pipe_where,
+    .descriptor = pipe_descriptor,
+    .wake = pipe_wake,
+};

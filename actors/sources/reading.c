@@ -53,6 +53,10 @@ static const char *waits(const void *reading) {
     return tail_waits(reading);
 }
 
+static bool is_to_be_looked_at(const void *reading) {
+    return tail_is_to_be_looked_at(reading);
+}
+
 static int descriptor(const void *reading) {
     return tail_descriptor(reading);
 }
@@ -61,4 +65,17 @@ static int wake(void *reading, fault_t *why) {
     return tail_wake(reading, why);
 }
 
-const reading_class_t tail_reading = {create, destroy, start, resume, next, lost, place, where, waits, descriptor, wake};
+const reading_class_t tail_reading = {
+    .create = create,
+    .destroy = destroy,
+    .start = start,
+    .resume = resume,
+    .next = next,
+    .lost = lost,
+    .place = place,
+    .where = where,
+    .waits = waits,
+    .is_to_be_looked_at = is_to_be_looked_at,
+    .descriptor = descriptor,
+    .wake = wake,
+};

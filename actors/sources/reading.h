@@ -37,6 +37,8 @@ typedef struct reading_class {
     void (*where)(const void *reading, char *text, size_t size);
     /* What it waits for, to be shown; NULL: for nothing but more. The function is NULL where that is always so. */
     const char *(*waits)(const void *reading);
+    /* Is `next` to be asked from time to time, too, as the descriptor may not tell of all? NULL: never. */
+    bool (*is_to_be_looked_at)(const void *reading);
     int (*descriptor)(const void *reading);   /* readable when there may be more; -1: there will not */
     int (*wake)(void *reading, fault_t *why); /* takes note of what made it readable */
 } reading_class_t;

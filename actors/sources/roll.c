@@ -50,6 +50,12 @@ bool roll_note(roll_t *roll, const char *name, bool whole) {
     return found;
 }
 
+bool roll_is_whole(const roll_t *roll, const char *name) {
+    bool found;
+    size_t at = place_of(roll, name, &found);
+    return found && roll->list[at].whole;
+}
+
 size_t roll_upto(const roll_t *roll, const char *name) {
     bool found;
     size_t at = place_of(roll, name, &found);

@@ -20,6 +20,7 @@ typedef struct roll {
 void roll_add(roll_t *roll, const char *name, bool whole);
 /* Notes whether somebody is writing to that file; false: it is not there. */
 bool roll_note(roll_t *roll, const char *name, bool whole);
+bool roll_is_whole(const roll_t *roll, const char *name);
 /* How many are not after this one. */
 size_t roll_upto(const roll_t *roll, const char *name);
 /* Takes the first name, which is the caller's; NULL: there is none. */

@@ -2,7 +2,8 @@
  * its cursor is a place in the file, and what was read but not recorded is simply read again.
  *
  * What is read is one file through its rotations, the files of a folder, or a named pipe: a reading. Reading stops where the credit ends or
- * the reading does; then an acknowledgement or the reading's descriptor starts it again. Nothing polls. */
+ * the reading does; then an acknowledgement or the reading's descriptor starts it again. Nothing polls, but for a file
+ * behind a link, or one that is waited for: of these the kernel does not tell everything. */
 #include "source_file.h"
 
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 #include "timing.h"
 
 enum {
+    LOOK = 1000 * 1000,            /* µs between two looks at what nobody tells of */
     LINES_A_TURN = 64 * 1024,      /* read without a look at the mailbox, where none of them is sent */
     KEY_ROOM = CODER_KEY_MAX + 64, /* of an element, as its attribute */
 };
@@ -33,7 +35,7 @@ typedef struct file {
     bool has_begun;
     msgpack_sbuffer begin; /* a cursor: where reading began, if nothing is recorded yet */
     msgpack_sbuffer place; /* the last cursor */
-    timer_id_t turn;
+    timer_id_t turn, look;
 } file_t;
 
 /* ---- elements ---- */
@@ -86,7 +88,7 @@ static inline int element_take(file_t *file, bytes_t element) {
 
 /* ---- reading ---- */
 
-static timer_fn on_turn, on_idle;
+static timer_fn on_turn, on_look, on_idle;
 
 /* What comes next follows a hole, or there is nothing next: 0, and reading goes on or not. */
 static int file_pause(file_t *file, int got, bool *ret_goes_on, fault_t *why) {
@@ -118,8 +120,11 @@ static int file_read(file_t *file, fault_t *why) {
     return 0;
 }
 
-static void waits_tell(file_t *file) {
-    const char *waits = file->class->waits ? file->class->waits(file->reading) : NULL;
+static void waiting_tell(file_t *file) {
+    const reading_class_t *class = file->class;
+    const char *waits = class->waits ? class->waits(file->reading) : NULL;
+    if (class->is_to_be_looked_at && class->is_to_be_looked_at(file->reading) && !file->look)
+        file->look = actor_after(file->feed.me, LOOK, on_look, 0);
     if (waits)
         feed_waiting(&file->feed, "%s", waits);
     else
@@ -133,7 +138,7 @@ static int file_produce(void *state, fault_t *why) {
     timing_begin(&file->timing);
     if (file->feed.was_full) timing_missed(&file->timing);
     if (file_read(file, &unreadable) < 0) feed_fail(&file->feed, "%s", unreadable.text);
-    if (file->reading) waits_tell(file);
+    if (file->reading) waiting_tell(file);
     if (file->reading) timing_arm(&file->timing, on_idle);
     return 0;
 }
@@ -143,6 +148,13 @@ static int on_turn(void *state, uint64_t context, fault_t *why) {
     (void)context;
     file->turn = 0;
     return file_produce(file, why);
+}
+
+static int on_look(void *state, uint64_t context, fault_t *why) {
+    file_t *file = state;
+    (void)context;
+    file->look = 0;
+    return feed_room(&file->feed) ? file_produce(file, why) : 0;
 }
 
 static int on_idle(void *state, uint64_t context, fault_t *why) {
@@ -191,6 +203,7 @@ static int file_resume(void *state, bytes_t cursor, fault_t *why) {
 static void file_stop(void *state) {
     file_t *file = state;
     actor_cancel(file->feed.me, &file->turn);
+    actor_cancel(file->feed.me, &file->look);
     timing_disarm(&file->timing);
     int descriptor = file->class->descriptor(file->reading);
     if (descriptor >= 0) actor_unwatch(file->feed.me, descriptor);

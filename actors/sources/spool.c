@@ -192,7 +192,8 @@ static int file_begin(spool_t *spool, const char *name, spool_file_t **ret_file,
     struct stat status;
     const char *path = spool_path(spool, name);
     *ret_file = NULL;
-    if (stat(path, &status) < 0 && errno == EACCES && spool->follow) {
+    if (stat(path, &status) < 0 && errno == EACCES) {
+        if (!spool->follow) return fault_errno(why, "cannot open %s", path);
         snprintf(spool->waits, sizeof spool->waits, "cannot open %.800s: Permission denied", path);
         return FILE_BARRED;
     }
@@ -435,5 +436,16 @@ static const char *spool_waits(const void *reading) {
     return spool->waits[0] != '\0' ? spool->waits : NULL;
 }
 
-const reading_class_t spool_reading = {spool_create, spool_destroy, spool_start, spool_resume,     spool_next, spool_lost,
-                                       spool_place,  spool_where,   spool_waits, spool_descriptor, spool_wake};
+const reading_class_t spool_reading = {
+    .create = spool_create,
+    .destroy = spool_destroy,
+    .start = spool_start,
+    .resume = spool_resume,
+    .next = spool_next,
+    .lost = spool_lost,
+    .place = spool_place,
+    .where = spool_where,
+    .waits = spool_waits,
+    .descriptor = spool_descriptor,
+    .wake = spool_wake,
+};

@@ -56,7 +56,9 @@ typedef struct spool {
     int64_t seen_next; /* and of those that were done since events were taken in */
     uint64_t told[SPOOL_TOLD];
     size_t told_count;
+    uint64_t closed;        /* the hash of the name that was closed last, of a file that was not seen; 0: none */
     uint32_t moved;         /* the cookie of the last rename of one of them */
+    bool is_moved_whole;    /* nobody is writing to that */
     char waits[SPOOL_LOST]; /* why the next file is not begun; empty: there is none, or it is */
     char lost[SPOOL_LOST];
     bool lost_due; /* it is to be said */

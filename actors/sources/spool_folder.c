@@ -105,7 +105,10 @@ static void name_take(spool_t *spool, const char *name, bool whole) {
 /* After a time in which nobody watched. */
 static void name_find(spool_t *spool, const char *name, size_t *changed) {
     struct statx status;
-    if (!name_look(spool, name, &status)) return;
+    if (!name_look(spool, name, &status)) {
+        if (errno == EACCES && !is_done(spool, name)) roll_add(&spool->names, name, false);
+        return;
+    }
     spool_file_t *file = file_of(spool, &status);
     if (file) {
         if (file->is_gone) name_give(file, name);
@@ -158,7 +161,11 @@ static int places_find(spool_t *spool, spool_place_t *places, size_t count, bool
     int got = 0;
     for (struct dirent *entry; got == 0 && (entry = readdir(folder));) {
         struct stat status;
-        if (is_ours(spool, entry->d_name) != ours || stat(spool_path(spool, entry->d_name), &status) < 0) continue;
+        if (is_ours(spool, entry->d_name) != ours) continue;
+        if (stat(spool_path(spool, entry->d_name), &status) < 0) {
+            if (errno == EACCES) got = fault_errno(why, "cannot read the status of %s/%s", spool->folder, entry->d_name);
+            continue;
+        }
         for (size_t i = 0; i < count && got == 0; i++) {
             spool_place_t *place = &places[i];
             if (!place->is_found && (int64_t)status.st_dev == place->at.device && (int64_t)status.st_ino == place->at.inode)
@@ -181,8 +188,12 @@ int spool_find_places(spool_t *spool, spool_place_t *places, size_t count, fault
 
 /* ---- events ---- */
 
+static uint64_t hash_of(const char *name) {
+    return XXH3_64bits(name, strlen(name));
+}
+
 void spool_late(spool_t *spool, const char *name) {
-    uint64_t hash = XXH3_64bits(name, strlen(name));
+    uint64_t hash = hash_of(name);
     if (spool->told_count == SPOOL_TOLD) return;
     for (size_t i = 0; i < spool->told_count; i++) {
         if (spool->told[i] == hash) return;
@@ -197,16 +208,24 @@ static void written(spool_t *spool, const struct inotify_event *event, spool_fil
     if (file) {
         file->is_whole = whole;
         file->is_stirred = true;
-    } else if (!roll_note(&spool->names, event->name, whole) && !whole && is_done(spool, event->name)) {
-        spool_late(spool, event->name);
+    } else if (!roll_note(&spool->names, event->name, whole)) {
+        uint64_t hash = hash_of(event->name);
+        if (whole)
+            spool->closed = hash;
+        else if (spool->closed == hash)
+            spool->closed = 0;
+        if (!whole && is_done(spool, event->name)) spool_late(spool, event->name);
     }
 }
 
 static void on_name(spool_t *spool, const struct inotify_event *event) {
     if (!is_ours(spool, event->name)) return;
-    if (event->mask & IN_MOVED_FROM) spool->moved = event->cookie;
-    if (event->mask & (IN_CREATE | IN_MOVED_TO)) /* what is only called otherwise may still be written to */
-        name_take(spool, event->name, (event->mask & IN_MOVED_TO) && event->cookie != spool->moved);
+    if (event->mask & IN_MOVED_FROM) { /* what is only called otherwise may still be written to */
+        spool->moved = event->cookie;
+        spool->is_moved_whole = spool->closed == hash_of(event->name) || roll_is_whole(&spool->names, event->name);
+    }
+    if (event->mask & (IN_CREATE | IN_MOVED_TO))
+        name_take(spool, event->name, (event->mask & IN_MOVED_TO) && (event->cookie != spool->moved || spool->is_moved_whole));
     else if (event->mask & (IN_DELETE | IN_MOVED_FROM))
         name_lose(spool, event->name);
     else if (!(event->mask & IN_ATTRIB)) /* it may be readable now: that is tried anyhow */

@@ -55,7 +55,7 @@ static int next_push(succession_t *s, inode_t inode, fault_t *why) {
         inode_close(&inode);
         return 0;
     }
-    s->next[s->count] = (successor_t){inode, -1, s->is_missing, s->is_elsewhere};
+    s->next[s->count] = (successor_t){inode, -1, s->is_missing || s->watch.is_blind, s->is_elsewhere};
     s->is_missing = s->is_elsewhere = false;
     path_watch_opened(&s->watch);
     return successor_watch(s, &s->next[s->count++], why);
@@ -104,6 +104,7 @@ static int candidate_take(succession_t *s, candidate_t *candidate, fault_t *why)
     if (candidate->is_held) {
         inode_close(&s->barred);
         s->barred = candidate->inode;
+        path_watch_link(&s->watch);
         return barred_look(s, why);
     }
     if (candidate->inode.descriptor >= 0) return next_push(s, candidate->inode, why);
@@ -142,15 +143,19 @@ static int heir_open(succession_t *s, heirs_t *heirs, fault_t *why) {
     return 0;
 }
 
+static int folder_renew(succession_t *s, fault_t *why) {
+    int renewed = path_watch_renew(&s->watch, why);
+    s->is_elsewhere |= renewed > 0; /* who came to the path in the new folder before is not known */
+    return renewed < 0 ? -1 : 0;
+}
+
 static int heirs_open(succession_t *s, heirs_t *heirs, fault_t *why) {
     if (barred_look(s, why) < 0) return -1;
     for (; heirs->count > 0; heirs_drop(heirs)) {
         if (heir_open(s, heirs, why) < 0) return -1;
     }
     s->is_missing |= heirs->too_many;
-    int renewed = path_watch_renew(&s->watch, why);
-    s->is_elsewhere |= renewed > 0; /* who came to the path in the new folder before is not known */
-    return renewed < 0 ? -1 : 0;
+    return folder_renew(s, why);
 }
 
 int succession_note(succession_t *s, fault_t *why) {
@@ -178,17 +183,32 @@ static void waits_set(succession_t *s, int error) {
     snprintf(s->waits, sizeof s->waits, "cannot open %.500s: %s", s->watch.path, strerror_r(error, reason, sizeof reason));
 }
 
-int succession_look(succession_t *s, fault_t *why) {
+bool succession_is_to_be_looked_at(const succession_t *s) {
+    return s->follow && (s->waits[0] != '\0' || !path_watch_sees_all(&s->watch));
+}
+
+/* Opens what has the path, if that is not known. */
+static int path_look(succession_t *s, fault_t *why) {
     struct stat status;
-    int any = 0;
-    if (barred_look(s, why) < 0) return -1;
-    s->waits[0] = '\0';
+    size_t count = s->count;
     if (stat(s->watch.path, &status) < 0) {
         if (!succession_is_passing(errno)) return fault_errno(why, "cannot read the status of %s", s->watch.path);
         waits_set(s, errno);
-        path_watch_link(&s->watch);
-    } else if (!succession_knows(s, status.st_dev, status.st_ino)) {
-        any = path_open(s, why);
+        return 0;
+    }
+    s->waits[0] = '\0';
+    int any = succession_knows(s, status.st_dev, status.st_ino) ? 0 : path_open(s, why);
+    return any < 0 ? -1 : any || s->count > count;
+}
+
+int succession_look(succession_t *s, fault_t *why) {
+    if (succession_is_to_be_looked_at(s)) path_watch_check(&s->watch);
+    if (folder_renew(s, why) < 0 || barred_look(s, why) < 0) return -1;
+    bool waited = s->waits[0] != '\0';
+    int any = path_look(s, why);
+    if (any == 0 && s->waits[0] != '\0' && !waited) { /* whatever it waits for is watched before it is looked at again */
+        path_watch_check(&s->watch);
+        any = path_look(s, why);
     }
     if (s->barred.descriptor >= 0) waits_set(s, EACCES);
     return any;

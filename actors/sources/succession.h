@@ -42,6 +42,9 @@ int succession_note(succession_t *succession, fault_t *why);
 /* Looks at the path itself, where something may be that nobody has told of: as succession_note. */
 int succession_look(succession_t *succession, fault_t *why);
 
+/* May something be that nobody tells of, so that it is to be looked for from time to time? */
+bool succession_is_to_be_looked_at(const succession_t *succession);
+
 /* The next one is what is read now. There must be one. */
 void succession_advance(succession_t *succession);
 /* A file before the one that is read, by whatever name it has in the folder. It is not watched yet. */

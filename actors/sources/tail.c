@@ -21,6 +21,7 @@ struct tail {
     succession_t files;
     const char *path;
     inode_place_t awaited; /* from where reading is to go on once the path has a file; all 0: from its beginning */
+    bool has_first;        /* it is the beginning of the file for which reading waited from the start */
     fault_t absent;        /* why it has none */
     bool next_begun;       /* something is in the next one, and this one has been read once more since */
     cutter_t cutter;
@@ -118,6 +119,7 @@ int tail_resume(tail_t *tail, const inode_place_t *place, fault_t *why) {
     inode_t inode;
     bool renamed;
     if (tail_wake(tail, why) < 0) return -1;
+    if (place->inode == 0 && tail->has_first) place = &tail->awaited;
     if (!succession_has_now(files) && files->count > 0) files_advance(tail);
     if (inode_is_at(&files->now.inode, place)) {
         place_set(tail, place->offset, place->line); /* what had the path since still comes after it */
@@ -227,6 +229,8 @@ static int file_await(tail_t *tail, fault_t *why) {
     if (tail->awaited.inode == 0) {
         files_advance(tail);
         place_set(tail, 0, 0);
+        tail->awaited = tail_place(tail);
+        tail->has_first = true;
         return 1;
     }
     return tail_resume(tail, &tail->awaited, why) < 0 ? -1 : 1;
@@ -234,6 +238,10 @@ static int file_await(tail_t *tail, fault_t *why) {
 
 const char *tail_waits(const tail_t *tail) {
     return tail->files.waits[0] != '\0' ? tail->files.waits : NULL;
+}
+
+bool tail_is_to_be_looked_at(const tail_t *tail) {
+    return succession_is_to_be_looked_at(&tail->files);
 }
 
 int tail_next(tail_t *tail, bytes_t *ret_element, fault_t *why) {

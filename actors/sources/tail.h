@@ -36,6 +36,9 @@ const char *tail_lost(const tail_t *tail);
 /* What it waits for, beside more in the file: that the path can be opened. NULL: nothing. */
 const char *tail_waits(const tail_t *tail);
 
+/* May there be more of which its descriptor tells nothing? It is reached through a link, or waited for. */
+bool tail_is_to_be_looked_at(const tail_t *tail);
+
 /* The position after the last element. */
 inode_place_t tail_place(const tail_t *tail);
 /* Where the last element is, to be shown: "/var/log/app.json:12", or by its byte where its number is not known. */

@@ -164,6 +164,13 @@ static void files_of_a_folder_that_is_shut_for_a_while_are_waited_for(void **sta
     assert_int_equal(chmod(folder, 0), 0);
     assert_string_equal(all(spool), "");
     assert_contains(class->waits(spool), "/b: Permission denied");
+    assert_int_equal(chmod(folder, 0400), 0);
+    void *ending = opened(NULL, false);
+    fault_t why;
+    bytes_t element;
+    assert_int_equal(class->next(ending, &element, &why), -1);
+    assert_contains(why.text, "/a: Permission denied");
+    class->destroy(&ending);
     assert_int_equal(chmod(folder, 0700), 0);
     assert_string_equal(all(spool), "two three");
     read_as_anybody(false);
@@ -203,6 +210,25 @@ static void a_file_that_is_renamed_is_not_whole_for_that(void **state) {
     assert_string_equal(all(spool), "two");
     assert_int_equal(fclose(file), 0);
     assert_string_equal(all(spool), "three");
+
+    append("c", "four\nfive"); /* and is, if it was closed before */
+    renamed("c", "d");
+    assert_string_equal(all(spool), "four five");
+    append("e", "six\nseven");
+    wake(spool);
+    renamed("e", "f");
+    assert_string_equal(all(spool), "six seven");
+    file = fopen(path_of("g"), "a");
+    fputs("eight\n", file);
+    assert_int_equal(fclose(file), 0);
+    file = fopen(path_of("g"), "a");
+    fputs("ni", file);
+    fflush(file);
+    renamed("g", "h");
+    assert_string_equal(all(spool), "eight");
+    fputs("ne", file);
+    assert_int_equal(fclose(file), 0);
+    assert_string_equal(all(spool), "nine");
     class->destroy(&spool);
 }
 
