@@ -27,9 +27,19 @@ static void acks_undue(attachment_t *attachment) {
     LIST_REMOVE(attachment, due_link);
 }
 
+/* Of these bytes some may not be on the disk yet. Appends that are not counted yet are among them: a batch may come to be acknowledged before it
+ * is counted. */
+static uint64_t appended(const recording_t *recording) {
+    return journal_totals(recording->reel->journal)->bytes;
+}
+
+bool acks_are_unsafe(const recorder_t *self, const recording_t *recording) {
+    return actor_config(self->me)->durability == DURABILITY_SYNC && appended(recording) > recording->synced;
+}
+
 /* Must senders wait for the disk? */
 static bool acks_wait(const recorder_t *self, const recording_t *recording) {
-    uint64_t unsynced = recording->bytes - recording->synced;
+    uint64_t unsynced = appended(recording) - recording->synced;
     switch (actor_config(self->me)->durability) {
     case DURABILITY_ASYNC: return false;
     case DURABILITY_INTERVAL: return unsynced >= UNSYNCED_MAX;
@@ -114,7 +124,10 @@ static int on_sync_timer(void *state, uint64_t context, fault_t *why) {
     (void)why;
     if (!recording || !recording->reel) return 0;
     recording->sync_timer = 0;
-    sync_begin(self, recording);
+    if (!recording->reel->broken)
+        sync_begin(self, recording);
+    else if (recording->finish || recording->closing) /* what waits for the disk waits in vain */
+        finish_synced(self, recording, recording->failure ? recording->failure : "the disk failed");
     return 0;
 }
 
@@ -140,7 +153,7 @@ static void round_done(recorder_t *self, recording_t *recording) {
     fault_t ignored; /* it is read where it is */
     if (recording->manifest_is == MANIFEST_SYNCING && manifest_settle(recording->folder, &ignored) == 0)
         recording->manifest_is = MANIFEST_SETTLED;
-    bool more = recording->synced < recording->bytes || recording->manifest_is == MANIFEST_ANNOUNCED;
+    bool more = recording->synced < appended(recording) || recording->manifest_is == MANIFEST_ANNOUNCED;
     if (more && (recording->finish || recording->closing))
         sync_begin(self, recording);
     else if (recording->finish || recording->closing)
@@ -196,7 +209,7 @@ void sync_begin(recorder_t *self, recording_t *recording) {
     if (recording->syncing > 0) return;
     actor_cancel(self->me, &recording->sync_timer);
     recording->sync_refused = false;
-    recording->syncing_to = recording->bytes;
+    recording->syncing_to = appended(recording);
     recording->syncing_finished = reel->finished_count;
     if (acks_wait(self, recording)) round_gather(self, recording);
     for (size_t i = 0; i < reel->finished_count; i++) sync_ask(self, recording, reel->finished_paths[i]);
@@ -209,13 +222,13 @@ void sync_begin(recorder_t *self, recording_t *recording) {
 }
 
 void sync_schedule(recorder_t *self, recording_t *recording) {
-    if (recording->syncing > 0 || recording->reel->broken || recording->synced >= recording->bytes) return;
+    if (recording->syncing > 0 || recording->reel->broken || recording->synced >= appended(recording)) return;
     switch (actor_config(self->me)->durability) {
     case DURABILITY_ASYNC: return;
     case DURABILITY_SYNC: sync_begin(self, recording); return;
     case DURABILITY_INTERVAL: break;
     }
-    if (recording->bytes - recording->synced >= UNSYNCED_ENOUGH)
+    if (appended(recording) - recording->synced >= UNSYNCED_ENOUGH)
         sync_begin(self, recording);
     else if (!recording->sync_timer)
         recording->sync_timer = actor_after(self->me, INTERVAL_US, on_sync_timer, recording->number);

@@ -204,8 +204,24 @@ static void finish_complete(recorder_t *self, recording_t *recording) {
         recording_close(self, recording);
 }
 
+/* The end was announced, and the disk has not taken what was before it: whoever looks from now on is told. */
+static void finish_spoil(recorder_t *self, recording_t *recording, const char *failure) {
+    msg_manifest_t manifest = *recording->manifest;
+    fault_t problem;
+    manifest.recording.state = "FAILED";
+    manifest.recording.stop_reason = "error";
+    manifest.recording.error = failure;
+    manifest.recording.has_stop_reason = manifest.recording.has_error = true;
+    manifest.has_digest = false;
+    msg_manifest_t *copy = record_copy(RECORD_CLASS(manifest), &manifest);
+    record_free(RECORD_CLASS(manifest), (void **)&recording->manifest);
+    recording->manifest = copy;
+    if (recording_save(recording, copy, &problem) < 0) actor_after(self->me, SAVE_AGAIN_US, on_save_again, recording->number);
+}
+
 void finish_synced(recorder_t *self, recording_t *recording, const char *failure) {
     if (recording->closing) {
+        if (failure) finish_spoil(self, recording, failure);
         recording_close(self, recording);
         return;
     }
@@ -227,6 +243,7 @@ void finish_begin(recorder_t *self, recording_t *recording, const msg_recording_
     must(finish->tickets);
     finish->tickets[finish->tickets_count++] = ticket;
     if (!first) return;
+    if (recording->failure) finish_fail(finish, recording->failure); /* before anybody could be told to end it for that */
     if (reel_end(recording->reel, actor_ticks(self->me), &problem) < 0) {
         finish_fail(finish, problem.text);
         recording->reel->broken = true;

@@ -98,7 +98,10 @@ void connection_remove(recorder_t *self, connection_t **connection) {
 
 void attachment_stop(recorder_t *self, attachment_t *attachment, const char *reason) {
     const reel_producer_t *producer = attachment->producer;
-    bool known = producer->seq > 0 && producer->accepted >= 0 && !attachment->recording->reel->broken;
+    recording_t *recording = attachment->recording;
+    if (producer->gathered) recording_flush(self, recording);
+    bool broken = recording->reel->broken || recording->failure;
+    bool known = producer->seq > 0 && producer->accepted >= 0 && !broken && !acks_are_unsafe(self, recording);
     msg_source_stop_t stop = {.has_source = true,
                               .source = attachment->source,
                               .has_job = true,
@@ -111,8 +114,10 @@ void attachment_stop(recorder_t *self, attachment_t *attachment, const char *rea
                               .accepted = producer->accepted};
     progress_tell(self, attachment->recording);
     connection_send(self, attachment->connection, MSG_SOURCE_STOP, &stop);
-    if (attachment->done) actor_answer(self->me, attachment->done, NULL);
-    attachment->done = 0;
+    if (!broken) {
+        if (attachment->done) actor_answer(self->me, attachment->done, NULL);
+        attachment->done = 0;
+    }
     attachment_remove(self, &attachment);
 }
 

@@ -116,12 +116,23 @@ static void join_attach(recorder_t *self, recording_t *recording, uint32_t strea
     join_answer(self, attachment, ticket);
 }
 
+/* Another may have been let in under its name since it was decided what must be on the disk before it is. */
+static bool join_is_safe(recorder_t *self, recording_t *recording, join_t *join) {
+    const reel_producer_t *producer = join->producer ? reel_producer_find(recording->reel, join->stream, join->producer) : NULL;
+    if (producer && producer->attached) {
+        join_supersede(self, recording, join->stream, join->producer);
+        join->after = recording->bytes;
+        sync_schedule(self, recording);
+    }
+    return recording->synced >= join->after;
+}
+
 void joins_let_in(recorder_t *self, recording_t *recording) {
     bool safe = actor_config(self->me)->durability == DURABILITY_SYNC; /* to say where to go on from acknowledges all before it */
     join_t *join, *next;
     for (join = TAILQ_FIRST(&self->joins); join; join = next) {
         next = TAILQ_NEXT(join, link);
-        if (join->recording != recording || !join->resolved || (safe && recording->synced < join->after)) continue;
+        if (join->recording != recording || !join->resolved || (safe && !join_is_safe(self, recording, join))) continue;
         join_attach(self, recording, join->stream, join->tag, join->producer, &join->peer, join->ticket);
         join_free(self, &join);
     }
@@ -184,7 +195,8 @@ static void join_resolve(recorder_t *self, join_t *join, uint32_t stream) {
     must(join->producer || !producer);
     join->resolved = true;
     if (join->producer) join_supersede(self, recording, stream, join->producer);
-    if (join->producer && journal_producer(recording->reel->journal, stream, join->producer)) join->after = recording->bytes;
+    bool goes_on = recording->reel->lanes[stream].newest; /* from a cursor, be it another's */
+    if (goes_on || (join->producer && journal_producer(recording->reel->journal, stream, join->producer))) join->after = recording->bytes;
     actor_tell(self->me, "job_supervisor", MSG_SOURCE_JOINED,
                &(msg_source_joined_t){.job = recording_job(recording)->job,
                                       .signature = recording_job(recording)->streams.items[stream].signature});

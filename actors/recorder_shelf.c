@@ -71,7 +71,6 @@ static void recording_free(recording_t **recording) {
     free(old->sync_failure);
     free(old->failure);
     finish_free(&old->finish);
-    if (old->closing && old->reel) manifest_settle(old->folder, &(fault_t){0});
     reel_close(&old->reel);
     old->ledger->held -= old->held;
     record_free(RECORD_CLASS(manifest), (void **)&old->manifest);

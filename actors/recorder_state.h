@@ -214,6 +214,8 @@ void progress_announce(recording_t *recording);
 void acks_due(recorder_t *self, attachment_t *attachment);
 /* Sends what may be sent, and sees to it that the rest will be. */
 void acks_send(recorder_t *self);
+/* With `sync`: is something appended that may not be on the disk? To say how far a producer has come would acknowledge it. */
+bool acks_are_unsafe(const recorder_t *self, const recording_t *recording);
 /* Has all that was appended brought to the disk, unless that is under way. */
 void sync_begin(recorder_t *self, recording_t *recording);
 /* After an append: sees to it that it will be on the disk, as the durability asks. */

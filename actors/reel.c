@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "../messages/wire.h"
+#include "store/segment.h"
 
 enum {
     WATERMARK_SIZE = 9, /* of a watermark record's body */
@@ -41,15 +42,23 @@ static int64_t reel_record_cost(const reel_t *reel) {
     return 2 * (RECORD_OVERHEAD + RECORD_BODY_HEAD + reel->header_cost) + WATERMARK_SIZE;
 }
 
+/* One append may leave several segments behind. */
 static void reel_notice_segment(reel_t *reel) {
-    const journal_totals_t *totals = journal_totals(reel->journal);
-    if (reel->segment_path && totals->segment == reel->segment) return;
-    if (reel->segment_path) {
-        reel->finished_paths = realloc(reel->finished_paths, (reel->finished_count + 1) * sizeof *reel->finished_paths);
-        must(reel->finished_paths);
-        reel->finished_paths[reel->finished_count++] = reel->segment_path;
+    uint64_t segment = journal_totals(reel->journal)->segment;
+    char path[SEGMENT_PATH_SIZE];
+    size_t count;
+    if (reel->segment_path && segment == reel->segment) return;
+    const uint64_t *left = journal_left(reel->journal, &count);
+    reel->finished_paths = realloc(reel->finished_paths, (reel->finished_count + count + 1) * sizeof *reel->finished_paths);
+    must(reel->finished_paths);
+    for (size_t i = 0; i < count; i++) {
+        segment_path(reel->folder, left[i], path);
+        reel->finished_paths[reel->finished_count] = strdup(path);
+        must(reel->finished_paths[reel->finished_count++]);
     }
-    reel->segment = totals->segment;
+    journal_forget_left(reel->journal);
+    free(reel->segment_path);
+    reel->segment = segment;
     reel->segment_path = strdup(journal_segment_path(reel->journal));
     must(reel->segment_path);
 }
@@ -87,10 +96,12 @@ static void lane_promised(reel_t *reel, uint32_t stream, int64_t watermark) {
     lane->promised = watermark;
 }
 
-static reel_t *reel_new(journal_t *journal, int64_t now, int64_t ticks, reel_ledger_t *ledger) {
+static reel_t *reel_new(journal_t *journal, const char *folder, int64_t now, int64_t ticks, reel_ledger_t *ledger) {
     reel_t *reel = calloc(1, sizeof *reel);
     must(reel);
     reel->journal = journal;
+    reel->folder = strdup(folder);
+    must(reel->folder);
     reel->ledger = ledger;
     reel->budget = (reel_budget_t){LIMIT_NONE, LIMIT_NONE, LIMIT_NONE, INT64_MAX};
     reel->header_cost = HEADER_SIZE + STREAM_SIZE * (int64_t)journal_streams(journal);
@@ -119,14 +130,14 @@ static reel_t *reel_new(journal_t *journal, int64_t now, int64_t ticks, reel_led
 reel_t *reel_create(const char *folder, const msg_manifest_t *manifest, int64_t now, int64_t ticks, int64_t segment_bytes,
                     reel_ledger_t *ledger, fault_t *why) {
     journal_t *journal = journal_create(folder, manifest, now, segment_bytes, why);
-    return journal ? reel_new(journal, now, ticks, ledger) : NULL;
+    return journal ? reel_new(journal, folder, now, ticks, ledger) : NULL;
 }
 
 reel_t *reel_open(const char *folder, int64_t now, int64_t ticks, int64_t segment_bytes, reel_ledger_t *ledger, uint64_t *ret_torn,
                   fault_t *why) {
     journal_t *journal = journal_open(folder, segment_bytes, ret_torn, why);
     if (!journal) return NULL;
-    reel_t *reel = reel_new(journal, now, ticks, ledger);
+    reel_t *reel = reel_new(journal, folder, now, ticks, ledger);
     if (journal_manifest(journal)->recording.has_spent) reel->spent = "bytes";
     return reel;
 }
@@ -140,6 +151,7 @@ void reel_close(reel_t **reel) {
     for (size_t i = 0; i < old->finished_count; i++) free(old->finished_paths[i]);
     free(old->finished_paths);
     free(old->segment_path);
+    free(old->folder);
     free(old->producers);
     free(old->lanes);
     journal_close(&old->journal);

@@ -66,9 +66,10 @@ typedef struct reel {
     int64_t base_at, base_ticks; /* `at` = base_at + ticks since */
     const char *spent;           /* the limit that was reached: `count`, `bytes`, `duration`; NULL: none */
     bool broken;                 /* an append failed: nothing more is taken */
-    uint64_t segment;            /* the last one seen, to notice that a new one was begun */
+    char *folder;
+    uint64_t segment; /* the last one seen, to notice that a new one was begun */
     char *segment_path;
-    char **finished_paths; /* segments that were left behind and may not be on the disk yet */
+    char **finished_paths; /* segments that were left behind, by an earlier process too, and may not be on the disk yet */
     size_t finished_count;
 } reel_t;
 

@@ -54,6 +54,8 @@ struct journal {
     uint64_t staged_size;
     msgpack_sbuffer metas; /* of all that is staged; behind a gap's stands its body */
     struct iovec *pieces;
+    uint64_t *left; /* the segments that were left behind */
+    size_t left_count, left_room;
 };
 
 /* ---- sizes ---- */
@@ -166,6 +168,7 @@ void journal_close(journal_t **journal) {
     msgpack_sbuffer_destroy(&old->metas);
     free(old->staged);
     free(old->pieces);
+    free(old->left);
     free(old);
 }
 
@@ -269,8 +272,18 @@ static int journal_head(journal_t *journal, writer_t *writer, int64_t at, fault_
     return failed;
 }
 
+static void journal_leave(journal_t *journal, uint64_t segment) {
+    if (journal->left_count == journal->left_room) {
+        journal->left_room = 2 * journal->left_room + 16;
+        journal->left = realloc(journal->left, journal->left_room * sizeof journal->left[0]);
+        must(journal->left);
+    }
+    journal->left[journal->left_count++] = segment;
+}
+
 static int journal_roll(journal_t *journal, int64_t at, fault_t *why) {
     writer_t next;
+    uint64_t segment = journal->ledger.totals.segment;
 
     /* what was said in this segment is not read again once there is another */
     if (journal->gaps_unsaved && journal_save(journal, journal->manifest, why) < 0) return -1;
@@ -281,6 +294,7 @@ static int journal_roll(journal_t *journal, int64_t at, fault_t *why) {
     }
     writer_close(&journal->writer);
     journal->writer = next;
+    journal_leave(journal, segment);
     return 0;
 }
 
@@ -503,6 +517,17 @@ static int journal_mend(journal_t *journal, const recovery_t *found, fault_t *wh
     return 0;
 }
 
+/* Nobody knows what of them is on the disk. */
+static int journal_leave_all(journal_t *journal, fault_t *why) {
+    uint64_t *numbers;
+    size_t count;
+
+    if (segment_list(journal->folder, &numbers, &count, why) < 0) return -1;
+    for (size_t i = 0; i < count && numbers[i] < journal->ledger.totals.segment; i++) journal_leave(journal, numbers[i]);
+    free(numbers);
+    return 0;
+}
+
 journal_t *journal_open(const char *folder, int64_t segment_bytes, uint64_t *ret_torn, fault_t *why) {
     msg_manifest_t *manifest = NULL;
     recovery_t found = {0};
@@ -512,7 +537,8 @@ journal_t *journal_open(const char *folder, int64_t segment_bytes, uint64_t *ret
     journal_t *journal = journal_new(folder, manifest, segment_bytes);
 
     journal->gaps_unsaved = true; /* perhaps */
-    if (recovery_run(folder, &journal->ledger, &found, why) < 0 || journal_mend(journal, &found, why) < 0)
+    if (recovery_run(folder, &journal->ledger, &found, why) < 0 || journal_mend(journal, &found, why) < 0 ||
+        journal_leave_all(journal, why) < 0)
         journal_close(&journal);
     else
         *ret_torn = found.torn;
@@ -570,6 +596,15 @@ const msg_producer_t *journal_producers(const journal_t *journal, size_t *ret_co
 const msg_gap_t *journal_gaps(const journal_t *journal, size_t *ret_count) {
     *ret_count = journal->ledger.gaps_count;
     return journal->ledger.gaps;
+}
+
+const uint64_t *journal_left(const journal_t *journal, size_t *ret_count) {
+    *ret_count = journal->left_count;
+    return journal->left;
+}
+
+void journal_forget_left(journal_t *journal) {
+    journal->left_count = 0;
 }
 
 const char *journal_segment_path(const journal_t *journal) {

@@ -101,5 +101,9 @@ const msg_gap_t *journal_gaps(const journal_t *journal, size_t *ret_count);
 
 /* The path of the last segment, for the syncer. */
 const char *journal_segment_path(const journal_t *journal);
+/* The numbers of those that were left behind, by this journal or by whoever wrote the recording before, until that is forgotten: the disk may
+ * not have them. */
+const uint64_t *journal_left(const journal_t *journal, size_t *ret_count);
+void journal_forget_left(journal_t *journal);
 
 #endif

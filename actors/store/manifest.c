@@ -16,6 +16,7 @@
 
 #include "../../messages/wire.h"
 #include "record.h"
+#include "segment.h"
 
 enum { PATH_SIZE = 4096, TRAILER_SIZE = 5, FILE_MAX = 256 * 1024 * 1024 };
 
@@ -197,6 +198,33 @@ int manifest_read(const char *folder, msg_manifest_t **ret_manifest, fault_t *wh
     return manifest_read_as(folder, MANIFEST_FILE, ret_manifest, why);
 }
 
+static int file_sync(const char *path, fault_t *why) {
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (descriptor < 0) return fault_errno(why, "cannot open %s", path);
+
+    int result = fdatasync(descriptor) < 0 ? fault_errno(why, "cannot bring %s to the disk", path) : 0;
+
+    close(descriptor);
+    return result;
+}
+
+/* What an end that was only announced says must be there before it counts. */
+static int announced_sync(const char *folder, const char *next, fault_t *why) {
+    char path[SEGMENT_PATH_SIZE];
+    uint64_t *numbers;
+    size_t count;
+    int failed = segment_list(folder, &numbers, &count, why);
+
+    if (failed < 0) return -1;
+    for (size_t i = 0; i < count && failed == 0; i++) {
+        segment_path(folder, numbers[i], path);
+        failed = file_sync(path, why);
+    }
+    free(numbers);
+    return failed < 0 ? -1 : file_sync(next, why);
+}
+
 int manifest_recover(const char *folder, fault_t *why) {
     char next[PATH_SIZE];
     msg_manifest_t *announced = NULL;
@@ -207,5 +235,5 @@ int manifest_recover(const char *folder, fault_t *why) {
     if (manifest_read_as(folder, MANIFEST_NEXT, &announced, &ignored) < 0)
         return unlink(next) < 0 ? fault_errno(why, "cannot delete %s", next) : 0;
     manifest_free(&announced);
-    return manifest_settle(folder, why);
+    return announced_sync(folder, next, why) < 0 ? -1 : manifest_settle(folder, why);
 }

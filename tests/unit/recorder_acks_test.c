@@ -266,13 +266,123 @@ static void sync_lets_a_successor_in_once_what_came_before_is_on_the_disk(void *
     const stage_message_t *first = stage_take(studio.stage, "syncer", MSG_SYNC);
     source_batch(&studio, "s", "a", 2, 3);
     source_ask(&studio, "t", "j1", "a", "w");
-    source_is_stopped(&studio, "s", "superseded"); /* so that nothing more comes before */
+    assert_false(source_is_stopped(&studio, "s", "superseded")->has_seq); /* to say how far it came would acknowledge it */
     assert_true(source_is_quiet(&studio, "t"));
     stage_answer(studio.stage, first, &(msg_synced_t){.token = 1});
     stage_run(studio.stage);
     assert_true(source_is_quiet(&studio, "t")); /* 2 is not there yet */
     studio_sync(&studio);
     assert_int_equal(((const msg_source_attached_t *)stage_peer_answer(studio.stage, source_named("t"), MSG_SOURCE_ATTACHED))->next_seq, 3);
+    studio_close(&studio);
+}
+
+/* The first of two who wait can be let in before the second: what it would send then is not what the second waits for. */
+static void sync_lets_in_one_after_the_other(void **state) {
+    studio_t studio;
+    (void)state;
+    open_attached(&studio, DURABILITY_SYNC);
+    source_attach(&studio, "o", "j1", "b", "other");
+    studio_sync(&studio);
+    source_batch(&studio, "s", "a", 1, 3);
+    const stage_message_t *round = stage_take(studio.stage, "syncer", MSG_SYNC);
+    source_batch(&studio, "s", "a", 2, 3);
+    source_ask(&studio, "t", "j1", "a", "w");
+    source_is_stopped(&studio, "s", "superseded");
+    stage_answer(studio.stage, round, &(msg_synced_t){.token = 1});
+    stage_run(studio.stage);
+    round = stage_take(studio.stage, "syncer", MSG_SYNC); /* it has what `t` waits for */
+    source_batch(&studio, "o", "b", 1, 3);
+    source_ask(&studio, "u", "j1", "a", "w");
+    stage_answer(studio.stage, round, &(msg_synced_t){.token = 1});
+    stage_run(studio.stage);
+    assert_int_equal(((const msg_source_attached_t *)stage_peer_answer(studio.stage, source_named("t"), MSG_SOURCE_ATTACHED))->next_seq, 3);
+    assert_false(source_is_stopped(&studio, "t", "superseded")->has_seq); /* at once: what it sent would come before `u` unseen */
+    source_batch(&studio, "t", "a", 3, 3);
+    source_is_nacked(&studio, "t", 3, "not_found");
+    assert_true(source_is_quiet(&studio, "u"));
+    assert_int_equal(studio_sync(&studio), 1);
+    assert_int_equal(((const msg_source_attached_t *)stage_peer_answer(studio.stage, source_named("u"), MSG_SOURCE_ATTACHED))->next_seq, 3);
+    studio_close(&studio);
+}
+
+/* A large batch is appended before its recording is looked at again; what comes of another recording has all that are due acknowledged. */
+static void sync_acknowledges_nothing_that_was_appended_in_the_same_turn(void **state) {
+    studio_t studio;
+    (void)state;
+    open_attached(&studio, DURABILITY_SYNC);
+    studio_create(&studio, "2", "q");
+    studio_budget(&studio, "j2", LIMIT_NONE);
+    source_attach(&studio, "t", "j2", "b", "w");
+    studio_sync(&studio);
+    msg_source_batch_t one = {.tag = "a", .seq = 1}, other = {.tag = "b", .seq = 1};
+    stage_peer_send(studio.stage, source_named("s"), MSG_SOURCE_BATCH, &one, stage_body(studio.stage, 80, 0, 1024));
+    stage_peer_send(studio.stage, source_named("t"), MSG_SOURCE_BATCH, &other, stage_body(studio.stage, 1100, 0, 1024));
+    stage_run(studio.stage);
+    assert_true(source_is_quiet(&studio, "s") && source_is_quiet(&studio, "t"));
+    studio_sync(&studio);
+    source_is_acked(&studio, "s", 1);
+    source_is_acked(&studio, "t", 1);
+    studio_close(&studio);
+}
+
+static void the_segments_of_an_earlier_process_are_brought_to_the_disk(void **state) {
+    studio_t studio;
+    uint64_t *numbers;
+    size_t count;
+    fault_t why;
+    char folder[600];
+    (void)state;
+    studio_open(&studio, DURABILITY_SYNC);
+    studio.segment_bytes = 4000;
+    studio_restart(&studio, START + 1);
+    create_attached(&studio);
+    for (int64_t seq = 1; seq <= 3; seq++) source_batch(&studio, "s", "a", seq, 300);
+    snprintf(folder, sizeof folder, "%s/recordings/r1", studio.data);
+    ok(segment_list(folder, &numbers, &count, &why), why);
+    free(numbers);
+    assert_true(count > 2);
+    studio_restart(&studio, START + 2);
+    studio_budget(&studio, "j1", LIMIT_NONE);
+    source_ask(&studio, "s", "j1", "a", "w");
+    assert_true(source_is_quiet(&studio, "s"));
+    assert_int_equal(studio_sync(&studio), count);
+    assert_int_equal(((const msg_source_attached_t *)stage_peer_answer(studio.stage, source_named("s"), MSG_SOURCE_ATTACHED))->next_seq, 4);
+    studio_close(&studio);
+}
+
+/* Its sources have ended, and the disk fails before that is on it. */
+static void an_end_that_was_ordered_before_the_disk_failed_is_a_failure(void **state) {
+    studio_t studio;
+    (void)state;
+    open_attached(&studio, DURABILITY_SYNC);
+    source_send(&studio, "s", "a", 1, 3);
+    stage_peer_request(studio.stage, source_named("s"), MSG_SOURCE_DONE, &(msg_source_done_t){.tag = "a"}, (bytes_t){0}, 2);
+    stage_run(studio.stage);
+    const stage_message_t *round = stage_take(studio.stage, "syncer", MSG_SYNC);
+    stage_refuse(studio.stage, round, ERROR_INTERNAL, "cannot sync x.seg: Input/output error");
+    stage_run(studio.stage);
+    const msg_recording_job_t *job = studio_finish(&studio, "r1", "DONE", "sources_ended");
+    assert_string_equal(job->state, "FAILED");
+    assert_string_equal(job->error, "cannot sync x.seg: Input/output error");
+    assert_false(source_is_stopped(&studio, "s", "error")->has_seq);
+    assert_non_null(strstr(stage_peer_refusal(studio.stage, source_named("s"))->message, "failed before its end was safe"));
+    studio_close(&studio);
+}
+
+static void an_end_that_was_announced_and_does_not_reach_the_disk_is_a_failure_from_then_on(void **state) {
+    studio_t studio;
+    (void)state;
+    open_attached(&studio, DURABILITY_INTERVAL);
+    source_batch(&studio, "s", "a", 1, 3);
+    assert_string_equal(studio_finish(&studio, "r1", "DONE", "sources_ended")->state, "DONE");
+    stage_refuse(studio.stage, stage_take(studio.stage, "syncer", MSG_SYNC), ERROR_INTERNAL, "cannot sync x.seg: Input/output error");
+    studio_sync(&studio);
+    stage_run(studio.stage);
+    for (int i = 0; i < 2; i++) {
+        assert_string_equal(studio_job(&studio, "r1")->state, "FAILED");
+        assert_string_equal(studio_job(&studio, "r1")->error, "cannot sync x.seg: Input/output error");
+        studio_restart(&studio, START + 2);
+    }
     studio_close(&studio);
 }
 
@@ -290,6 +400,11 @@ int main(void) {
         cmocka_unit_test(what_is_only_gathered_is_not_acknowledged),
         cmocka_unit_test(what_an_earlier_state_appended_is_brought_to_the_disk),
         cmocka_unit_test(sync_lets_a_successor_in_once_what_came_before_is_on_the_disk),
+        cmocka_unit_test(sync_lets_in_one_after_the_other),
+        cmocka_unit_test(sync_acknowledges_nothing_that_was_appended_in_the_same_turn),
+        cmocka_unit_test(the_segments_of_an_earlier_process_are_brought_to_the_disk),
+        cmocka_unit_test(an_end_that_was_ordered_before_the_disk_failed_is_a_failure),
+        cmocka_unit_test(an_end_that_was_announced_and_does_not_reach_the_disk_is_a_failure_from_then_on),
         cmocka_unit_test(a_disk_that_fails_fails_the_job_and_acknowledges_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,7 @@
 /* Workers: who is given which source, who takes over from whom, and what is said to those who wait. */
+#include <signal.h>
+#include <sys/resource.h>
+
 #include "crew.h"
 
 /* ---- being given a source ---- */
@@ -268,6 +271,26 @@ static void a_worker_that_is_ready_again_runs_nothing_and_is_given_it_anew(void 
     studio_close(&studio);
 }
 
+/* What it sent just before is not written out yet, and the disk does not take it. */
+static void a_worker_that_is_ready_again_is_not_told_of_what_is_not_recorded(void **state) {
+    studio_t studio;
+    struct rlimit limit;
+    (void)state;
+    open_job(&studio, false);
+    ready(&studio, "v", false);
+    obey(&studio, "v", "a");
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = 64;
+    source_send(&studio, "v", "a", 1, 3);
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    say_ready(&studio, "v", 1, (const char *[]){TELEX});
+    limit.rlim_cur = limit.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    assert_false(source_is_stopped(&studio, "v", "superseded")->has_seq);
+    studio_close(&studio);
+}
+
 static void a_worker_that_is_ready_again_while_it_waits_to_be_let_in_is_given_it_anew(void **state) {
     studio_t studio;
     (void)state;
@@ -320,6 +343,7 @@ int main(void) {
         cmocka_unit_test(who_let_a_source_lie_is_asked_after_those_who_have_more),
         cmocka_unit_test(a_worker_that_let_it_lie_and_left_is_not_blamed),
         cmocka_unit_test(a_worker_that_is_ready_again_runs_nothing_and_is_given_it_anew),
+        cmocka_unit_test(a_worker_that_is_ready_again_is_not_told_of_what_is_not_recorded),
         cmocka_unit_test(a_worker_that_is_ready_again_while_it_waits_to_be_let_in_is_given_it_anew),
         cmocka_unit_test(a_source_that_somebody_feeds_needs_no_worker),
     };

@@ -386,6 +386,21 @@ static void segments_left_behind_are_remembered_for_the_disk(void **state) {
     assert_int_equal(bench.reel->finished_count, 3);
     assert_string_not_equal(bench.reel->finished_paths[0], bench.reel->finished_paths[1]);
     assert_string_equal(bench.reel->segment_path, journal_segment_path(bench.reel->journal));
+    for (int i = 0; i < 8; i++) put(&bench, a, 10, 100); /* one append, and several segments */
+    flush(&bench);
+    for (int i = 0; i < 2; i++) {
+        uint64_t *numbers;
+        size_t count;
+        ok(segment_list(bench.store.folder, &numbers, &count, &bench.why), bench.why);
+        assert_int_equal(bench.reel->finished_count, count - 1);
+        for (size_t j = 0; j + 1 < count; j++) {
+            char path[SEGMENT_PATH_SIZE];
+            segment_path(bench.store.folder, numbers[j], path);
+            assert_string_equal(bench.reel->finished_paths[j], path);
+        }
+        free(numbers);
+        bench_reopen(&bench); /* whoever wrote them before may not have brought them to the disk */
+    }
     bench_close(&bench);
 }
 
