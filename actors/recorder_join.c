@@ -121,7 +121,7 @@ static bool join_is_safe(recorder_t *self, recording_t *recording, join_t *join)
     const reel_producer_t *producer = join->producer ? reel_producer_find(recording->reel, join->stream, join->producer) : NULL;
     if (producer && producer->attached) {
         join_supersede(self, recording, join->stream, join->producer);
-        join->after = recording->bytes;
+        join->after = journal_totals(recording->reel->journal)->bytes;
         sync_schedule(self, recording);
     }
     return recording->synced >= join->after;
