@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "../messages/wire.h"
-#include "store/ledger.h"
+#include "store/gap_body.h"
 #include "store/reader.h"
 
 enum { PASSED_BYTES_MAX = 64 * 1024 * 1024 }; /* read for one piece: others wait meanwhile */
@@ -204,7 +204,7 @@ static void item_write(export_t *e, const transfer_event_t *event, cursor_t *cur
 static void gap_fill(export_t *e, const record_view_t *record, transfer_event_t *event) {
     bytes_t what = {0};
     event->lost_us = -1;
-    if (ledger_gap_read(record, &what, &event->lost_us) < 0) what.size = 0;
+    if (gap_body_read(record->body, &what, &event->lost_us) < 0) what.size = 0;
     free(e->what);
     e->what = strndup(what.data ? (const char *)what.data : "", what.size);
     must(e->what);

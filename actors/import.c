@@ -11,7 +11,7 @@
 
 #include "../messages/wire.h"
 #include "store/folder.h"
-#include "store/ledger.h"
+#include "store/gap_body.h"
 #include "store/manifest.h"
 #include "store/reader.h"
 #include "store/segment.h"
@@ -424,7 +424,7 @@ static int record_put(roll_t *roll, uint32_t stream, const record_view_t *record
         break;
     case RECORD_GAP:
         event.kind = TRANSFER_GAP;
-        must(ledger_gap_read(record, &what, &event.lost_us) == 0);
+        must(gap_body_read(record->body, &what, &event.lost_us) == 0);
         if (record->stream == RECORD_STREAM_ALL) event.stream = RECORD_STREAM_ALL;
         event.what = text = strndup((const char *)what.data, what.size);
         break;

@@ -531,6 +531,7 @@ const actor_class_t recorder_class = {
               MSG_PIPELINE_TAGS_ASK,
               MSG_PIPELINE_DEFINE,
               MSG_SYNC,
+              MSG_CHECKPOINT_WRITE,
               MSG_BUDGET_SPENT,
               MSG_RECORDER_RECOVERED,
               MSG_SOURCE_JOINED,

@@ -140,10 +140,22 @@ static void round_clear(recorder_t *self, recording_t *recording) {
     }
 }
 
+/* For recovery, should the machine lose its power. One for each segment is waited for, so that no more than a segment or two are read then. */
+static void checkpoint_tell(recorder_t *self, recording_t *recording) {
+    const checkpoint_t *place = &recording->syncing_place;
+    actor_tell(self->me, "syncer", MSG_CHECKPOINT_WRITE,
+               &(msg_checkpoint_write_t){.folder = recording->folder,
+                                         .segment = (int64_t)place->segment,
+                                         .length = (int64_t)place->length,
+                                         .settle = place->segment != recording->safe_segment});
+    recording->safe_segment = place->segment;
+}
+
 static void round_done(recorder_t *self, recording_t *recording) {
     reel_t *reel = recording->reel;
     attachment_t *attachment;
     recording->synced = recording->syncing_to;
+    checkpoint_tell(self, recording);
     for (size_t i = 0; i < recording->syncing_finished; i++) free(reel->finished_paths[i]);
     reel->finished_count -= recording->syncing_finished;
     if (reel->finished_count > 0)
@@ -210,6 +222,7 @@ void sync_begin(recorder_t *self, recording_t *recording) {
     actor_cancel(self->me, &recording->sync_timer);
     recording->sync_refused = false;
     recording->syncing_to = appended(recording);
+    recording->syncing_place = (checkpoint_t){journal_totals(reel->journal)->segment, journal_totals(reel->journal)->length};
     recording->syncing_finished = reel->finished_count;
     if (acks_wait(self, recording)) round_gather(self, recording);
     for (size_t i = 0; i < reel->finished_count; i++) sync_ask(self, recording, reel->finished_paths[i]);
@@ -224,7 +237,9 @@ void sync_begin(recorder_t *self, recording_t *recording) {
 void sync_schedule(recorder_t *self, recording_t *recording) {
     if (recording->syncing > 0 || recording->reel->broken || recording->synced >= appended(recording)) return;
     switch (actor_config(self->me)->durability) {
-    case DURABILITY_ASYNC: return;
+    case DURABILITY_ASYNC: /* nobody waits: this bounds what must be read once the machine has lost its power */
+        if (recording->reel->finished_count > 0) sync_begin(self, recording);
+        return;
     case DURABILITY_SYNC: sync_begin(self, recording); return;
     case DURABILITY_INTERVAL: break;
     }

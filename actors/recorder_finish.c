@@ -141,14 +141,20 @@ static msg_manifest_t finish_manifest(const recording_t *recording, const finish
     return manifest;
 }
 
+/* Brings the manifest of a recording that is over to the disk. Where another was announced, this one is first: it must not come before it. */
+static int finish_settle(recording_t *recording, fault_t *why) {
+    if (recording->manifest_is != MANIFEST_SETTLED && recording_save(recording, recording->manifest, why) < 0) return -1;
+    recording->manifest_is = MANIFEST_SETTLED;
+    return recording_save(recording, recording->manifest, why);
+}
+
 /* A process that starts later must find what was said of the end. */
 static int on_save_again(void *state, uint64_t context, fault_t *why) {
     recorder_t *self = state;
     recording_t *recording = shelf_find_number(self, context);
     fault_t problem;
     (void)why;
-    if (recording && recording_save(recording, recording->manifest, &problem) < 0)
-        actor_after(self->me, SAVE_AGAIN_US, on_save_again, context);
+    if (recording && finish_settle(recording, &problem) < 0) actor_after(self->me, SAVE_AGAIN_US, on_save_again, context);
     return 0;
 }
 
@@ -198,7 +204,7 @@ static void finish_complete(recorder_t *self, recording_t *recording) {
     finish_free(&finish);
     recording->closing = true;
     if (recording->syncing > 0) return;
-    if (recording->manifest_is == MANIFEST_ANNOUNCED && actor_config(self->me)->durability == DURABILITY_INTERVAL)
+    if (recording->manifest_is == MANIFEST_ANNOUNCED)
         sync_begin(self, recording);
     else
         recording_close(self, recording);
@@ -216,7 +222,7 @@ static void finish_spoil(recorder_t *self, recording_t *recording, const char *f
     msg_manifest_t *copy = record_copy(RECORD_CLASS(manifest), &manifest);
     record_free(RECORD_CLASS(manifest), (void **)&recording->manifest);
     recording->manifest = copy;
-    if (recording_save(recording, copy, &problem) < 0) actor_after(self->me, SAVE_AGAIN_US, on_save_again, recording->number);
+    if (finish_settle(recording, &problem) < 0) actor_after(self->me, SAVE_AGAIN_US, on_save_again, recording->number);
 }
 
 void finish_synced(recorder_t *self, recording_t *recording, const char *failure) {

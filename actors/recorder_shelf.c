@@ -10,6 +10,7 @@
 #include "runtime/duration.h"
 #include "store/folder.h"
 #include "store/manifest.h"
+#include "store/recovery.h"
 #include "store/segment.h"
 
 void *zone_array(msgpack_zone *zone, size_t count, size_t size) {
@@ -227,7 +228,7 @@ void recording_close(recorder_t *self, recording_t *recording) {
     must(recording->reel && LIST_EMPTY(&recording->attachments));
     if (!recording->manifest) recording->manifest = record_copy(RECORD_CLASS(manifest), recording_manifest(recording));
     actor_cancel(self->me, &recording->sync_timer);
-    recording->manifest_is = MANIFEST_SETTLED; /* or not: it is read where it is, and takes its place before the next one */
+    if (recording->manifest_is == MANIFEST_SYNCING) recording->manifest_is = MANIFEST_ANNOUNCED;
     LIST_REMOVE(recording, writing);
     recording_untouch(recording);
     reel_close(&recording->reel);
@@ -312,7 +313,7 @@ static int shelf_note_gap(recorder_t *self, recording_t *recording, uint64_t tor
     char what[160] = "the engine was restarted";
     if (totals->ended || (!restarted && torn == 0)) return 0;
     if (torn > 0)
-        snprintf(what, sizeof what, "%s%llu bytes of an unfinished append were cut off", restarted ? "the engine was restarted, and " : "",
+        snprintf(what, sizeof what, "%s%llu bytes at its end were cut off", restarted ? "the engine was restarted, and " : "",
                  (unsigned long long)torn);
     if (reel_gap(recording->reel, what, restarted && lost_us > 0 ? lost_us : -1, ticks, why) < 0) return -1;
     msg_manifest_t manifest = *recording_manifest(recording);
@@ -338,6 +339,7 @@ static int shelf_reopen(recorder_t *self, recording_t *recording, const msg_mani
     recording->elements = totals->elements;
     recording->bytes = totals->bytes;
     recording->synced = totals->bytes - 1; /* nobody knows: the first round finds out */
+    recording->safe_segment = UINT64_MAX;
     posts_open(self, recording);
     return 0;
 }
@@ -347,7 +349,7 @@ static int shelf_load_one(recorder_t *self, const char *id, fault_t *why) {
     msg_manifest_t *manifest = NULL;
     fault_t problem;
     int result = 0;
-    if (manifest_recover(recording->folder, &problem) < 0 || folder_manifest(actor_config(self->me)->data, id, &manifest, &problem) < 0) {
+    if (recovery_settle(recording->folder, &problem) < 0 || folder_manifest(actor_config(self->me)->data, id, &manifest, &problem) < 0) {
         shelf_keep_unreadable(self, recording, id, &problem);
         return 0;
     }

@@ -6,6 +6,7 @@
 
 #include "reel.h"
 #include "runtime/actor.h"
+#include "store/checkpoint.h"
 
 enum {
     RECORDER_INGEST = 0, /* its doors */
@@ -50,6 +51,8 @@ typedef struct recording {
     uint64_t progress;                 /* records that the job supervisor knows of */
     int64_t announced;                 /* changes that it is still told of */
     uint64_t synced, syncing_to;       /* bytes known to be on the disk; and once the round under way is over */
+    checkpoint_t syncing_place;        /* the same as a place in its segments */
+    uint64_t safe_segment;             /* of the last checkpoint */
     size_t syncing;                    /* files of that round that are not on the disk yet; 0: no round */
     size_t syncing_finished;           /* how many of the reel's finished_paths are in the round */
     bool sync_refused;                 /* one of the round could not be asked for: again */

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "store/checkpoint.h"
 #include "store/disk.h"
 #include "store/manifest.h"
 
@@ -81,6 +82,17 @@ static int on_sync(void *state, const envelope_t *in, fault_t *why) {
     return 0;
 }
 
+/* Where that fails, an older one stays, which is as true: less is known to be on the disk. */
+static int on_checkpoint_write(void *state, const envelope_t *in, fault_t *why) {
+    const msg_checkpoint_write_t *m = in->message;
+    checkpoint_t checkpoint = {(uint64_t)m->segment, (uint64_t)m->length};
+    fault_t ignored;
+    (void)state;
+    (void)why;
+    checkpoint_write(m->folder, &checkpoint, m->settle, &ignored);
+    return 0;
+}
+
 static int on_chaos_sync(void *state, const envelope_t *in, fault_t *why) {
     syncer_t *self = state;
     const msg_chaos_sync_t *m = in->message;
@@ -102,6 +114,6 @@ const actor_class_t syncer_class = {
     .doc = "Brings files to the disk with fdatasync, so that the recorder never waits for it.",
     .create = syncer_create,
     .destroy = syncer_destroy,
-    .takes = {[MSG_SYNC] = on_sync, [MSG_CHAOS_SYNC] = on_chaos_sync},
+    .takes = {[MSG_SYNC] = on_sync, [MSG_CHECKPOINT_WRITE] = on_checkpoint_write, [MSG_CHAOS_SYNC] = on_chaos_sync},
     .sends = {MSG_NONE},
 };

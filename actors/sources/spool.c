@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -246,8 +247,21 @@ static int file_part(spool_t *spool, size_t index, fault_t *why) {
     return file_done(spool, file, why);
 }
 
+/* What was read may be newer than what was heard of it: half a line, of which the other half is just being written. A lease is given only
+ * where nobody has the file open to write to it; who opens it in this moment waits until the lease is given back. */
+static bool is_written_to(const spool_t *spool, const spool_file_t *file) {
+    struct stat status;
+    if (fcntl(file->inode.descriptor, F_SETSIG, SIGURG) < 0) return false;    /* which does nothing */
+    bool is_leased = fcntl(file->inode.descriptor, F_SETLEASE, F_RDLCK) == 0; /* to the file's owner, as a rule */
+    if (!is_leased && errno == EAGAIN) return true;
+    bool has_grown = fstat(file->inode.descriptor, &status) == 0 && status.st_size != cutter_end(&spool->cutter);
+    if (is_leased) fcntl(file->inode.descriptor, F_SETLEASE, F_UNLCK);
+    return has_grown; /* what told of that is in the queue */
+}
+
 /* The current file is at its end: 1 and what is left there, where nobody will add to it; otherwise 0, and it is not current any more. */
 static int current_end(spool_t *spool, spool_file_t *file, bytes_t *ret_element, fault_t *why) {
+    if (file->is_whole && !cutter_is_empty(&spool->cutter) && is_written_to(spool, file)) file->is_whole = false;
     if (file->is_whole || file->is_leaving) {
         int got = cutter_rest(&spool->cutter, spool->path, ret_element, why);
         if (got != 0) return got;

@@ -12,7 +12,9 @@
 #include <unistd.h>
 
 #include "../../messages/codec.h"
+#include "checkpoint.h"
 #include "folder.h"
+#include "gap_body.h"
 #include "ledger.h"
 #include "manifest.h"
 #include "meta.h"
@@ -91,24 +93,6 @@ static bool roll_is_due(const journal_t *journal, int kind, uint64_t size) {
     return length > (kind == RECORD_ELEMENTS ? journal->segment_bytes : journal->full_at + journal->slack);
 }
 
-static void gap_pack(uint32_t stream, const journal_gap_t *gap, msgpack_sbuffer *out) {
-    bool all = stream == RECORD_STREAM_ALL;
-    msgpack_packer pk;
-
-    msgpack_packer_init(&pk, out, msgpack_sbuffer_write);
-    msgpack_pack_map(&pk, 1U + (gap->lost_us >= 0) + all);
-    msgpack_pack_str_with_body(&pk, "what", 4);
-    msgpack_pack_str_with_body(&pk, gap->what, strlen(gap->what));
-    if (gap->lost_us >= 0) {
-        msgpack_pack_str_with_body(&pk, "lost_us", 7);
-        msgpack_pack_int64(&pk, gap->lost_us);
-    }
-    if (all) {
-        msgpack_pack_str_with_body(&pk, "all", 3);
-        msgpack_pack_true(&pk);
-    }
-}
-
 static size_t gap_metas(const journal_gap_t *gap) {
     return gap->with.producer ? 1 : 0;
 }
@@ -117,7 +101,7 @@ static size_t gap_size(uint32_t stream, const journal_gap_t *gap) {
     msgpack_sbuffer body;
 
     msgpack_sbuffer_init(&body);
-    gap_pack(stream, gap, &body);
+    gap_body_pack(gap->what, gap->lost_us, stream == RECORD_STREAM_ALL, &body);
 
     size_t size = RECORD_OVERHEAD + meta_size(&gap->with, gap_metas(gap)) + body.size;
 
@@ -299,13 +283,11 @@ static int journal_roll(journal_t *journal, int64_t at, fault_t *why) {
 }
 
 static void journal_count_gap(journal_t *journal, const staged_t *staged) {
-    record_view_t record = staged->record;
     bytes_t what;
     int64_t lost_us;
 
-    record.body = staged->rest;
-    must(ledger_gap_read(&record, &what, &lost_us) == 0);
-    ledger_gap(&journal->ledger, record.stream, what, lost_us);
+    must(gap_body_read(staged->rest, &what, &lost_us) == 0);
+    ledger_gap(&journal->ledger, staged->record.stream, what, lost_us);
     journal->gaps_unsaved = true;
 }
 
@@ -360,7 +342,7 @@ static void journal_stage_gap(journal_t *journal, const record_view_t *record, c
     staged_t *staged = journal_stage(journal, record, &gap->with, gap_metas(gap));
     size_t before = journal->metas.size;
 
-    gap_pack(record->stream, gap, &journal->metas);
+    gap_body_pack(gap->what, gap->lost_us, record->stream == RECORD_STREAM_ALL, &journal->metas);
     staged->rest.size = journal->metas.size - before;
 }
 
@@ -477,6 +459,7 @@ static int folder_names(const char *folder, char ret_parent[SEGMENT_PATH_SIZE], 
 journal_t *journal_create(const char *folder, const msg_manifest_t *manifest, int64_t now, int64_t segment_bytes, fault_t *why) {
     char parent[SEGMENT_PATH_SIZE], fresh[SEGMENT_PATH_SIZE];
     journal_t *journal = NULL;
+    fault_t without; /* a checkpoint it goes on, too */
 
     if (folder_names(folder, parent, fresh, why) < 0 || folder_remove(fresh, why) < 0) return NULL;
     if (mkdir(fresh, 0755) < 0) {
@@ -484,6 +467,7 @@ journal_t *journal_create(const char *folder, const msg_manifest_t *manifest, in
         return NULL;
     }
     journal = journal_new(folder, manifest_copy(manifest), segment_bytes);
+    checkpoint_write(fresh, &(checkpoint_t){0}, true, &without);
     if (manifest_write(fresh, manifest, why) < 0 ||
         writer_create(&journal->writer, fresh, 0, journal_room(journal), journal->slack, why) < 0 ||
         journal_head(journal, &journal->writer, now, why) < 0 || manifest_sync_folder(fresh, why) < 0)
@@ -501,8 +485,11 @@ fail:
     return NULL;
 }
 
-/* Makes the disk agree with what recovery found. */
+/* Makes the disk agree with what recovery found. Whoever dies in between leaves what recovery finds again: the checkpoint is renewed last. Where
+ * that fails, it is read from there once more. */
 static int journal_mend(journal_t *journal, const recovery_t *found, fault_t *why) {
+    fault_t ignored;
+
     for (size_t i = 0; i < found->dropped_count; i++) {
         char path[SEGMENT_PATH_SIZE];
 
@@ -511,6 +498,7 @@ static int journal_mend(journal_t *journal, const recovery_t *found, fault_t *wh
     }
     if (writer_open(&journal->writer, journal->folder, found->segment, found->length, journal_room(journal), journal->slack, why) < 0)
         return -1;
+    if (found->power_lost) checkpoint_write(journal->folder, &found->checkpoint, true, &ignored);
     if (found->length == 0) return journal_head(journal, &journal->writer, journal->manifest->recording.created, why);
     journal->full_at = journal->segment_bytes > found->elements_end ? journal->segment_bytes : found->elements_end;
     if (journal->ledger.totals.ended) writer_close(&journal->writer);

@@ -175,20 +175,6 @@ int ledger_metas(ledger_t *ledger, const record_view_t *record) {
     return more;
 }
 
-int ledger_gap_read(const record_view_t *record, bytes_t *ret_what, int64_t *ret_lost_us) {
-    bytes_t value;
-    const char *text;
-    size_t size;
-    refusal_t no;
-    int64_t lost_us = -1;
-
-    if (wire_walk(record->body, &no) < 0 || !wire_map_get(record->body, "what", &value) || !wire_text(value, &text, &size)) return -1;
-    if (wire_map_get(record->body, "lost_us", &value) && !wire_int(value, &lost_us)) return -1;
-    *ret_what = (bytes_t){(const uint8_t *)text, size};
-    *ret_lost_us = lost_us;
-    return 0;
-}
-
 int ledger_header_decode(const char *path, bytes_t body, msgpack_zone *zone, msg_segment_header_t *ret_header, fault_t *why) {
     refusal_t no;
     bytes_t format;

@@ -33,9 +33,8 @@ const char *ledger_objection(const ledger_t *ledger, const record_view_t *record
 /* Counts a record that can come next; `body` is its body in parts. Metas and gaps are counted by the two below. */
 void ledger_record(ledger_t *ledger, const record_view_t *record, const bytes_t *body, size_t body_count);
 void ledger_gap(ledger_t *ledger, uint32_t stream, bytes_t what, int64_t lost_us);
-/* Of a record as it was read. -1 where it is no meta or no gap. */
+/* Of a record as it was read. -1 where it is no meta. */
 int ledger_metas(ledger_t *ledger, const record_view_t *record);
-int ledger_gap_read(const record_view_t *record, bytes_t *ret_what, int64_t *ret_lost_us);
 bool ledger_gap_is(const ledger_t *ledger, const msg_gap_t *gap, uint32_t stream, bytes_t what, int64_t lost_us);
 /* Of the first `count` gaps, forgets those not seen that come after more than `after` elements. */
 void ledger_gaps_drop(ledger_t *ledger, const bool *seen, size_t count, int64_t after);

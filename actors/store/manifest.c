@@ -4,21 +4,20 @@
  * programs which forget fsync writes the new file out when it replaces an old one. So there is a second name, where it waits for the disk.
  *
  * It carries a checksum of its own because it is the truth about a recording: a flipped bit in a state or a signature must not make an
- * invalid recording look valid. The checksum is a second msgpack value, so that the file stays plain msgpack. */
+ * invalid recording look valid. */
 #include "manifest.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "../../messages/wire.h"
-#include "record.h"
+#include "sealed.h"
 #include "segment.h"
 
-enum { PATH_SIZE = 4096, TRAILER_SIZE = 5, FILE_MAX = 256 * 1024 * 1024 };
+enum { PATH_SIZE = 4096 };
 
 msg_manifest_t *manifest_copy(const msg_manifest_t *manifest) {
     return record_copy(RECORD_CLASS(manifest), manifest);
@@ -73,11 +72,7 @@ static int manifest_replace(const char *folder, const char *name, const msg_mani
     must(snprintf(fresh, sizeof fresh, "%s/." MANIFEST_FILE ".new", folder) < PATH_SIZE);
     msgpack_sbuffer_init(&out);
     record_encode(RECORD_CLASS(manifest), manifest, &out);
-
-    uint32_t sum = checksum_of(0, out.data, out.size);
-    uint8_t trailer[TRAILER_SIZE] = {0xce, (uint8_t)(sum >> 24), (uint8_t)(sum >> 16), (uint8_t)(sum >> 8), (uint8_t)sum};
-
-    must(msgpack_sbuffer_write(&out, (const char *)trailer, sizeof trailer) == 0);
+    sealed_close(&out);
     if (manifest_write_file(fresh, (bytes_t){(const uint8_t *)out.data, out.size}, durable, why) < 0)
         unlink(fresh);
     else
@@ -104,39 +99,6 @@ int manifest_settle(const char *folder, fault_t *why) {
     return fault_errno(why, "cannot rename %s to %s", next, path);
 }
 
-static int manifest_read_file(const char *path, uint8_t **ret_data, size_t *ret_size, fault_t *why) {
-    uint8_t *data = NULL;
-    size_t size = 0;
-    struct stat status;
-    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
-
-    if (descriptor < 0) return fault_errno(why, "cannot open %s", path);
-    if (fstat(descriptor, &status) < 0) goto fail;
-    if (status.st_size > FILE_MAX) {
-        errno = EFBIG;
-        goto fail;
-    }
-    data = malloc((size_t)status.st_size + 1);
-    must(data);
-    while (size < (size_t)status.st_size) {
-        ssize_t got = read(descriptor, data + size, (size_t)status.st_size - size);
-
-        if (got < 0 && errno == EINTR) continue;
-        if (got < 0) goto fail;
-        if (got == 0) break;
-        size += (size_t)got;
-    }
-    close(descriptor);
-    *ret_data = data;
-    *ret_size = size;
-    return 0;
-fail:
-    fault_errno(why, "cannot read %s", path);
-    close(descriptor);
-    free(data);
-    return -1;
-}
-
 /* Each stream goes by its first tag where one is needed. */
 static int manifest_check(const char *path, const msg_manifest_t *manifest, fault_t *why) {
     for (size_t i = 0; i < manifest->recording.streams.count; i++)
@@ -144,18 +106,12 @@ static int manifest_check(const char *path, const msg_manifest_t *manifest, faul
     return 0;
 }
 
-static int manifest_decode(const char *path, bytes_t file, msg_manifest_t **ret_manifest, fault_t *why) {
-    bytes_t map = {file.data, file.size - TRAILER_SIZE}, format;
-    const uint8_t *trailer = file.data + map.size;
-    uint32_t sum = checksum_of(0, map.data, map.size);
+static int manifest_decode(const char *path, bytes_t map, msg_manifest_t **ret_manifest, fault_t *why) {
+    bytes_t format;
     int64_t version = 0;
     msg_manifest_t manifest;
     refusal_t no;
 
-    if (trailer[0] != 0xce || trailer[1] != (uint8_t)(sum >> 24) || trailer[2] != (uint8_t)(sum >> 16) ||
-        trailer[3] != (uint8_t)(sum >> 8) || trailer[4] != (uint8_t)sum)
-        return fault_set(why, "%s is damaged: its checksum does not match", path);
-    if (wire_walk_own(map, &no) < 0) return fault_set(why, "%s is damaged: %s", path, no.message);
     if (!wire_map_get(map, "format", &format) || !wire_int(format, &version))
         return fault_set(why, "%s is no manifest: it has no format version", path);
     if (version != MANIFEST_FORMAT)
@@ -179,13 +135,12 @@ static int manifest_decode(const char *path, bytes_t file, msg_manifest_t **ret_
 static int manifest_read_as(const char *folder, const char *name, msg_manifest_t **ret_manifest, fault_t *why) {
     char path[PATH_SIZE];
     uint8_t *data = NULL;
-    size_t size = 0;
+    bytes_t map = {0};
 
     must(snprintf(path, sizeof path, "%s/%s", folder, name) < PATH_SIZE);
-    if (manifest_read_file(path, &data, &size, why) < 0) return -1;
+    if (sealed_read(path, &data, &map, why) < 0) return -1;
 
-    int failed = size > TRAILER_SIZE ? manifest_decode(path, (bytes_t){data, size}, ret_manifest, why)
-                                     : fault_set(why, "%s is damaged: it has only %zu bytes", path, size);
+    int failed = manifest_decode(path, map, ret_manifest, why);
 
     free(data);
     return failed;
@@ -209,6 +164,13 @@ static int file_sync(const char *path, fault_t *why) {
     return result;
 }
 
+int manifest_withdraw(const char *folder, fault_t *why) {
+    char next[PATH_SIZE];
+
+    must(snprintf(next, sizeof next, "%s/" MANIFEST_NEXT, folder) < PATH_SIZE);
+    return unlink(next) < 0 && errno != ENOENT ? fault_errno(why, "cannot delete %s", next) : 0;
+}
+
 /* What an end that was only announced says must be there before it counts. */
 static int announced_sync(const char *folder, const char *next, fault_t *why) {
     char path[SEGMENT_PATH_SIZE];
@@ -225,15 +187,21 @@ static int announced_sync(const char *folder, const char *next, fault_t *why) {
     return failed < 0 ? -1 : file_sync(next, why);
 }
 
-int manifest_recover(const char *folder, fault_t *why) {
-    char next[PATH_SIZE];
+msg_manifest_t *manifest_announced(const char *folder) {
     msg_manifest_t *announced = NULL;
     fault_t ignored;
 
+    return manifest_read_as(folder, MANIFEST_NEXT, &announced, &ignored) == 0 ? announced : NULL;
+}
+
+int manifest_recover(const char *folder, fault_t *why) {
+    char next[PATH_SIZE];
+    msg_manifest_t *announced;
+
     must(snprintf(next, sizeof next, "%s/" MANIFEST_NEXT, folder) < PATH_SIZE);
     if (access(next, F_OK) < 0) return 0;
-    if (manifest_read_as(folder, MANIFEST_NEXT, &announced, &ignored) < 0)
-        return unlink(next) < 0 ? fault_errno(why, "cannot delete %s", next) : 0;
+    announced = manifest_announced(folder);
+    if (!announced) return manifest_withdraw(folder, why);
     manifest_free(&announced);
     return announced_sync(folder, next, why) < 0 ? -1 : manifest_settle(folder, why);
 }

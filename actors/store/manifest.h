@@ -1,4 +1,4 @@
-/* The manifest file of a recording: the map of RECORD manifest, then a msgpack uint32 (0xce) with the CRC32C of the map's bytes. */
+/* The manifest of a recording: a sealed file with the map of RECORD manifest. */
 #ifndef REPRISE_MANIFEST_H
 #define REPRISE_MANIFEST_H
 
@@ -16,6 +16,9 @@ int manifest_write(const char *folder, const msg_manifest_t *manifest, fault_t *
  * is on the disk, manifest_settle puts it in its place. */
 int manifest_announce(const char *folder, const msg_manifest_t *manifest, fault_t *why);
 int manifest_settle(const char *folder, fault_t *why); /* nothing happens where none was announced */
+/* The one that waits under MANIFEST_NEXT; NULL where none does, or it cannot be read. Free it. */
+msg_manifest_t *manifest_announced(const char *folder);
+int manifest_withdraw(const char *folder, fault_t *why); /* nothing happens where none was announced */
 /* What a process that died had announced is settled, or dropped where the machine died too soon. */
 int manifest_recover(const char *folder, fault_t *why);
 /* Checks checksum and format. One that was announced counts, unless it is damaged, as the death of the machine can leave it. */

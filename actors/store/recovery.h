@@ -2,6 +2,7 @@
 #ifndef REPRISE_RECOVERY_H
 #define REPRISE_RECOVERY_H
 
+#include "checkpoint.h"
 #include "ledger.h"
 
 typedef struct recovery {
@@ -11,9 +12,15 @@ typedef struct recovery {
     uint64_t torn;         /* bytes behind those that count, in it and after it */
     uint64_t *dropped;     /* segments to delete; free it */
     size_t dropped_count;
+    bool power_lost;         /* the machine has started anew since the checkpoint was written */
+    checkpoint_t checkpoint; /* then: from here on it was read; no further than it goes */
 } recovery_t;
 
 /* Brings `ledger`, which is as after ledger_init, to what the records say. Damage is a failure that names file and offset. */
 int recovery_run(const char *folder, ledger_t *ledger, recovery_t *ret_recovery, fault_t *why);
+
+/* A manifest that was announced by a process that died is put in its place, or taken back where the machine died before the disk had what it
+ * tells of: then the recording has not ended. Where it is damaged, or the disk had failed before, it has. */
+int recovery_settle(const char *folder, fault_t *why);
 
 #endif

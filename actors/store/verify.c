@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "../../messages/wire.h"
+#include "gap_body.h"
 #include "ledger.h"
 #include "manifest.h"
 #include "reader.h"
@@ -171,7 +172,7 @@ static const char *record_flaw(const record_view_t *record) {
             return "its body is not as many elements as it says";
         return NULL;
     case RECORD_WATERMARK: return wire_int(record->body, &number) ? NULL : "its watermark is no whole number";
-    case RECORD_GAP: return ledger_gap_read(record, &what, &number) == 0 ? NULL : "its gap cannot be read";
+    case RECORD_GAP: return gap_body_read(record->body, &what, &number) == 0 ? NULL : "its gap cannot be read";
     default: return record->body.size == 0 ? NULL : "it has a body, but should have none";
     }
 }

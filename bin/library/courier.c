@@ -19,6 +19,7 @@
 #include "../../messages/wire.h"
 
 enum { SILENCE_MS = 5000 /* two pings */, LOST_MS = 2000, BREATH_MS = 50, POLL_MAX_MS = 3600 * 1000 };
+static const int64_t SEQ_MAX = INT64_MAX / 2; /* of batches; more cannot be true, and this many more can be counted */
 
 static void courier_lock(courier_t *self) {
     pthread_mutex_lock(&self->outbox.pool->mutex);
@@ -109,6 +110,12 @@ static void attach_check(courier_t *self) {
 /* Where to go on. The mutex is held. */
 static int attach_place(courier_t *self, int64_t next_seq, reprise_error_t *problem) {
     outbox_t *outbox = &self->outbox;
+    if (next_seq > SEQ_MAX) {
+        problem_set(problem, error_name(ERROR_CONFLICT), "the engine expects batch %lld of `%s`: nobody has sent so many",
+                    (long long)next_seq, self->tag);
+        problem->retry = false;
+        return -1;
+    }
     if (!self->known) {
         outbox->next_seq = next_seq;
         return 0;
@@ -242,7 +249,7 @@ static void stop_take(courier_t *self, const msg_source_stop_t *stop) {
 
 static void ack_take(courier_t *self, int64_t seq) {
     courier_lock(self);
-    outbox_recorded(&self->outbox, seq + 1);
+    outbox_recorded(&self->outbox, seq < SEQ_MAX ? seq + 1 : SEQ_MAX);
     courier_tell(self);
     courier_unlock(self);
 }

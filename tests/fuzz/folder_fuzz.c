@@ -2,7 +2,7 @@
  * but in words; what recovery takes must read to its end and be found again; what verification finds intact must replay to the digest.
  *
  * The input is the changes to one of two folders, a running recording's or an ended one's. After them, as the first byte says, all checksums
- * are made right again, so that what is behind them is reached. */
+ * are made right again, so that what is behind them is reached; or the machine has lost its power since, with anything on its disk. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../unit/rebooted.h"
 #include "actors/export.h"
 #include "actors/replay.h"
 #include "actors/store/folder.h"
@@ -401,6 +402,12 @@ static void agree(const journal_totals_t *totals, bool intact) {
     reader_close(&reader);
 }
 
+/* What the disk has for sure, perhaps, of an earlier run of the machine. */
+static void restart(draw_t *draw) {
+    const file_t *file = draw_file(draw);
+    machine_restarts(folder, &(checkpoint_t){file->number, draw_byte(draw) % 2 ? draw_whole(draw, 2) : 0});
+}
+
 static void write_on(draw_t *draw) {
     fault_t why;
     uint64_t torn = 0, torn_again = 0;
@@ -448,6 +455,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         said(&why);
     }
     manifest_free(&manifest);
+    if (how / 16 % 4 == 3) restart(&draw);
     write_on(&draw);
     return 0;
 }

@@ -139,6 +139,7 @@ class KafkaTopic(RedisStream):
         return self.published
 
     def kill(self, publisher):
+        publisher.up.clear()  # it lets go, and does not come first again
         with publisher.busy:
             publisher.down()
             self.broker.down()

@@ -329,13 +329,13 @@ class Silence:
         for door, wire in self.wires.items():
             demand(wire.is_given_up(PATIENCE), f"the engine keeps the silent connection at its endpoint {door}")
             wire.resume()
+        self.answer(self.commands, lambda: self.commands.send("engine.info"), "ok")
         while self.news.poll(0):
             self.news.recv_multipart()
         self.await_news()
         body = msgpack.packb([[1, b"too late"]])
         self.is_not_known(self.ingest, lambda: self.ingest.send("source.batch", body, source=self.source, tag="One", seq=1))
         self.is_not_known(self.stream, lambda: self.stream.send("replay.resume", replay=self.replay))
-        self.answer(self.commands, lambda: self.commands.send("engine.info"), "ok")
 
     def is_not_known(self, connection, say):
         error = self.answer(connection, say, "error")["error"]

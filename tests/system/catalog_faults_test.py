@@ -1,9 +1,10 @@
 """Faults of what is not a recording: the catalog, the folder at the start, the files of a recording that is only read."""
 import os
+import time
 import unittest
 
 from disk import Disk
-from engine import GENERATOR, PUSH, Engine, Refused, pipeline, source
+from engine import GENERATOR, PATIENCE, PUSH, Engine, Refused, pipeline, source
 
 # Requests that write to the catalog.
 WRITERS = {"options.set": {"recording_count_limit": 7}, "pipeline.track": {"pipeline": pipeline("new", source("Read", PUSH))},
@@ -98,8 +99,12 @@ class Beside(unittest.TestCase):
     def test_an_error_of_reading_ends_the_replay_it_meets_and_no_other(self):
         for call, error in (("open", "EMFILE"), ("mmap", "ENOMEM")):
             with self.subTest(call=call, error=error):
-                self.start("--segment-bytes", "65536", "--durability", "async")  # nobody opens a segment but to read it
+                self.start("--segment-bytes", "65536", "--durability", "async")
                 recording = self.recorded("read", 20000)
+                deadline = time.monotonic() + PATIENCE
+                while (self.engine.data / "recordings" / recording / ".manifest.msgpack.next").exists():
+                    self.assertLess(time.monotonic(), deadline)  # then nobody opens a segment but to read it
+                    self.engine.ask("engine.info")
                 self.assertGreater(len(self.engine.segments(recording)), 3)
                 label, = self.disk.set((call, "*.seg", 2, 1, error))
                 *events, (end, _) = self.engine.replay(recording=recording)

@@ -112,7 +112,7 @@ class Crash(unittest.TestCase):
         records.feed(whole[:-3])
         for _ in records:
             last = records.tell()
-        told = f"the engine was restarted, and {len(whole) - 3 - last} bytes of an unfinished append were cut off"
+        told = f"the engine was restarted, and {len(whole) - 3 - last} bytes at its end were cut off"
         self.assertEqual([(gap["what"], gap["element"]) for gap in gaps], [(told, len(elements))])
 
         self.engine.kill()

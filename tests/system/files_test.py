@@ -88,7 +88,8 @@ class FilesTest(unittest.TestCase):
                 grow(f"{5 + step * 3:03}")
                 self.engine.start()
             self.assert_each_file_in_order(self.all_there())
-            self.assertEqual({gap["what"] for gap in self.gaps}, {AWAY})
+            for gap in self.gaps:
+                self.assertTrue(gap["what"].startswith(AWAY), gap)  # a kill may have met an append
 
     def test_a_thousand_files_that_are_moved_in_are_recorded_in_order_and_may_be_deleted(self):
         outside = pathlib.Path(self.engine.folder)

@@ -118,7 +118,7 @@ class Gaps(unittest.TestCase):
                 said = [one if isinstance(one, str) else one[1] for one in self.events(recording)]
                 restart, = [one for one in said if "the engine was restarted" in one]
                 self.assertEqual(said, ["1", "1 missing", "3", restart, "1 missing", "5"] if whole else ["1", restart, "3 missing", "5"])
-                self.assertEqual("unfinished append" in restart, 0 < size < 1000000)
+                self.assertEqual("at its end" in restart, 0 < size < 1000000)
 
     def assert_time_goes_on_by(self, recording, lost_us):
         """No record is earlier than the one before it, and the engine's gap is as long as it says."""

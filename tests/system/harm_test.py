@@ -81,7 +81,7 @@ class Harm(unittest.TestCase):
                 events = self.engine.replay(recording=recording, follow=False)
                 told = [event["what"] for event, _ in events if event["event"] == "gap"]
                 torn = cut - max(end for end in ends if end <= cut)
-                cut_off = f", and {torn} bytes of an unfinished append were cut off" if torn else ""
+                cut_off = f", and {torn} bytes at its end were cut off" if torn else ""
                 self.assertEqual(told, [f"the engine was restarted{cut_off}"])
                 elements = [[event["tag"], *one] for event, some in events for one in some or []]
                 for producer, batches in zip(producers, self.assert_prefix(elements, producers)):
@@ -162,6 +162,73 @@ class Harm(unittest.TestCase):
                 self.flip(path, bit)
                 self.engine.restart()
                 self.assertFalse(self.engine.ask("job.needed", pipeline="harmed")["needed"])
+
+    def await_checkpoint(self, folder, last):
+        """It follows the acknowledgements."""
+        deadline = time.monotonic() + PATIENCE
+        while self.checkpoint(folder) != (int(last.stem), last.stat().st_size):
+            self.assertLess(time.monotonic(), deadline, "the checkpoint does not reach the end")
+            self.engine.ask("engine.info")
+
+    @staticmethod
+    def checkpoint(folder):
+        checkpoint = msgpack.unpackb((folder / "checkpoint.msgpack").read_bytes()[:-5])
+        return checkpoint["segment"], checkpoint["length"]
+
+    def lose_power(self, folder, random):
+        """What the disk did not have for sure is there or not, by the page; and the machine has started anew."""
+        path = folder / "checkpoint.msgpack"
+        map_ = path.read_bytes()[:-5]
+        map_ = map_.replace(msgpack.unpackb(map_)["run"].encode(), b"0" * 32)
+        path.write_bytes(map_ + b"\xce" + crc32c(map_).to_bytes(4, "big"))
+        last, length = self.checkpoint(folder)
+        safe, harmed, before, hole = 0, 0, 0, None  # `hole`: where the first is, counted over all segments
+        for segment in sorted(folder.glob("*.seg")):
+            number, size = int(segment.stem), segment.stat().st_size
+            begin = 0 if number > last else length if number == last else size
+            safe += begin
+            with open(segment, "r+b") as file:
+                for page in range(begin // 4096 * 4096, size, 4096):
+                    at = max(page, begin)
+                    if at < size and random.random() < 0.4:
+                        file.seek(at)
+                        file.write(bytes(min(page + 4096, size) - at))
+                        harmed += 1
+                        hole = before + at if hole is None else hole
+            before += size
+        return safe, before if hole is None else hole, harmed
+
+    def test_a_machine_that_lost_its_power_ends_the_recording_at_its_first_hole(self):
+        for durability in "sync", "interval", "async":
+            with self.subTest(seed=SEED, durability=durability):
+                self.start("--durability", durability, "--segment-bytes", "65536")
+                producers, recording, folder = self.record(400)
+                if durability == "sync":
+                    self.await_checkpoint(folder, self.engine.segments(recording)[-1])
+                self.engine.kill()
+                safe, hole, harmed = self.lose_power(folder, self.random)
+                self.assertTrue(harmed > 0 or durability != "async")
+                self.engine.start()
+                self.assertTrue(self.engine.ask("job.describe", pipeline="harmed")["is_running"])
+                self.assertTrue(self.engine.ask("recording.verify", recording=recording)["intact"])
+                events = self.engine.replay(recording=recording, follow=False)
+                told = [event["what"] for event, _ in events if event["event"] == "gap"]
+                self.assertEqual(len(told), 1)
+                self.assertEqual("were cut off" in told[0], harmed > 0)
+                kept = sum(one.stat().st_size for one in self.engine.segments(recording))
+                self.assertGreaterEqual(kept, safe)
+                self.assertLess(hole - kept, 1000)  # a record, at most
+                elements = [[event["tag"], *one] for event, some in events for one in some or []]
+                batches = self.assert_prefix(elements, producers)
+                if durability == "sync":
+                    self.assertEqual(batches, [400, 400])
+                for producer, before in zip(producers, batches):
+                    again = self.producer("harmed", producer.tag, producer.name, size=3)
+                    again.attach()
+                    self.assertEqual(again.attached["next_seq"], before + 1)
+                    again.push(410)
+                self.assertEqual(self.assert_prefix(self.engine.elements(recording=recording, follow=False),
+                                                    [self.sent(producer, 410) for producer in producers]), [410, 410])
 
     def grow(self, recording, count, size):
         """Puts `count` segments of `size` bytes, all holes, after the first one, and has the last one's header tell of them."""

@@ -1,5 +1,6 @@
 /* When a batch is acknowledged, and when the disk is asked, by durability. */
 #include "actors/store/manifest.h"
+#include "rebooted.h"
 #include "studio.h"
 
 enum { MILLISECOND = 1000 };
@@ -16,15 +17,20 @@ static void open_attached(studio_t *studio, durability_t durability) {
     create_attached(studio);
 }
 
-static void async_never_asks_the_disk(void **state) {
+static void async_asks_the_disk_for_the_end_only_and_nobody_waits(void **state) {
     studio_t studio;
+    char next[600];
     (void)state;
     open_attached(&studio, DURABILITY_ASYNC);
     source_batch(&studio, "s", "a", 1, 3);
     source_is_acked(&studio, "s", 1);
     stage_advance(studio.stage, 1000 * MILLISECOND);
-    studio_finish(&studio, "r1", "CANCELLED", "user");
     assert_int_equal(studio_sync(&studio), 0);
+    assert_string_equal(studio_finish(&studio, "r1", "CANCELLED", "user")->state, "CANCELLED");
+    snprintf(next, sizeof next, "%s/recordings/r1/" MANIFEST_NEXT, studio.data);
+    assert_int_equal(access(next, F_OK), 0);
+    assert_int_equal(studio_sync(&studio), 2); /* the elements, and the manifest, which takes its place then */
+    assert_int_equal(access(next, F_OK), -1);
     studio_close(&studio);
 }
 
@@ -85,6 +91,169 @@ static void interval_asks_at_once_when_there_is_much(void **state) {
     stage_advance(studio.stage, 1000 * MILLISECOND);
     assert_int_equal(studio_sync(&studio), 0);
     studio_close(&studio);
+}
+
+/* What recovery goes by once the machine has lost its power: no more than what the round brought there. */
+static void what_a_round_has_brought_to_the_disk_is_written_beside_it(void **state) {
+    studio_t studio;
+    int64_t length = 0, segment = 0;
+    (void)state;
+    studio_open(&studio, DURABILITY_SYNC);
+    studio.segment_bytes = 1000;
+    studio_restart(&studio, START + 1);
+    create_attached(&studio);
+    while (stage_take(studio.stage, "syncer", MSG_CHECKPOINT_WRITE)) continue;
+    for (int64_t seq = 1; seq <= 12; seq++) {
+        const stage_message_t *round[8], *told;
+        size_t files = 0;
+        char path[SEGMENT_PATH_SIZE] = "";
+        struct stat status = {0};
+        source_batch(&studio, "s", "a", 2 * seq - 1, 3);
+        while (files < 8 && (round[files] = stage_take(studio.stage, "syncer", MSG_SYNC))) {
+            snprintf(path, sizeof path, "%s", ((const msg_sync_t *)round[files++]->message)->path); /* the last is the newest */
+            assert_int_equal(stat(path, &status), 0);
+        }
+        assert_null(stage_take(studio.stage, "syncer", MSG_CHECKPOINT_WRITE)); /* not yet */
+        source_batch(&studio, "s", "a", 2 * seq, 20);                          /* this round does not have it */
+        for (size_t i = 0; i < files; i++)
+            stage_answer(studio.stage, round[i], &(msg_synced_t){.token = ((const msg_sync_t *)round[i]->message)->token});
+        stage_run(studio.stage);
+        told = stage_take(studio.stage, "syncer", MSG_CHECKPOINT_WRITE);
+        assert_non_null(told);
+        const msg_checkpoint_write_t *place = told->message;
+        char expected[SEGMENT_PATH_SIZE];
+        segment_path(place->folder, (uint64_t)place->segment, expected);
+        assert_string_equal(path, expected);
+        assert_int_equal(place->length, status.st_size);
+        assert_int_equal(place->settle, place->segment != segment);
+        assert_true(place->segment > segment || place->length > length);
+        segment = place->segment;
+        length = place->length;
+        studio_sync(&studio);
+        while ((told = stage_take(studio.stage, "syncer", MSG_CHECKPOINT_WRITE))) {
+            place = told->message;
+            assert_int_equal(place->settle, place->segment != segment);
+            segment = place->segment;
+            length = place->length;
+        }
+    }
+    assert_true(segment > 0);
+    studio_restart(&studio, START + 2); /* nobody knows whether there was one */
+    studio_budget(&studio, "j1", LIMIT_NONE);
+    studio_sync(&studio);
+    source_attach(&studio, "z", "j1", "a", "w");
+    studio_sync(&studio);
+    const stage_message_t *first = stage_take(studio.stage, "syncer", MSG_CHECKPOINT_WRITE);
+    assert_non_null(first);
+    assert_true(((const msg_checkpoint_write_t *)first->message)->settle);
+    studio_close(&studio);
+}
+
+/* It was told, but the machine lost its power before the disk had what stands before it. */
+static void an_end_of_which_something_is_missing_is_taken_back(void **state) {
+    studio_t studio;
+    char folder[500], path[SEGMENT_PATH_SIZE];
+    (void)state;
+    open_attached(&studio, DURABILITY_INTERVAL);
+    source_batch(&studio, "s", "a", 1, 3);
+    assert_string_equal(studio_finish(&studio, "r1", "DONE", "sources_ended")->state, "DONE");
+    snprintf(folder, sizeof folder, "%s/recordings/r1", studio.data);
+    segment_path(folder, 0, path);
+    struct stat status;
+    assert_int_equal(stat(path, &status), 0);
+    file_flip(path, (size_t)status.st_size - 1, 0); /* in the record that ends it */
+    machine_restarts(folder, &(checkpoint_t){0});
+    studio_restart(&studio, START + 2);
+    assert_string_equal(studio_job(&studio, "r1")->state, "RUNNING");
+    studio_close(&studio);
+}
+
+static void a_round_that_failed_says_nothing_of_the_disk(void **state) {
+    static const error_t errors[] = {ERROR_INTERNAL, ERROR_UNAVAILABLE};
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        studio_t studio;
+        open_attached(&studio, DURABILITY_SYNC);
+        while (stage_take(studio.stage, "syncer", MSG_CHECKPOINT_WRITE)) continue;
+        source_batch(&studio, "s", "a", 1, 3);
+        stage_refuse(studio.stage, stage_take(studio.stage, "syncer", MSG_SYNC), errors[i], "cannot sync x.seg: Input/output error");
+        stage_run(studio.stage);
+        assert_null(stage_take(studio.stage, "syncer", MSG_CHECKPOINT_WRITE));
+        studio_close(&studio);
+    }
+}
+
+/* So that no more than the last of them has to be read once the machine has lost its power. */
+static void async_asks_for_segments_that_were_left_behind_and_nobody_waits(void **state) {
+    studio_t studio;
+    (void)state;
+    studio_open(&studio, DURABILITY_ASYNC);
+    studio.segment_bytes = 1000;
+    studio_restart(&studio, START + 1);
+    create_attached(&studio);
+    source_batch(&studio, "s", "a", 1, 3);
+    source_is_acked(&studio, "s", 1);
+    assert_int_equal(studio_sync(&studio), 0);
+    for (int64_t seq = 2; seq <= 4; seq++) {
+        source_batch(&studio, "s", "a", seq, 20);
+        source_is_acked(&studio, "s", seq);
+    }
+    assert_true(studio_sync(&studio) > 1);
+    const stage_message_t *told = stage_take(studio.stage, "syncer", MSG_CHECKPOINT_WRITE);
+    assert_non_null(told);
+    assert_true(((const msg_checkpoint_write_t *)told->message)->segment > 0);
+    while (stage_take(studio.stage, "syncer", MSG_CHECKPOINT_WRITE)) continue;
+
+    /* it ends while the disk is asked: once more, then */
+    source_batch(&studio, "s", "a", 5, 20);
+    source_batch(&studio, "s", "a", 6, 20);
+    assert_string_equal(studio_finish(&studio, "r1", "CANCELLED", "user")->state, "CANCELLED");
+    assert_true(studio_sync(&studio) > 2);
+    char next[600];
+    snprintf(next, sizeof next, "%s/recordings/r1/" MANIFEST_NEXT, studio.data);
+    assert_int_equal(access(next, F_OK), -1);
+    studio_close(&studio);
+}
+
+static void a_disk_that_fails_fails_the_job_with_async_too(void **state) {
+    studio_t studio;
+    (void)state;
+    studio_open(&studio, DURABILITY_ASYNC);
+    studio.segment_bytes = 1000;
+    studio_restart(&studio, START + 1);
+    create_attached(&studio);
+    for (int64_t seq = 1; seq <= 3; seq++) {
+        source_batch(&studio, "s", "a", seq, 20);
+        source_is_acked(&studio, "s", seq);
+    }
+    const stage_message_t *ask;
+    while ((ask = stage_take(studio.stage, "syncer", MSG_SYNC)))
+        stage_refuse(studio.stage, ask, ERROR_INTERNAL, "cannot sync x.seg: Input/output error");
+    stage_run(studio.stage);
+    const msg_source_failed_t *failed = studio_take(&studio, "job_supervisor", MSG_SOURCE_FAILED);
+    assert_non_null(strstr(failed->message, "cannot sync x.seg"));
+    studio_close(&studio);
+}
+
+/* What says that it has ended stays where it waits for the disk, also when more is said of it. */
+static void an_end_is_never_ahead_of_what_was_recorded(void **state) {
+    static const durability_t policies[] = {DURABILITY_ASYNC, DURABILITY_INTERVAL};
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        studio_t studio;
+        char next[600];
+        open_attached(&studio, policies[i]);
+        source_batch(&studio, "s", "a", 1, 3);
+        studio_finish(&studio, "r1", "CANCELLED", "user");
+        snprintf(next, sizeof next, "%s/recordings/r1/" MANIFEST_NEXT, studio.data);
+        assert_int_equal(access(next, F_OK), 0);
+        stage_get(studio.stage, "recorder", MSG_RECORDING_MARK, &(msg_recording_mark_t){.recording = "r1", .invalid = true});
+        assert_int_equal(access(next, F_OK), 0);
+        studio_sync(&studio);
+        assert_int_equal(access(next, F_OK), -1);
+        assert_true(studio_describe(&studio, "r1")->has_invalidated);
+        studio_close(&studio);
+    }
 }
 
 static void interval_asks_once_more_at_the_end(void **state) {
@@ -378,7 +547,12 @@ static void an_end_that_was_announced_and_does_not_reach_the_disk_is_a_failure_f
     stage_refuse(studio.stage, stage_take(studio.stage, "syncer", MSG_SYNC), ERROR_INTERNAL, "cannot sync x.seg: Input/output error");
     studio_sync(&studio);
     stage_run(studio.stage);
-    for (int i = 0; i < 2; i++) {
+    char folder[500], next[600];
+    snprintf(folder, sizeof folder, "%s/recordings/r1", studio.data);
+    snprintf(next, sizeof next, "%s/" MANIFEST_NEXT, folder);
+    assert_int_equal(access(next, F_OK), -1); /* it took its place */
+    for (int i = 0; i < 3; i++) {
+        if (i == 2) machine_restarts(folder, &(checkpoint_t){0});
         assert_string_equal(studio_job(&studio, "r1")->state, "FAILED");
         assert_string_equal(studio_job(&studio, "r1")->error, "cannot sync x.seg: Input/output error");
         studio_restart(&studio, START + 2);
@@ -388,10 +562,16 @@ static void an_end_that_was_announced_and_does_not_reach_the_disk_is_a_failure_f
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(async_never_asks_the_disk),
+        cmocka_unit_test(async_asks_the_disk_for_the_end_only_and_nobody_waits),
         cmocka_unit_test(a_recording_reaches_the_disk_before_anything_is_in_it),
         cmocka_unit_test(interval_asks_within_a_tenth_of_a_second_of_an_append),
         cmocka_unit_test(interval_asks_at_once_when_there_is_much),
+        cmocka_unit_test(what_a_round_has_brought_to_the_disk_is_written_beside_it),
+        cmocka_unit_test(an_end_of_which_something_is_missing_is_taken_back),
+        cmocka_unit_test(a_round_that_failed_says_nothing_of_the_disk),
+        cmocka_unit_test(async_asks_for_segments_that_were_left_behind_and_nobody_waits),
+        cmocka_unit_test(a_disk_that_fails_fails_the_job_with_async_too),
+        cmocka_unit_test(an_end_is_never_ahead_of_what_was_recorded),
         cmocka_unit_test(interval_asks_once_more_at_the_end),
         cmocka_unit_test(sync_acknowledges_what_is_on_the_disk),
         cmocka_unit_test(sync_covers_the_segments_left_behind),

@@ -12,6 +12,7 @@ static void open_with_two(studio_t *studio) {
         char name[2] = {(char)('0' + i), 0}, recording[3] = {'r', name[0], 0};
         studio_create(studio, name, "p");
         studio_finish(studio, recording, "CANCELLED", "count");
+        studio_sync(studio);
         stage_advance(studio->stage, 1000);
     }
 }
@@ -176,6 +177,7 @@ static void room_is_what_all_recordings_have_and_keep_back(void **state) {
     int64_t written = studio_job(&studio, "r1")->bytes;
     assert_true(room_of(&studio, 0, &least) > written);
     studio_finish(&studio, "r1", "CANCELLED", "user");
+    studio_sync(&studio);
     written = studio_job(&studio, "r1")->bytes;
     assert_int_equal(room_of(&studio, 0, &least), written);
     studio_restart(&studio, START + 3000000);

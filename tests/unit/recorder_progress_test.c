@@ -181,6 +181,7 @@ static void of_a_recording_that_has_ended_nothing_more_is_announced(void **state
     open_heard(&studio, DURABILITY_ASYNC);
     source_batch(&studio, "s", "a", 1, 3);
     studio_finish(&studio, "r1", "CANCELLED", "user");
+    studio_sync(&studio);
     ear_told(&studio, "r1");
     assert_int_equal(heard.elements, 3);
     assert_int_equal(heard.announced, 0);

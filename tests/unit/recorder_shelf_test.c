@@ -30,7 +30,7 @@ static void a_torn_tail_is_cut_off_and_said(void **state) {
     assert_int_equal(description->elements, 12);
     assert_int_equal(description->gaps.count, 1);
     assert_non_null(strstr(description->gaps.items[0].what, "restarted"));
-    assert_non_null(strstr(description->gaps.items[0].what, "bytes of an unfinished append"));
+    assert_non_null(strstr(description->gaps.items[0].what, "bytes at its end"));
     studio_close(&studio);
 }
 

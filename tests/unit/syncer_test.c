@@ -1,6 +1,7 @@
 /* The syncer: files to the disk, and what cannot be. */
 #include "actors/syncer.h"
 
+#include "rebooted.h"
 #include "store.h"
 #include "tests/stage/stage.h"
 
@@ -54,11 +55,36 @@ static void as_many_calls_fail_as_were_asked_to(void **state) {
     stage_destroy(&stage);
 }
 
+static void a_checkpoint_is_written_over_the_one_before_and_makes_no_folder(void **state) {
+    char path[5000], folder[4096];
+    checkpoint_t read = {0};
+    (void)state;
+    stage_t *stage = with_file(path);
+    snprintf(folder, sizeof folder, "%s", stage_config(stage)->data);
+    for (int i = 0; i < 2; i++) {
+        msg_checkpoint_write_t order = {.folder = folder, .segment = 1000 - i, .length = 70000 - i, .settle = i == 0};
+        stage_tell(stage, "recorder", "syncer", MSG_CHECKPOINT_WRITE, &order);
+        stage_run(stage);
+    }
+    assert_false(checkpoint_is_of_another_run(folder, &read));
+    machine_restarts_as_it_is(folder);
+    assert_true(checkpoint_is_of_another_run(folder, &read));
+    assert_int_equal(read.segment, 999);
+    assert_int_equal(read.length, 69999);
+    strcat(folder, "/gone");
+    stage_tell(stage, "recorder", "syncer", MSG_CHECKPOINT_WRITE, &(msg_checkpoint_write_t){.folder = folder});
+    stage_run(stage);
+    assert_int_equal(access(folder, F_OK), -1);
+    stage_get(stage, "syncer", MSG_SYNC, &(msg_sync_t){.path = path}); /* it lives */
+    stage_destroy(&stage);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_file_is_brought_to_the_disk),
         cmocka_unit_test(a_file_that_cannot_be_synced_is_named),
         cmocka_unit_test(as_many_calls_fail_as_were_asked_to),
+        cmocka_unit_test(a_checkpoint_is_written_over_the_one_before_and_makes_no_folder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -176,7 +176,8 @@ static void on_log(const rd_kafka_t *client, int level, const char *facility, co
 }
 
 static rd_kafka_t *client_new(broker_t *broker, const char *servers) {
-    static const char *const settings[][2] = {{"linger.ms", "1"}, {"message.max.bytes", "20000000"}, {"max.in.flight", "1"}};
+    static const char *const settings[][2] = {
+        {"linger.ms", "1"}, {"message.max.bytes", "20000000"}, {"max.in.flight", "1"}, {"reconnect.backoff.max.ms", "100"}};
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     rd_kafka_conf_set_opaque(conf, broker);
     rd_kafka_conf_set_dr_msg_cb(conf, on_delivered);

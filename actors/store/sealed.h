@@ -1,0 +1,15 @@
+/* A small file that must be right or not at all: a msgpack map, then a msgpack uint32 (0xce) with the CRC32C of the map's bytes. */
+#ifndef REPRISE_SEALED_H
+#define REPRISE_SEALED_H
+
+#include <msgpack.h>
+
+#include "../../messages/fault.h"
+#include "../../messages/message.h"
+
+/* Puts the checksum behind the map that `file` holds. */
+void sealed_close(msgpack_sbuffer *file);
+/* Reads a file and checks it. `ret_map` points into `ret_data`, which is to be freed. */
+int sealed_read(const char *path, uint8_t **ret_data, bytes_t *ret_map, fault_t *why);
+
+#endif
