@@ -183,7 +183,8 @@ static const char protocol_intro[] =
     "- Where the engine has keys ([security.md](security.md)), the key must allow what is asked: read, write (which includes read) or "
     "admin (all); below it says which. A pipeline given as a definition needs write. What is not allowed is `unauthorized`.\n"
     "- A message about something that the engine does not know (it was restarted, say) is answered `not_found` with `retry`: attach or "
-    "open again, from where you were.\n";
+    "open again, from where you were. What an engine was told that then died is lost, and the next one pings nobody whom it does not know: "
+    "whoever hears nothing for several pings attaches or opens again, too.\n";
 
 static const char protocol_notifications[] =
     "\n## Notifications\n\n"

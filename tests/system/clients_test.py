@@ -1,11 +1,14 @@
 """The clients of docs/clients, each run as a user would: each feeds a pipeline of its own, and all see every recording the same."""
 import json
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import unittest
 
-from engine import BUILD, PATIENCE, PUSH, ROOT, Engine, EngineTest, pipeline, source
+from engine import BUILD, DOORS, PATIENCE, PUSH, ROOT, Engine, EngineTest, feed, pipeline, source
+from proxy import Proxy
 
 CLIENTS = ROOT / "docs" / "clients"
 PYTHON, NODE, C = "python", "node", "c"
@@ -91,16 +94,55 @@ class Clients(EngineTest):
                 self.assertRegex(result.stderr, r"^client\S*: bad_request: `pipeline.run`: `pipeline.name` must be text")
 
 
+class OneBatch(list):
+    """Breaks the wire when it is asked for so often: first before it is sent, third before its end is told."""
+
+    def __init__(self, wire, losing, at):
+        super().__init__([[[1, b"x"]]])
+        self.wire, self.losing, self.left = wire, losing, at
+
+    def __len__(self):
+        self.left -= 1
+        if self.left == 0:
+            self.wire.losing = self.losing
+        return super().__len__()
+
+
+class Lost(EngineTest):
+    def test_what_was_lost_with_a_connection_is_said_again(self):
+        """A batch, its end, and the answer to its end: afterwards the engine pings nobody, since it knows nobody."""
+        feeds = {}
+        for name, losing, at in ("batch", Proxy.TO_TARGET, 1), ("end", Proxy.TO_TARGET, 3), ("answer", Proxy.FROM_TARGET, 3):
+            wire, outcome = Proxy(self.engine.port + DOORS.index("ingest")), []
+            self.addCleanup(wire.close)
+            self.pushable(name, "Numbers")
+            thread = threading.Thread(target=lambda *what, outcome=outcome: outcome.append(feed(*what)),
+                                      args=(wire.endpoint, name, "Numbers", OneBatch(wire, losing, at)))
+            thread.start()
+            feeds[name] = wire, thread, outcome
+        for name, (wire, _, _) in feeds.items():
+            self.assertTrue(wire.has_lost.wait(PATIENCE), name)
+            wire.losing = None
+            wire.cut()
+        for name, (_, thread, outcome) in feeds.items():
+            with self.subTest(lost=name):
+                thread.join(PATIENCE)
+                self.assertEqual(outcome, [None])
+                self.assertEqual(self.engine.wait(name)["elements"], 1)
+
+
 class Restart(unittest.TestCase):
     def test_a_client_survives_the_end_of_the_engine_in_mid_feed(self):
         for language in COMMANDS:
             with self.subTest(language=language):
                 engine = Engine()
                 self.addCleanup(engine.remove)
-                engine.run(pipeline("survivor", source("Numbers", PUSH)))
+                recording = engine.run(pipeline("survivor", source("Numbers", PUSH)))["recording"]
                 process = subprocess.Popen([*COMMANDS[language], "--engine", engine.endpoints["commands"], "survivor", "300000"],
                                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-                engine.replay(pipeline="survivor", max_elements=1)
+                while not any(record["kind"] == 1 for record in engine.records(recording)):
+                    self.assertIsNone(process.poll())
+                engine.process.send_signal(signal.SIGSTOP)  # before it has all
                 engine.restart()
                 out, said = process.communicate(timeout=PATIENCE)
                 self.assertEqual(process.returncode, 0, said)

@@ -7,6 +7,8 @@ import time
 
 
 class Proxy:
+    FROM_TARGET, TO_TARGET = range(2)
+
     def __init__(self, port):
         self.target = ("127.0.0.1", port)
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -17,6 +19,8 @@ class Proxy:
         self.selector.register(self.ear, selectors.EVENT_READ)
         self.others = {}  # the other end of each socket
         self.inside = set()  # those that lead to the target
+        self.losing = None   # what they say, or what the others say, is lost: self.FROM_TARGET or self.TO_TARGET
+        self.has_lost = threading.Event()
         self.resume()
 
     def resume(self):
@@ -48,6 +52,9 @@ class Proxy:
             return
         try:
             data = one.recv(1 << 16)
+            if data and self.losing == (self.FROM_TARGET if one in self.inside else self.TO_TARGET):
+                self.has_lost.set()
+                return
             if data:
                 other.sendall(data)
                 return

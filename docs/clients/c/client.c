@@ -6,6 +6,7 @@
  * Where the engine has keys, REPRISE_KEY names the file of ours (NAME.key) and REPRISE_SERVER_KEY the engine's (server.pub).
  * Build it with: cc client.c -o client $(pkg-config --cflags --libs libzmq msgpack) */
 #define _POSIX_C_SOURCE 200809L
+#include <errno.h>
 #include <inttypes.h>
 #include <msgpack.h>
 #include <stdbool.h>
@@ -122,10 +123,12 @@ static char *text_of(const msgpack_object *map, const char *key) {
     return strndup(find(map, key)->via.str.ptr, find(map, key)->via.str.size);
 }
 
+/* Negative: the engine is silent. */
 static int64_t receive_frame(void *socket, zmq_msg_t *frame, msgpack_unpacked *ret) {
     zmq_msg_init(frame);
     int size = zmq_msg_recv(frame, socket, 0);
-    if (size < 0) fail("the engine is silent", zmq_strerror(zmq_errno()));
+    if (size < 0 && zmq_errno() == EAGAIN) return -1;
+    if (size < 0) fail("cannot receive", zmq_strerror(zmq_errno()));
     msgpack_unpacked_init(ret);
     if (msgpack_unpack_next(ret, zmq_msg_data(frame), (size_t)size, NULL) != MSGPACK_UNPACK_SUCCESS) fail("the engine", "no msgpack");
     return size;
@@ -139,12 +142,13 @@ static void message_free(message_t *message) {
     zmq_msg_close(&message->frames[1]);
 }
 
-/* The next message that is no ping. */
+/* The next message that is no ping; NULL, and nothing to free, if the engine is silent. */
 static const msgpack_object *receive(void *socket, message_t *ret) {
     for (;;) {
         int more = 0;
         size_t size = sizeof more;
         ret->size = receive_frame(socket, &ret->frames[0], &ret->map);
+        if (ret->size < 0) return NULL;
         zmq_getsockopt(socket, ZMQ_RCVMORE, &more, &size);
         ret->has_elements = more != 0;
         if (more) ret->size += receive_frame(socket, &ret->frames[1], &ret->elements);
@@ -155,15 +159,24 @@ static const msgpack_object *receive(void *socket, message_t *ret) {
     }
 }
 
-/* Sends the request that was begun and waits for its answer. */
-static const msgpack_object *ask(void *socket, message_t *ret) {
+/* Sends the request that was begun and waits for its answer; NULL if the engine is silent. */
+static const msgpack_object *answer_to(void *socket, message_t *ret) {
     send_it(socket, NULL);
     for (;; message_free(ret)) {
         const msgpack_object *answer = receive(socket, ret);
-        if (!find(answer, "ok")) continue;
-        if (is_true(answer, "ok")) return answer;
-        fail(text_of(find(answer, "error"), "code"), text_of(find(answer, "error"), "message"));
+        if (!answer || find(answer, "ok")) return answer;
     }
+}
+
+/* The answer, which must be one and no error. */
+static const msgpack_object *need(const msgpack_object *answer) {
+    if (!answer) fail("the engine", "is silent");
+    if (!is_true(answer, "ok")) fail(text_of(find(answer, "error"), "code"), text_of(find(answer, "error"), "message"));
+    return answer;
+}
+
+static const msgpack_object *ask(void *socket, message_t *ret) {
+    return need(answer_to(socket, ret));
 }
 
 /* ---- recording ---- */
@@ -178,14 +191,20 @@ typedef struct feed {
     msgpack_sbuffer body;
 } feed_t;
 
-/* The engine knows how far a producer has come: `next_seq` tells where to go on. A batch that arrives twice is stored once. */
-static void feed_attach(feed_t *feed) {
+/* The engine knows how far a producer has come: `next_seq` tells where to go on. A batch that arrives twice is stored once.
+ * False: the end, which we had told, had arrived before we lost the engine. */
+static bool feed_attach(feed_t *feed) {
     message_t message;
     begin("source.attach", 3);
     field_text("pipeline", feed->pipeline);
     field_text("tag", "Numbers");
     field_text("producer", "client");
-    const msgpack_object *attached = ask(feed->ingest, &message);
+    const msgpack_object *attached = answer_to(feed->ingest, &message), *error = attached ? find(attached, "error") : NULL;
+    if (feed->done && error && is(error, "code", "invalid_state")) {
+        message_free(&message);
+        return false;
+    }
+    need(attached);
     feed->source = int_of(attached, "source");
     feed->credit = int_of(attached, "credit");
     feed->next = int_of(attached, "next_seq");
@@ -193,6 +212,7 @@ static void feed_attach(feed_t *feed) {
     feed->unacked = 0;
     feed->done = false;
     message_free(&message);
+    return true;
 }
 
 static void feed_send(feed_t *feed, int64_t now) {
@@ -218,14 +238,14 @@ static void feed_send(feed_t *feed, int64_t now) {
 /* True when it is over: the engine knows that the source has ended, or the job takes no more, because of a limit for example. */
 static bool feed_listen(feed_t *feed) {
     message_t message;
-    const msgpack_object *said = receive(feed->ingest, &message), *error = find(said, "error");
+    const msgpack_object *said = receive(feed->ingest, &message), *error = said ? find(said, "error") : NULL;
+    if (!said) return !feed_attach(feed); /* the engine pings whom it knows: it was restarted, and what we sent was lost on the way */
     bool mine = !find(said, "source") || int_of(said, "source") == feed->source; /* not about an earlier attachment */
     bool over = mine && (is_true(said, "ok") || is(said, "op", "source.stop")), lost = mine && error && find(error, "retry");
     if (mine && error && !lost) fail(text_of(error, "code"), text_of(error, "message"));
     while (mine && is(said, "op", "source.ack") && feed->acked < int_of(said, "seq")) feed->unacked -= feed->sizes[++feed->acked];
     message_free(&message);
-    if (lost) feed_attach(feed); /* the engine was restarted */
-    return over;
+    return over || (lost && !feed_attach(feed)); /* the engine was restarted */
 }
 
 static void feed_all(void *ingest, const char *pipeline, int64_t count) {
@@ -296,6 +316,7 @@ static void replay(void *stream, const char *pipeline) {
     message_free(&message);
     for (bool end = false; !end; message_free(&message)) {
         const msgpack_object *event = receive(stream, &message);
+        if (!event) fail("the engine", "is silent");
         end = is(event, "event", "end");
         print_value(event, message.has_elements ? &message.elements.data : NULL);
         putchar('\n');
@@ -343,10 +364,14 @@ static bool run(void *commands, const char *pipeline) {
 
 static void wait_for_end(void *commands, const char *pipeline) {
     message_t message;
-    begin("job.wait", 2);
-    field_text("pipeline", pipeline);
-    field_int("timeout_ms", TIMEOUT_MS);
-    const msgpack_object *job = ask(commands, &message);
+    const msgpack_object *job = NULL;
+    for (int asked = 0; !job && asked < 2; asked++) { /* the engine that was asked first may be gone, and another in its place */
+        begin("job.wait", 2);
+        field_text("pipeline", pipeline);
+        field_int("timeout_ms", TIMEOUT_MS);
+        job = answer_to(commands, &message);
+    }
+    need(job);
     char *state = text_of(job, "state");
     fprintf(stderr, "%s: %" PRId64 " elements recorded\n", state, int_of(job, "elements"));
     free(state);

@@ -23,6 +23,12 @@ class Refused extends Error {
   }
 }
 
+class Silent extends Error {}
+
+function silentAsNothing(problem) {
+  if (!(problem instanceof Silent)) throw problem
+}
+
 const sizeOf = frames => frames.reduce((size, frame) => size + frame.length, 0)
 
 // What a socket to an engine with keys is told.
@@ -55,7 +61,7 @@ class Connection {
   async receive() {
     for (;;) {
       const frames = await this.socket.receive().catch(problem => {
-        throw problem.code === 'EAGAIN' ? new Error(`${this.endpoint} is silent`) : problem
+        throw problem.code === 'EAGAIN' ? new Silent(`${this.endpoint} is silent`) : problem
       })
       const message = decode(frames[0])
       if (message.op !== 'ping') return {message, elements: frames[1] && decode(frames[1]), size: sizeOf(frames)}
@@ -85,10 +91,15 @@ class Connection {
 async function feed(ingest, pipeline, tag, batches, producer = 'client') {
   const unacked = new Map() // bytes by batch number
   const underWay = () => [...unacked.values()].reduce((a, b) => a + b, 0)
-  let attached, seq, done
+  let attached, seq, done = false
   for (;;) {
     if (!attached) {
-      attached = await ingest.ask('source.attach', {pipeline, tag, producer})
+      try {
+        attached = await ingest.ask('source.attach', {pipeline, tag, producer})
+      } catch (problem) {
+        if (done && problem.error?.code === 'invalid_state') return // it had ended before we lost the engine
+        throw problem
+      }
       seq = attached.next_seq
       done = false
       unacked.clear()
@@ -102,7 +113,12 @@ async function feed(ingest, pipeline, tag, batches, producer = 'client') {
       await ingest.send('source.done', {source, tag})
       done = true
     }
-    const {message} = await ingest.receive()
+    const received = await ingest.receive().catch(silentAsNothing)
+    if (!received) {
+      attached = undefined // the engine pings whom it knows: it was restarted, and what we sent was lost on the way
+      continue
+    }
+    const {message} = received
     if (message.source !== undefined && message.source !== source) continue // about an earlier attachment
     if (message.ok) return // the answer to source.done
     if (message.op === 'source.ack') {
@@ -159,7 +175,8 @@ async function main() {
       for (let first = 0; first < elements.length; first += BATCH) batches.push(elements.slice(first, first + BATCH))
       await feed(connect(endpoints.ingest), pipeline, 'Numbers', batches)
     }
-    const job = await commands.ask('job.wait', {pipeline, timeout_ms: TIMEOUT_MS})
+    const wait = () => commands.ask('job.wait', {pipeline, timeout_ms: TIMEOUT_MS})
+    const job = await wait().catch(silentAsNothing) ?? await wait() // the engine that was asked may be gone, and another in its place
     console.error(`${job.state}: ${job.elements} elements recorded`)
     for await (const {event, elements} of replay(connect(endpoints.test_stream), {pipeline}))
       console.log(JSON.stringify(elements ? {...event, elements} : event, asText))

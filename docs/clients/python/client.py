@@ -89,10 +89,15 @@ def feed(endpoint, pipeline, tag, batches, producer="client", keys=None):
     """Records `batches`, lists of [event time in µs, bytes]. The engine knows how far a producer has come: after an interruption,
     `next_seq` tells where to go on, and a batch that arrives twice is stored once. Returns why the job took no more, or None."""
     with Connection(endpoint, keys) as ingest:
-        attached = None
+        attached, done = None, False
         while True:
             if attached is None:
-                attached = ingest.ask("source.attach", pipeline=pipeline, tag=tag, producer=producer)
+                try:
+                    attached = ingest.ask("source.attach", pipeline=pipeline, tag=tag, producer=producer)
+                except Refused as no:
+                    if done and no.error["code"] == "invalid_state":
+                        return None  # it had ended before we lost the engine
+                    raise
                 source, seq, unacked, done = attached["source"], attached["next_seq"], {}, False  # unacked: bytes by batch number
             while seq <= len(batches) and sum(unacked.values()) < attached["credit"]:
                 unacked[seq] = ingest.send("source.batch", msgpack.packb(batches[seq - 1]), source=source, tag=tag, seq=seq)
@@ -100,7 +105,11 @@ def feed(endpoint, pipeline, tag, batches, producer="client", keys=None):
             if not unacked and not done:
                 ingest.send("source.done", source=source, tag=tag)
                 done = True
-            message, _, _ = ingest.receive()
+            try:
+                message, _, _ = ingest.receive()
+            except TimeoutError:
+                attached = None  # the engine pings whom it knows: it was restarted, and what we sent was lost on the way
+                continue
             if message.get("source", source) != source:
                 continue  # about an earlier attachment
             if message.get("ok"):
@@ -133,6 +142,16 @@ def replay(endpoint, keys=None, **what):
                 return
 
 
+def wait(commands, pipeline):
+    """The pipeline's job once it has ended, or as it is after TIMEOUT_S."""
+    for last in False, True:
+        try:
+            return commands.ask("job.wait", pipeline=pipeline, timeout_ms=TIMEOUT_S * 1000, timeout_s=TIMEOUT_S + 1)
+        except TimeoutError:
+            if last:
+                raise  # else the engine that was asked is gone, and another may have taken its place
+
+
 def text_of(value):
     return value.decode(errors="replace")  # elements are bytes: these are text
 
@@ -161,7 +180,7 @@ def main():
                     commands.ask("push", msgpack.packb(batch), pipeline=given.pipeline, tag="Numbers", done=number == len(batches))
             else:
                 feed(endpoints["ingest"], given.pipeline, "Numbers", batches, keys=keys)
-        job = commands.ask("job.wait", pipeline=given.pipeline, timeout_ms=TIMEOUT_S * 1000, timeout_s=TIMEOUT_S + 1)
+        job = wait(commands, given.pipeline)
         print(f"{job['state']}: {job['elements']} elements recorded", file=sys.stderr)
     for event, elements in replay(endpoints["test_stream"], keys, pipeline=given.pipeline):
         print(json.dumps(event if elements is None else {**event, "elements": elements}, default=text_of, separators=(",", ":")))
