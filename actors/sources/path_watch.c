@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "notify.h"
+
 enum {
     IN_FOLDER = HEIRS_EVENTS | IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF, /* attributes: a file may be opened that could not */
     IN_ABOVE = IN_FOLDER,
@@ -225,8 +227,8 @@ int path_watch_init(path_watch_t *watch, const char *path, bool follow, fault_t 
     watch->folder = !slash ? strdup(".") : slash == watch->path ? strdup("/") : strndup(path, (size_t)(slash - watch->path));
     must(watch->folder);
     if (!follow) return 0;
-    watch->notify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-    if (watch->notify < 0) return fault_errno(why, "cannot watch %s: inotify", path);
+    watch->notify = notify_open(path, why);
+    if (watch->notify < 0) return -1;
     if (folder_watch(watch, why) < 0) return -1;
     path_watch_link(watch);
     if (!watch->is_blind) return 0;

@@ -16,6 +16,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "notify.h"
 #include "spool.h"
 
 enum {
@@ -25,8 +26,8 @@ enum {
 };
 
 int spool_watch(spool_t *spool, fault_t *why) {
-    spool->notify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-    if (spool->notify < 0) return fault_errno(why, "cannot watch %s: inotify", spool->folder);
+    spool->notify = notify_open(spool->folder, why);
+    if (spool->notify < 0) return -1;
     spool->watch = inotify_add_watch(spool->notify, spool->folder, IN_FOLDER);
     return spool->watch < 0 ? fault_errno(why, "cannot watch the folder %s", spool->folder) : 0;
 }

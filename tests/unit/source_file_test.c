@@ -1,4 +1,8 @@
 /* A file as a stream: its lines, their times, and that no restart loses one or gives it twice. */
+#include "actors/sources/notify.h"
+
+#include <sys/resource.h>
+
 #include "filed.h"
 
 static void lines_are_recorded_as_they_come(void **state) {
@@ -367,6 +371,19 @@ static void a_missing_file_is_named_at_the_start(void **state) {
     assert_start_refused(*state, pack("{ss}", "path", log_path), expected);
 }
 
+static void what_is_short_is_named_where_nothing_more_can_be_watched(void **state) {
+    struct rlimit limit;
+    fault_t why;
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &(struct rlimit){3, limit.rlim_max}), 0);
+    int notify = notify_open("/some/log", &why);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    assert_int_equal(notify, -1);
+    assert_non_null(
+        strstr(why.text, "cannot watch /some/log: this user has as many instances of inotify as fs.inotify.max_user_instances allows"));
+}
+
 static void a_missing_folder_is_named_at_the_start(void **state) {
     assert_start_refused(*state, pack("{ss}", "path", "/nowhere/*.log"), "cannot read the folder /nowhere: No such file or directory");
     assert_start_refused(*state, pack("{ss}", "path", "/no*where/x.log"), "cannot open /no*where/x.log: No such file or directory");
@@ -444,6 +461,7 @@ int main(void) {
         TEST(values_of_msgpack_are_recorded_as_they_come),
         TEST(what_is_no_msgpack_fails_the_source_and_is_named),
         TEST(a_missing_folder_is_named_at_the_start),
+        TEST(what_is_short_is_named_where_nothing_more_can_be_watched),
         TEST(the_engine_s_own_key_is_not_read),
         TEST(a_stop_ends_it),
     };
