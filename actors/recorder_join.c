@@ -254,6 +254,7 @@ int ingest_attach(void *state, const envelope_t *in, fault_t *why) {
     recording_t *recording = recording_to_join(self, m, &no);
     if (recording && self->joins_count == JOINS_MAX) {
         refuse(&no, ERROR_LIMIT, NULL, "%d sources wait to be let in already", JOINS_MAX);
+        no.retry = true;
         recording = NULL;
     }
     if (!recording) {

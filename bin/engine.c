@@ -125,6 +125,8 @@ static bool on_message(engine_t *engine) {
         on_failed(engine, frame_bytes(&frames[2]));
     else if (head.id == MSG_ACTOR_HUNG)
         on_hung(frame_bytes(&frames[2]));
+    else if (head.id == MSG_ACTOR_STOP) /* a client asked for it */
+        life_tell(engine->guard, LIFE_STOPPING);
     for (size_t i = 0; i < 3; i++) frame_fini(&frames[i]);
     return head.id == MSG_ACTOR_STOPPED;
 }
@@ -195,7 +197,6 @@ static void *close_all(void *argument) {
 static void finish(engine_t *engine) {
     pthread_t closing;
     struct timespec until;
-    if (engine->status == EXIT_STATUS_STOPPED) life_tell(engine->guard, LIFE_STOPPING); /* also where a client asked for it */
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += LAST_WORDS_S;
     if (pthread_create(&closing, NULL, close_all, engine) != 0 || pthread_clockjoin_np(closing, NULL, CLOCK_MONOTONIC, &until) != 0)

@@ -254,6 +254,7 @@ int guard_run(const config_t *config, char **arguments) {
     guard = (guard_t){.config = config, .arguments = arguments, .life = -1};
     ssize_t length = readlink("/proc/self/exe", guard.program, sizeof guard.program - 1);
     if (length < 0) fprintf(stderr, "reprised: cannot tell what program this is: %s\n", strerror(errno));
+    signal(SIGCHLD, SIG_DFL); /* whoever started it may have had it ignored: then the end of an engine would not be told */
     life_signals(&guard.stops);
     sigset_t set = guard.stops;
     sigaddset(&set, SIGCHLD);

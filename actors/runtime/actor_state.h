@@ -62,8 +62,6 @@ void actor_drain(actor_t *me);
 void actor_resolve(actor_t *me, ticket_entry_t *entry, head_kind_t kind, frame_t *message);
 /* Sends a refusal to a peer, or counts it as dropped. `echo`: the request's id value. */
 void actor_refuse_frames(actor_t *me, const peer_t *to, const prefix_t *prefix, bytes_t echo, const refusal_t *no);
-/* Are the requests of that peer counted? */
-bool actor_counts_requests(const actor_t *me, const peer_t *peer);
 /* Decodes into the actor's own zone and struct; NULL and `no` where that is refused. */
 const void *actor_decode(actor_t *me, message_id_t id, bytes_t in, refusal_t *no);
 

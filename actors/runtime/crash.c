@@ -155,7 +155,8 @@ static void on_crash(int number, siginfo_t *info, void *context) {
     page_flush(&page);
     if (page.file >= 0) close(page.file);
     alarm(0);
-    /* The handler was reset: a fault comes again by itself, what somebody sent does not. */
+    signal(number, SIG_DFL);
+    /* A fault comes again by itself, what somebody sent does not. */
     if (info->si_code <= 0) raise(number);
 }
 
@@ -183,7 +184,7 @@ void crash_watch(const char *data) {
     backtrace(&frame, 1); /* loads the unwinder */
     dl_iterate_phdr(module_note, NULL);
     for (size_t i = 0; i < NUMBERS; i++) {
-        struct sigaction before, action = {.sa_sigaction = on_crash, .sa_flags = SA_SIGINFO | SA_ONSTACK | (int)SA_RESETHAND};
+        struct sigaction before, action = {.sa_sigaction = on_crash, .sa_flags = SA_SIGINFO | SA_ONSTACK};
         sigemptyset(&action.sa_mask);
         if (sigaction(numbers[i], NULL, &before) == 0 && before.sa_handler == SIG_DFL) sigaction(numbers[i], &action, NULL);
     }

@@ -189,8 +189,9 @@ static unsigned scope_of(const actor_t *me, const peer_t *from) {
     return me->class->doors[from->door].scope;
 }
 
-bool actor_counts_requests(const actor_t *me, const peer_t *peer) {
-    return scope_of(me, peer) == SCOPE_COMMANDS;
+/* Elsewhere than at the commands endpoint, what the engine's own sources and gateways ask is bounded by what they are asked themselves. */
+static bool is_counted(const actor_t *me, const arrival_t *in, message_id_t id) {
+    return message_class(id)->kind == KIND_REQUEST && (scope_of(me, in->from) == SCOPE_COMMANDS || door_is_outside(in->message));
 }
 
 /* What an actor of this process says at a DEALER door was bounded where it came in. A body's quota is for those to tell who take it. */
@@ -263,7 +264,7 @@ static bool is_allowed(const arrival_t *in, message_id_t id, refusal_t *no) {
 /* What its key does not allow is refused. A request is counted until it is answered, unless there are too many. */
 static message_id_t admit(actor_t *me, const arrival_t *in, message_id_t id, refusal_t *no) {
     if (id == MSG_NONE || !is_allowed(in, id, no)) return MSG_NONE;
-    if (message_class(id)->kind != KIND_REQUEST || !actor_counts_requests(me, in->from)) return id;
+    if (!is_counted(me, in, id)) return id;
     refusal_t many;
     if (debts_open(&me->debts, in->from, message_class(id)->permission, &me->quotas, &many) == 0) {
         if (debts_keep(&me->debts, in->from, frame_bytes(in->message).size + (in->body ? frame_bytes(in->body).size : 0), &many) == 0)
@@ -294,7 +295,8 @@ static void deliver_from_peer(actor_t *me, const arrival_t *in, message_id_t id)
     memcpy(&parcel.peer, in->from, offsetof(peer_t, id) + in->from->size);
     parcel.prefix = *in->prefix;
     bool request = message_class(id)->kind == KIND_REQUEST;
-    if (request && !actor_counts_requests(me, in->from)) door_trace(in->message, &parcel.peer); /* it may become somebody who is let go */
+    if (request) door_trace(in->message, &parcel.peer); /* it may become somebody who is let go */
+    parcel.counted = is_counted(me, in, id);
     parcel.head = (head_t){request ? HEAD_REQUEST : HEAD_TELL, id, 0};
     parcel.message = *in->message;
     parcel.has_body = in->body != NULL;
@@ -323,8 +325,10 @@ void actor_receive_peer(actor_t *me, const peer_t *from, const prefix_t *prefix,
             bytes_t echo = {0};
             refusal_t ignored;
             bytes_t raw = frame_bytes(message);
+            peer_t to = *from;
+            door_trace(message, &to);
             if (wire_walk(raw, &ignored) == 0 && echo_check(raw, &ignored) == 0) wire_map_get(raw, "id", &echo);
-            actor_refuse_frames(me, from, prefix, echo, &no);
+            actor_refuse_frames(me, &to, prefix, echo, &no);
         }
     }
     frame_fini(message);

@@ -130,7 +130,7 @@ static int open_outside(door_t *door, void *context, const config_t *config, con
     set_int(door->socket, ZMQ_BACKLOG, BACKLOG);
     keep_alive(door->socket, config, spec->endpoint);
     set_int(door->socket, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS);
-    set_int(door->socket, ZMQ_SNDHWM, HWM);
+    set_int(door->socket, ZMQ_SNDHWM, spec->scope == SCOPE_COMMANDS ? 0 : HWM); /* there all that is said is counted in bytes */
     set_int(door->socket, ZMQ_RCVHWM, HWM);
     if (spec->kind == DOOR_ROUTER) {
         set_int(door->socket, ZMQ_ROUTER_MANDATORY, 1);
@@ -286,6 +286,10 @@ bool door_receive(door_t *door, unsigned number, door_message_t *ret) {
     drop(&in, 0, at < in.count ? at : in.count);
     if (at + kept < in.count) drop(&in, at + kept, in.count);
     return true;
+}
+
+bool door_is_outside(const frame_t *message) {
+    return zmq_msg_get(&message->msg, ZMQ_SRCFD) > 0;
 }
 
 void door_trace(const frame_t *message, peer_t *peer) {

@@ -30,6 +30,8 @@ void door_close(door_t *door);
 bool door_receive(door_t *door, unsigned number, door_message_t *ret_message); /* false: nothing waits */
 /* Notes on which connection the message came. */
 void door_trace(const frame_t *message, peer_t *peer);
+/* Did it come over a connection, and not from within the process? */
+bool door_is_outside(const frame_t *message);
 /* Closes that connection, if it is still the one: the I/O thread finds its end and does the rest. */
 void door_dismiss(const peer_t *peer);
 /* What happened at the door since it was last asked; false: nothing. */

@@ -13,6 +13,7 @@ typedef struct parcel {
     head_t head;
     frame_t message, body;
     bool has_body;
+    bool counted;     /* a peer's request that is among its debts until it is answered */
     uint64_t request; /* the first ticket that it had; 0: none yet */
     unsigned failed;  /* states that failed while they had it, and not on demand */
 } parcel_t;

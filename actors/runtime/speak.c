@@ -92,11 +92,13 @@ static void add_echo(frame_t *message, bytes_t echo) {
     msgpack_sbuffer_destroy(&out);
 }
 
+enum { ANSWER_COST = 256 }; /* bytes that an answer which waits takes besides its own */
+
 /* An answer to a peer, or the refusal to give one to who does not read those before it. Administrators learn what became of what they asked
  * as long as refusals find room. */
 static head_kind_t answer_admit(actor_t *me, const peer_t *to, message_id_t asked, head_kind_t kind, frame_t *message) {
     refusal_t no;
-    size_t size = frame_bytes(message).size;
+    size_t size = frame_bytes(message).size + ANSWER_COST;
     if (kind == HEAD_REFUSAL || debts_allow(&me->debts, to, size, &me->quotas, &no) == 0) return kind;
     if (message_class(asked)->permission == PERMISSION_ADMIN && debts_bear(&me->debts, to, size, &me->quotas)) return kind;
     me->out.size = 0;
@@ -106,13 +108,17 @@ static head_kind_t answer_admit(actor_t *me, const peer_t *to, message_id_t aske
     return HEAD_REFUSAL;
 }
 
-/* Answers a peer, and counts what it has not read yet. */
+/* Answers a peer, and counts what it has not read yet. One for whom nothing more can be kept is let go: it is to know that it will not be answered. */
 static void answer_send(actor_t *me, const peer_t *to, const prefix_t *prefix, head_kind_t kind, frame_t *message) {
     if (kind == HEAD_REFUSAL) actor_count(me, COUNTER_REFUSALS, 1);
-    if (kind != HEAD_REFUSAL || debts_bear(&me->debts, to, frame_bytes(message).size, &me->quotas)) {
-        debts_add(&me->debts, to, message, frame_bytes(message).size);
-        if (me->host->class->send(me->host, to->door, to, prefix, message, NULL) == SENT) return;
+    size_t size = frame_bytes(message).size + ANSWER_COST;
+    sent_t sent = SENT_FULL;
+    if (kind != HEAD_REFUSAL || debts_bear(&me->debts, to, size, &me->quotas)) {
+        debts_add(&me->debts, to, message, size);
+        sent = me->host->class->send(me->host, to->door, to, prefix, message, NULL);
     }
+    if (sent == SENT) return;
+    if (sent == SENT_FULL) actor_dismiss(me, to);
     actor_count(me, COUNTER_UNDELIVERED, 1);
     frame_fini(message);
 }
@@ -122,7 +128,7 @@ void actor_resolve(actor_t *me, ticket_entry_t *entry, head_kind_t kind, frame_t
     if (parcel->from[0]) {
         route(me, parcel->from, (head_t){kind, parcel->head.id, parcel->head.number}, message, NULL);
     } else {
-        if (actor_counts_requests(me, &parcel->peer)) {
+        if (parcel->counted) {
             debts_drop(&me->debts, &parcel->peer,
                        frame_bytes(&parcel->message).size + (parcel->has_body ? frame_bytes(&parcel->body).size : 0));
             debts_close(&me->debts, &parcel->peer);

@@ -165,6 +165,7 @@ static int on_stop(void *state, const envelope_t *in, fault_t *why) {
 static int on_engine_stop(void *state, const envelope_t *in, fault_t *why) {
     (void)why;
     supervisor_t *s = state;
+    actor_tell(s->me, "main", MSG_ACTOR_STOP, &(msg_actor_stop_t){0}); /* the guard is to know, even if this ends in a crash */
     actor_answer(s->me, in->ticket, NULL);
     stop_begin(s);
     return 0;

@@ -288,7 +288,8 @@ static int scan_run(scan_t *scan, const uint64_t *numbers, size_t count, fault_t
     if (more < 0) return -1;
     if (!scan->begun && first > 0) return scan_damaged(scan, 0, "the header of this segment is missing", why);
     if (!scan->begun && numbers[0] != 0) return fault_set(why, "%s is damaged: its first segment is missing", scan->folder);
-    if (scan->begun && (scan_check_sizes(scan, numbers, first, why) < 0 || scan_check_end(scan, why) < 0)) return -1;
+    if (scan->begun && scan_check_sizes(scan, numbers, first, why) < 0) return -1;
+    if (scan_check_end(scan, why) < 0) return -1;
     for (last = first; numbers[last] != out->segment;) last++;
     if (scan_sizes(scan, numbers + last, count - last, &out->torn, why) < 0) return -1;
     out->torn -= out->length;

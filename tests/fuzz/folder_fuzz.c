@@ -337,7 +337,10 @@ static void play(draw_t *draw, const msg_recording_place_t *place, bool intact, 
         must(!intact);
         return;
     }
-    replay_t *replay = replay_create(tape, 1, &ask, tags, tags_of(place, tags));
+    size_t tag_count = tags_of(place, tags), all = 0;
+    for (size_t i = 0; i < place->streams.count; i++) all += place->streams.items[i].tags.count;
+    intact = intact && tag_count == all; /* where two streams have one tag, which no engine writes, it is one's */
+    replay_t *replay = replay_create(tape, 1, &ask, tags, tag_count);
     const replay_event_t *event;
     replay_state_t state;
     bool sought = false;

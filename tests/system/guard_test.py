@@ -200,10 +200,23 @@ class End(GuardTest):
         self.assertEqual((self.engine.ended(), self.engine.said()), (0, ""))
         self.assertFalse(running(pid))
 
+    def test_an_engine_that_a_client_had_stopped_is_not_started_again_whatever_it_ends_with(self):
+        self.start("--chaos")
+        pid = self.pid()
+        self.engine.ask("chaos.hang", actor="notifier", ms=600000)
+        self.engine.ask("engine.stop")
+        os.kill(pid, signal.SIGKILL)
+        self.assertEqual(self.engine.ended(), 1)
+
     def test_an_engine_that_is_stopped_by_itself_is_no_crash(self):
         self.start()
         os.kill(self.pid(), signal.SIGTERM)
         self.assertEqual((self.engine.ended(), self.engine.said()), (0, ""))
+
+    def test_one_that_was_started_with_sigchld_ignored_learns_of_the_end_of_an_engine(self):
+        self.start(by=["env", "--ignore-signal=CHLD"])
+        self.crash()
+        self.assertEqual(self.engine.stop(), 0)
 
     def test_a_port_that_is_taken_is_no_crash(self):
         taken = zmq.Context.instance().socket(zmq.ROUTER)

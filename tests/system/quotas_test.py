@@ -46,6 +46,12 @@ class Quotas(EngineTest):
         self.assertTrue(dealer.poll(PATIENCE * 1000), "no answer")
         return msgpack.unpackb(dealer.recv_multipart()[0])
 
+    def until_counted(self, requests):
+        """Until so many more have arrived."""
+        deadline = time.monotonic() + PATIENCE
+        while self.engine.counter("commands") < self.asked + requests:
+            self.assertLess(time.monotonic(), deadline)
+
     def limited(self, said, op, code="limit", **fields):
         """Refused, with these words."""
         self.assertIn(said, self.refused(code, op, **fields)["message"])
@@ -223,6 +229,27 @@ class Quotas(EngineTest):
         self.assertTrue(self.answer(dealer)["ok"])
         self.engine.ask("pipeline.forget", pipeline="heavy")
 
+    def test_no_more_producers_of_a_connection_wait_to_be_let_in_than_are_allowed(self):
+        """Where a source lacks its worker, those that feed the others wait."""
+        self.set(client_requests_max=20)
+        self.engine.run(pipeline("patient", source("Read", PUSH), source("Other", "reprise:source:elsewhere:v1")))
+        before, dealer = memory(self.engine.process.pid), self.dealer("ingest")
+        attach = {"op": "source.attach", "pipeline": "patient", "tag": "Read"}
+        for number in range(25):
+            dealer.send(msgpack.packb({**attach, "id": number, "producer": str(number)}))
+        errors = [self.answer(dealer) for _ in range(5)]
+        self.assertEqual([(answer["id"], answer["error"]["retry"]) for answer in errors], [(number, True) for number in range(20, 25)])
+        self.assertEqual(errors[0]["error"]["message"],
+                         "`source.attach`: 20 requests of this client wait for their answers, and `client_requests_max` is 20")
+        heavy = self.dealer("ingest")
+        for number in range(20):
+            heavy.send_multipart([msgpack.packb({**attach, "id": number, "producer": f"heavy {number}"}), bytes(15 * MIB)])
+        self.assertEqual({self.answer(heavy)["error"]["code"] for _ in range(16)}, {"limit"})
+        self.assertLess(memory(self.engine.process.pid) - before, 128 * MIB)
+        self.engine.ask("pipeline.forget", pipeline="patient")
+        self.assertEqual({answer["ok"] for answer in (self.answer(one) for one, waits in ((dealer, 20), (heavy, 4)) for _ in range(waits))},
+                         {False})
+
     def test_an_administrator_is_heard_where_all_requests_are_used_up(self):
         self.set(client_requests_max=5, requests_max=10)
         self.pushable("used up")
@@ -240,6 +267,26 @@ class Quotas(EngineTest):
         self.engine.ask("pipeline.forget", pipeline="used up")  # which ends what they wait for
         for dealer in dealers:
             self.assertEqual({self.answer(dealer)["ok"] for _ in range(5)}, {True})
+
+    def test_one_who_asks_much_before_reading_has_each_answer(self):
+        self.asked = self.engine.counter("commands")
+        dealer = self.dealer("commands", SNDHWM=0, RCVHWM=1, RCVBUF=4096)
+        for number in range(60000):
+            dealer.send(msgpack.packb({"op": "options.get", "id": number}))
+        self.until_counted(60000)
+        self.assertEqual([self.answer(dealer)["id"] for _ in range(60000)], list(range(60000)))
+
+    def test_one_for_whom_nothing_more_can_be_kept_is_let_go(self):
+        self.set(client_unread_max=MIB, unread_max=MIB)
+        self.asked = self.engine.counter("commands")
+        dealer = self.dealer("commands", SNDHWM=0, RCVHWM=1, RCVBUF=4096)
+        monitor = dealer.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        for _ in range(20000):
+            dealer.send(msgpack.packb({"op": "options.get"}))
+        self.until_counted(20000)
+        while not monitor.poll(0):  # libzmq notices when it has room for what came before
+            self.answer(dealer)
+        dealer.disable_monitor()
 
     def test_answers_that_nobody_reads_are_bounded_for_each_client_and_for_all_together(self):
         job = self.recorded("unread", count=1000, size=3000)

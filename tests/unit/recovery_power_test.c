@@ -511,6 +511,15 @@ static void of_an_end_that_took_its_place_nothing_can_be_lost(void **state) {
         assert_non_null(strstr(why.text, "is damaged"));
         file_flip(path, offset, 3);
     }
+    segment_path(story.store.folder, 0, path);
+    assert_int_equal(truncate(path, 0), 0);
+    for (size_t i = 1; i < story.segments; i++) {
+        char later[SEGMENT_PATH_SIZE];
+        segment_path(story.store.folder, story.numbers[i], later);
+        assert_int_equal(unlink(later), 0);
+    }
+    assert_null(journal_open(story.store.folder, SEGMENT_BYTES, &torn, &why));
+    assert_non_null(strstr(why.text, "the record that ends the recording is missing"));
     story_end(&story);
 }
 
