@@ -6,7 +6,7 @@
 
 #include "tree.h"
 
-static const char *const endpoint_names[ENDPOINTS_ALL] = {"commands", "ingest", "test stream", "notifications", "progress"};
+static const char *const endpoint_names[ENDPOINTS_ALL] = {"commands", "ingest", "test stream", "notifications", "progress", "ZAP"};
 
 static bool sends(const actor_class_t *class, message_id_t id) {
     for (size_t i = 0; class->sends[i] != MSG_NONE; i++)

@@ -1,6 +1,7 @@
 """Apache Beam as a client: recordings over gRPC, as Beam's own TestStreamService would serve them."""
 import concurrent.futures
 import pathlib
+import shutil
 import socket
 import subprocess
 import tempfile
@@ -10,6 +11,7 @@ import grpc
 
 from beam_client import INFINITY, SERVICES, call, channel, expected, request
 from engine import BUILD, GENERATOR, PATIENCE, PORTS, PUSH, Engine, EngineTest, Producer, batches, free_ports, pipeline, source
+from security_test import Keys
 from wire import text
 
 
@@ -233,10 +235,12 @@ class Tls(unittest.TestCase):
         self.addCleanup(engine.remove)
         return engine
 
-    def secure(self, engine, name=None):
+    def credentials(self, name=None):
         pair = (self.read(f"{name}.key"), self.read(f"{name}.pem")) if name else (None, None)
-        credentials = grpc.ssl_channel_credentials(self.read("ca.pem"), *pair)
-        return grpc.secure_channel(engine.beam, credentials, options=[("grpc.use_local_subchannel_pool", 1)])
+        return grpc.ssl_channel_credentials(self.read("ca.pem"), *pair)
+
+    def secure(self, address, name=None):
+        return grpc.secure_channel(address, self.credentials(name), options=[("grpc.use_local_subchannel_pool", 1)])
 
     def record(self, engine):
         engine.run(pipeline("clicks", source("Read", GENERATOR, {"rate": 0})), limits={"count": 100})
@@ -250,18 +254,34 @@ class Tls(unittest.TestCase):
     def test_without_a_signer_anybody_is_served_over_tls_and_nobody_without(self):
         engine = self.engine()
         self.record(engine)
-        with self.secure(engine) as on:
+        with self.secure(engine.beam) as on:
             self.assertEqual(len(list(call(on, "clicks/Read"))), len(expected(engine, pipeline="clicks")))
         self.assert_nothing(channel(engine.beam))
 
     def test_with_a_signer_only_its_certificates_are_let_in(self):
         engine = self.engine("--beam-tls-ca", self.folder / "ca.pem")
         self.record(engine)
-        with self.secure(engine, "client") as on:
+        with self.secure(engine.beam, "client") as on:
             self.assertEqual(len(list(call(on, "clicks/Read"))), len(expected(engine, pipeline="clicks")))
-        self.assert_nothing(self.secure(engine, "stranger"))
-        self.assert_nothing(self.secure(engine))
+        self.assert_nothing(self.secure(engine.beam, "stranger"))
+        self.assert_nothing(self.secure(engine.beam))
         self.assert_nothing(channel(engine.beam))
+
+    def test_an_engine_with_keys_serves_nobody_without_a_certificate(self):
+        keys = Keys()
+        self.addCleanup(shutil.rmtree, keys.folder, True)
+        port = free_ports(1)
+        engine = Engine("--beam-tls-cert", self.folder / "server.pem", "--beam-tls-key", self.folder / "server.key", "--beam-tls-ca",
+                        self.folder / "ca.pem", "--beam-ports", f"{port}-{port}", "--keys", str(keys.engine), keys=keys.of("admin"))
+        self.addCleanup(engine.remove)
+        self.record(engine)
+        for address, output_id in (engine.beam, "clicks/Read"), (f"127.0.0.1:{port}", "Read"):
+            with self.subTest(address=address):
+                with self.secure(address, "client") as on:
+                    self.assertEqual(len(list(call(on, output_id))), len(expected(engine, pipeline="clicks")))
+                self.assert_nothing(channel(address))
+                self.assert_nothing(self.secure(address))
+                self.assert_nothing(self.secure(address, "stranger"))
 
     def test_files_that_are_none_are_named(self):
         for cert, key, said in (("nowhere.pem", "server.key", "nowhere.pem: No such file"), ("names", "server.key", "names"),

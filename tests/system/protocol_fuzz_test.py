@@ -14,9 +14,11 @@ import struct
 import time
 import unittest
 
+import grpc
 import msgpack
 import zmq
 
+from beam_client import SERVICES, channel, request
 from engine import BUILD, DOORS, GENERATOR, PATIENCE, PUSH, Engine, Refused, pipeline, source
 
 SEED = int(os.environ.get("REPRISE_SEED") or random.randrange(1 << 32))
@@ -230,22 +232,63 @@ class Worker:
         assert self.replayed() == self.digest
 
 
+class Caller:
+    """A stranger at the endpoint for Apache Beam, who asks for anything there may be, or in no way that can be understood. Each call ends."""
+    METHODS = [f"/{service}.TestStreamService/Events" for service in SERVICES] + ["/x/y", "/" + "m" * 300]
+
+    def __init__(self, engine, speaker):
+        self.speaker, self.channel = speaker, channel(engine.beam)
+        self.calls, self.sent, self.heard = [], 0, 0
+
+    def speak(self):
+        speaker, chance = self.speaker, self.speaker.chance
+        asked = request(*(f"{speaker.name()}/{speaker.name()}" for _ in range(chance.randrange(4))))
+        if chance.random() < 0.3:
+            asked = speaker.change_bytes(asked)
+        method = self.channel.unary_stream(chance.choice(self.METHODS), request_serializer=bytes, response_deserializer=bytes)
+        self.calls.append(method(asked, timeout=chance.choice([0.001, 1, PATIENCE])))
+        self.sent += 1
+
+    def settle(self):
+        for one in self.calls:
+            if self.speaker.chance.random() < 0.3:
+                one.cancel()
+            try:
+                for _ in one:
+                    pass
+            except grpc.RpcError as problem:
+                assert problem.code() is not grpc.StatusCode.INTERNAL, problem.details()
+            self.heard += 1
+        self.calls = []
+
+    def close(self):
+        self.channel.close()
+
+
 class Noise:
-    """Connections that are none: bytes that no ZeroMQ socket would send, greetings with nothing behind them, and hanging up."""
+    """Connections that are none: bytes that no ZeroMQ socket and no gRPC client would send, greetings with nothing behind them, and hanging up."""
+    PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
     GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00NULL" + bytes(16) + b"\x00" + bytes(31)
     READY = b"\x04\x26\x05READY\x0bSocket-Type\x00\x00\x00\x06DEALER\x08Identity\x00\x00\x00\x00"
 
     def __init__(self, chance, engine):
         self.chance, self.engine, self.open = chance, engine, []
 
+    def http2_frame(self):
+        """Of any type, flags and stream, with as many bytes as it says or fewer."""
+        content = self.chance.randbytes(self.chance.randrange(100))
+        size = len(content) + self.chance.choice([0, 0, 1, 70000])
+        return struct.pack(">I", size)[1:] + self.chance.randbytes(2) + struct.pack(">I", self.chance.choice([0, 1, 3, 1 << 30])) + content
+
     def make(self):
-        host, port = self.engine.endpoints[self.chance.choice(DOORS)][len("tcp://"):].split(":")
+        host, port = self.chance.choice([*(self.engine.endpoints[door][len("tcp://"):] for door in DOORS), self.engine.beam]).split(":")
         one = socket.create_connection((host, int(port)), PATIENCE)
         one.setblocking(False)
         size = struct.pack(">Q", self.chance.choice([0, 5, 1 << 20, 1 << 40, (1 << 64) - 1]))
         words = [b"GET / HTTP/1.1\r\n\r\n", self.chance.randbytes(self.chance.randrange(500)), self.GREETING[:self.chance.randrange(64)],
                  self.GREETING + self.READY, self.GREETING + self.READY + b"\x02" + size + b"abc", self.GREETING + b"\x06" + size,
-                 self.GREETING + self.READY + b"\x00\x03abc" * 50, b"\x01\x00\x04\x00abc"]
+                 self.GREETING + self.READY + b"\x00\x03abc" * 50, b"\x01\x00\x04\x00abc", self.PREFACE[:self.chance.randrange(24)],
+                 self.PREFACE + self.http2_frame(), self.PREFACE + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]) + self.http2_frame() * 5]
         try:
             one.send(self.chance.choice(words))
         except OSError:
@@ -294,12 +337,13 @@ class ProtocolFuzz(unittest.TestCase):
         """Strangers come, talk and go."""
         total = collections.Counter()
         while time.monotonic() < until:
-            strangers = [Stranger(self.engine, door, speaker) for door in ASKED]
+            strangers, caller = [Stranger(self.engine, door, speaker) for door in ASKED], Caller(self.engine, speaker)
             subscriber = self.subscribe()
             for _ in range(self.chance.randrange(5, 30)):
                 for _ in range(self.chance.randrange(1, 20)):
                     self.chance.choice(strangers).speak()
                 noise.step()
+                caller.speak()
                 worker.work()
                 for stranger in strangers:
                     stranger.hear(0)
@@ -308,9 +352,12 @@ class ProtocolFuzz(unittest.TestCase):
                 self.forget()
                 for stranger in strangers:
                     stranger.settle()
+                caller.settle()
             for stranger in strangers:
                 total.update({f"{stranger.door} sent": stranger.sent, f"{stranger.door} answered": stranger.heard})
                 stranger.close()
+            total.update({"beam sent": caller.sent, "beam answered": caller.heard})
+            caller.close()
             subscriber.close()
             self.assertIsNone(self.engine.process.poll(), self.engine.said())
             total["rounds"] += 1

@@ -228,6 +228,33 @@ static void messages_that_are_delayed_keep_the_order_of_their_pair(void **test) 
     assert_in_range(tally().delayed, COUNT / 5, COUNT / 2);
 }
 
+/* Which of 64 messages come twice. */
+static uint64_t doubled(int64_t seed) {
+    enum { COUNT = 64, LAST = 1000 };
+    msg_chaos_messages_t order = {.count = COUNT, .has_duplicate = true, .duplicate = 0.5, .has_seed = true, .seed = seed};
+    uint64_t seen = 0, twice = 0;
+    head_t head = {0};
+    ask_to_meddle(&order, HEAD_ANSWER);
+    for (uint64_t i = 0; i < COUNT; i++) send_to(one, "two", (head_t){HEAD_TELL, MSG_BUDGET_SPENT, i}, "message", NULL);
+    send_to(one, "two", (head_t){HEAD_TELL, MSG_BUDGET_SPENT, LAST}, "not meddled with any more", NULL);
+    for (;;) {
+        received_t in = socket_receive(two);
+        assert_true(head_decode(received_bytes(&in, 1), &head));
+        if (head.number == LAST) return twice;
+        uint64_t bit = UINT64_C(1) << head.number;
+        twice |= seen & bit;
+        seen |= bit;
+    }
+}
+
+static void the_seed_decides_what_is_done_to_which_message(void **test) {
+    (void)test;
+    uint64_t first = doubled(5);
+    assert_int_equal(doubled(5), first);
+    assert_int_not_equal(doubled(6), first);
+    assert_true(first != 0 && first != UINT64_MAX);
+}
+
 static void an_order_to_meddle_is_checked(void **test) {
     (void)test;
     received_t in = ask_to_meddle(&(msg_chaos_messages_t){.count = 1, .has_drop = true, .drop = 1.5}, HEAD_REFUSAL);
@@ -302,6 +329,7 @@ int main(void) {
         CHAOS_TEST(a_request_that_is_lost_is_refused_and_nothing_else_is_lost),
         CHAOS_TEST(what_may_come_twice_does_and_nothing_else),
         CHAOS_TEST(messages_that_are_delayed_keep_the_order_of_their_pair),
+        CHAOS_TEST(the_seed_decides_what_is_done_to_which_message),
         CHAOS_TEST(an_order_to_meddle_is_checked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
