@@ -191,7 +191,7 @@ int debts_allow(debts_t *debts, const peer_t *to, size_t size, const quotas_t *q
                         "%zu bytes of answers wait to be read by this client, and with the %zu of this one they would be more than "
                         "`client_unread_max` (%lld)",
                         own, size, (long long)quotas->client_unread_max);
-    else if (all > 0 && all + size > (uint64_t)quotas->unread_max && (own > 0 || size > READER_BYTES))
+    else if (all > 0 && all + size > (uint64_t)quotas->unread_max && (own > 0 || size > READER_BYTES + FRAME_BYTES))
         result = refuse(no, ERROR_LIMIT, NULL,
                         "%zu bytes of answers wait to be read by all clients, and with the %zu of this one they would be more than "
                         "`unread_max` (%lld)",

@@ -8,7 +8,10 @@
 
 #include "actor.h"
 
-enum { DEBT_BUCKETS = 256 };
+enum {
+    DEBT_BUCKETS = 256,
+    FRAME_BYTES = 128, /* what libzmq and the allocator take for a frame besides its bytes */
+};
 
 /* The options that bound what peers may cost. */
 typedef struct quotas {
@@ -36,7 +39,7 @@ void debts_close(debts_t *debts, const peer_t *from);
 int debts_keep(debts_t *debts, const peer_t *from, size_t size, refusal_t *no);
 void debts_drop(debts_t *debts, const peer_t *from, size_t size);
 
-/* May an answer of so many bytes be sent? -1: so much waits to be read that it may not (LIMIT). */
+/* May an answer of so many bytes, with FRAME_BYTES, be sent? -1: so much waits to be read that it may not (LIMIT). */
 int debts_allow(debts_t *debts, const peer_t *to, size_t size, const quotas_t *quotas, refusal_t *no);
 /* May a refusal, or the answer to an administrator? Nearly always: it is short, and there is some room for them beyond what answers have. */
 bool debts_bear(debts_t *debts, const peer_t *to, size_t size, const quotas_t *quotas);

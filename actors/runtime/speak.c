@@ -8,7 +8,6 @@
 #include "actor_state.h"
 
 enum {
-    FRAME_BYTES = 128,     /* what libzmq and the allocator take for a frame besides its bytes */
     TAB_BYTES = 16 * 1024, /* counted in one go: to count each message would cost about as much as to send it */
 };
 
@@ -92,13 +91,11 @@ static void add_echo(frame_t *message, bytes_t echo) {
     msgpack_sbuffer_destroy(&out);
 }
 
-enum { ANSWER_COST = 256 }; /* bytes that an answer which waits takes besides its own */
-
 /* An answer to a peer, or the refusal to give one to who does not read those before it. Administrators learn what became of what they asked
  * as long as refusals find room. */
 static head_kind_t answer_admit(actor_t *me, const peer_t *to, message_id_t asked, head_kind_t kind, frame_t *message) {
     refusal_t no;
-    size_t size = frame_bytes(message).size + ANSWER_COST;
+    size_t size = frame_bytes(message).size + FRAME_BYTES;
     if (kind == HEAD_REFUSAL || debts_allow(&me->debts, to, size, &me->quotas, &no) == 0) return kind;
     if (message_class(asked)->permission == PERMISSION_ADMIN && debts_bear(&me->debts, to, size, &me->quotas)) return kind;
     me->out.size = 0;
@@ -111,7 +108,7 @@ static head_kind_t answer_admit(actor_t *me, const peer_t *to, message_id_t aske
 /* Answers a peer, and counts what it has not read yet. One for whom nothing more can be kept is let go: it is to know that it will not be answered. */
 static void answer_send(actor_t *me, const peer_t *to, const prefix_t *prefix, head_kind_t kind, frame_t *message) {
     if (kind == HEAD_REFUSAL) actor_count(me, COUNTER_REFUSALS, 1);
-    size_t size = frame_bytes(message).size + ANSWER_COST;
+    size_t size = frame_bytes(message).size + FRAME_BYTES;
     sent_t sent = SENT_FULL;
     if (kind != HEAD_REFUSAL || debts_bear(&me->debts, to, size, &me->quotas)) {
         debts_add(&me->debts, to, message, size);

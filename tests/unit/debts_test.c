@@ -102,8 +102,8 @@ static void what_waits_for_all_peers_together_is_bounded_too(void **state) {
     debts_add(&debts, &one, &refusal, frame_bytes(&refusal).size);
     assert_false(debts_bear(&debts, &one, 1, &quotas));
     assert_true(debts_bear(&debts, &third, 300, &quotas)); /* who has read all is told */
-    assert_true(allowed(&debts, &third, 1024, &no));
-    assert_false(allowed(&debts, &third, 1025, &no));
+    assert_true(allowed(&debts, &third, 1024 + FRAME_BYTES, &no));
+    assert_false(allowed(&debts, &third, 1025 + FRAME_BYTES, &no));
     debts_add(&debts, &third, &answer, 1024);
     assert_false(allowed(&debts, &third, 1, &no));
     frame_fini(&answer);
