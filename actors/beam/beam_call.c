@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../../messages/handover.h"
 #include "beam_port_state.h"
 
 enum {
@@ -353,7 +354,10 @@ void *beam_port_run(void *argument) {
     bool shut = false;
     for (;;) {
         grpc_event event = grpc_completion_queue_next(port->queue, gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
-        if (event.type == GRPC_QUEUE_SHUTDOWN) return NULL;
+        if (event.type == GRPC_QUEUE_SHUTDOWN) {
+            handover_give(port);
+            return NULL;
+        }
         if (event.type == GRPC_OP_COMPLETE) on_event(&event);
         take_orders(port);
         report(port);

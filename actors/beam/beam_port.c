@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../../messages/handover.h"
 #include "beam_port_state.h"
 
 enum {
@@ -286,5 +287,7 @@ void beam_port_close(beam_port_t **self, const char *text) {
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += CLOSE_S;
-    if (pthread_clockjoin_np(port->thread, NULL, CLOCK_MONOTONIC, &until) == 0) port_free(port);
+    if (pthread_clockjoin_np(port->thread, NULL, CLOCK_MONOTONIC, &until) != 0) return;
+    handover_take(port);
+    port_free(port);
 }
