@@ -287,6 +287,7 @@ class Quotas(EngineTest):
         while not monitor.poll(0):  # libzmq notices when it has room for what came before
             self.answer(dealer)
         dealer.disable_monitor()
+        monitor.close()
 
     def test_answers_that_nobody_reads_are_bounded_for_each_client_and_for_all_together(self):
         job = self.recorded("unread", count=1000, size=3000)
