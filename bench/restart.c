@@ -1,17 +1,19 @@
 /* How long a client waits for what has failed: from the request that makes an actor fail to that actor's next answer, and from kill -9 of the
  * engine's process, which its guard starts again, to the first answer. Each round has an engine of its own, because those that fail again and
- * again are made to wait. Beside it stands what nobody can do without: fork and exec of a program that binds a port. */
+ * again are made to wait. One has a recorder that writes a recording, with a segment that is almost full. Beside it stands what nobody can do without: fork and exec of a program that binds a port. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bench.h"
+#include "feed.h"
 #include "peer.h"
 
-enum { PATIENCE_MS = 20, TIMEOUT_MS = 30000, WHAT_SIZE = 96 };
+enum { PATIENCE_MS = 20, TIMEOUT_MS = 30000, WHAT_SIZE = 96, BATCH = 2000, WRITTEN = 120000000 };
 
 #define NOBODY "bench-restart-nobody"
+#define WRITTEN_TO "bench-restart"
 
 static const msg_engine_info_t info;
 static const msg_engine_actors_t table;
@@ -42,7 +44,10 @@ static const struct subject {
     {"restart.actor.limiter", "limiter", MSG_ENGINE_ACTORS, &table},
     {"restart.actor.signature_checker", "signature_checker", MSG_ENGINE_ACTORS, &table},
 };
-enum { SUBJECTS = sizeof subjects / sizeof subjects[0] };
+enum { SUBJECTS = sizeof subjects / sizeof subjects[0], WRITING = SUBJECTS, PROCESS, FIGURES };
+
+static const msg_recording_describe_t written = {.has_pipeline = true, .pipeline = WRITTEN_TO};
+static const struct subject writing = {"restart.actor.recorder.writing", "recorder", MSG_RECORDING_DESCRIBE, &written};
 
 /* ---- answers ---- */
 
@@ -75,6 +80,18 @@ static int actor_measure(bench_t *bench, const struct subject *subject, double *
     reply_fini(&reply);
     if (!told) return engine_refused(&bench->client, why);
     return answered ? 0 : fault_set(why, "%s does not answer again", subject->actor);
+}
+
+/* In an engine of its own, with 120 MB in the segment. */
+static int writing_measure(bench_t *bench, double *ret_us, fault_t *why) {
+    feed_t feed = {0};
+    if (engine_exchange(bench, ENGINE_CHAOS, why) < 0 || engine_run(bench, WRITTEN_TO, LIMIT_NONE, why) < 0) return -1;
+    int result = feed_open(&feed, bench, WRITTEN_TO, BATCH, why);
+    for (int64_t sent = 0; result == 0 && sent < WRITTEN; sent += feed_bytes(&feed)) result = feed_send(&feed, why);
+    if (result == 0) result = feed_drain(&feed, why);
+    if (result == 0) result = actor_measure(bench, &writing, ret_us, why);
+    feed_close(&feed);
+    return result == 0 ? engine_forget(bench, WRITTEN_TO, why) : result;
 }
 
 static int process_measure(bench_t *bench, double *ret_us, fault_t *why) {
@@ -111,28 +128,31 @@ static int round_measure(bench_t *bench, figure_t *figures, int64_t round, fault
         if (actor_measure(bench, &subjects[i], &figures[i].values[round], why) < 0) return -1;
         figures[i].peers[round] = raw;
     }
-    figures[SUBJECTS].peers[round] = raw;
-    return engine_exchange(bench, ENGINE_GUARDED, why) < 0 ? -1 : process_measure(bench, &figures[SUBJECTS].values[round], why);
+    if (writing_measure(bench, &figures[WRITING].values[round], why) < 0) return -1;
+    figures[WRITING].peers[round] = figures[PROCESS].peers[round] = raw;
+    return engine_exchange(bench, ENGINE_GUARDED, why) < 0 ? -1 : process_measure(bench, &figures[PROCESS].values[round], why);
 }
 
 int bench_restart(bench_t *bench, fault_t *why) {
     static char what[SUBJECTS][WHAT_SIZE];
     if (engine_own(bench, "restart", why) < 0) return -1;
-    figure_t *figures = calloc(SUBJECTS + 1, sizeof *figures);
+    figure_t *figures = calloc(FIGURES, sizeof *figures);
     must(figures);
     for (size_t i = 0; i < SUBJECTS; i++) {
         snprintf(what[i], WHAT_SIZE, "%s fails: to its next answer", subjects[i].actor);
         figures[i] = (figure_t){.name = subjects[i].figure, .what = what[i], .unit = "µs", .peer = "raw fork, exec, bind"};
     }
-    figures[SUBJECTS] = figures[0];
-    figures[SUBJECTS].name = "restart.process";
-    figures[SUBJECTS].what = "kill -9 of the process: to the first answer";
+    figures[WRITING] = figures[PROCESS] = figures[0];
+    figures[WRITING].name = writing.figure;
+    figures[WRITING].what = "recorder fails, 120 MB in its segment: to its next answer";
+    figures[PROCESS].name = "restart.process";
+    figures[PROCESS].what = "kill -9 of the process: to the first answer";
     int result = 0;
     for (int64_t i = 0; result == 0 && i < bench->rounds; i++) {
         figure_progress(bench, "restart", i);
         result = round_measure(bench, figures, i, why);
     }
-    for (size_t i = 0; result == 0 && i <= SUBJECTS; i++) figure_print(bench, &figures[i]);
+    for (size_t i = 0; result == 0 && i < FIGURES; i++) figure_print(bench, &figures[i]);
     free(figures);
     return result;
 }

@@ -2,21 +2,16 @@
  * by renaming would write to the journal of the file system each time, ten times a second. */
 #include "checkpoint.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <systemd/sd-id128.h>
-#include <unistd.h>
 
 #include "../../messages/codec.h"
 #include "manifest.h"
 #include "sealed.h"
 #include "segment.h"
 
-/* Of the machine. */
-static bool run_id(char ret_text[SD_ID128_STRING_MAX]) {
+bool checkpoint_run(char ret_text[SD_ID128_STRING_MAX]) {
     sd_id128_t id;
 
     if (sd_id128_get_boot(&id) < 0) return false;
@@ -44,30 +39,17 @@ static void checkpoint_pack(const checkpoint_t *checkpoint, const char *run, msg
     sealed_close(out);
 }
 
-static int checkpoint_put(const char *path, const msgpack_sbuffer *bytes, bool settle, fault_t *why) {
-    int descriptor = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
-
-    if (descriptor < 0) return fault_errno(why, "cannot create %s", path);
-    ssize_t written = pwrite(descriptor, bytes->data, bytes->size, 0);
-    int failed = written == (ssize_t)bytes->size && (!settle || fsync(descriptor) == 0) ? 0 : -1;
-
-    if (failed < 0 && written >= 0 && written < (ssize_t)bytes->size) errno = ENOSPC;
-    if (failed < 0) fault_errno(why, "cannot write %s", path);
-    close(descriptor);
-    return failed;
-}
-
 int checkpoint_write(const char *folder, const checkpoint_t *checkpoint, bool settle, fault_t *why) {
     char path[SEGMENT_PATH_SIZE], run[SD_ID128_STRING_MAX];
     msgpack_sbuffer bytes;
 
-    if (!run_id(run)) return 0; /* without it the file says nothing */
+    if (!checkpoint_run(run)) return 0; /* without it the file says nothing */
     if (snprintf(path, sizeof path, "%s/" CHECKPOINT_FILE, folder) >= (int)sizeof path)
         return fault_set(why, "the path %s is too long", folder);
     msgpack_sbuffer_init(&bytes);
     checkpoint_pack(checkpoint, run, &bytes);
 
-    int failed = checkpoint_put(path, &bytes, settle, why);
+    int failed = sealed_overwrite(path, &bytes, settle, why);
 
     msgpack_sbuffer_destroy(&bytes);
     return failed == 0 && settle ? manifest_sync_folder(folder, why) : failed;
@@ -81,7 +63,7 @@ bool checkpoint_is_of_another_run(const char *folder, checkpoint_t *ret_checkpoi
     refusal_t no;
     fault_t ignored;
 
-    if (!run_id(run) || snprintf(path, sizeof path, "%s/" CHECKPOINT_FILE, folder) >= (int)sizeof path ||
+    if (!checkpoint_run(run) || snprintf(path, sizeof path, "%s/" CHECKPOINT_FILE, folder) >= (int)sizeof path ||
         sealed_read(path, &data, &map, &ignored) < 0)
         return false;
 

@@ -5,6 +5,8 @@
 #ifndef REPRISE_CHECKPOINT_H
 #define REPRISE_CHECKPOINT_H
 
+#include <systemd/sd-id128.h>
+
 #include "../../messages/fault.h"
 #include "../../messages/message.h"
 
@@ -17,6 +19,8 @@ typedef struct checkpoint {
 /* All before it is on the disk: overwrites what was said before. `settle`: waits until the disk has that, and the file's name. Otherwise the
  * disk may have an older one, which is as true. */
 int checkpoint_write(const char *folder, const checkpoint_t *checkpoint, bool settle, fault_t *why);
+/* The run of the machine, as files say it: the kernel's boot id. False where it cannot be read. */
+bool checkpoint_run(char ret_text[SD_ID128_STRING_MAX]);
 /* Is one here from an earlier run of the machine? Where that cannot be known, none is: so nothing is taken for lost. */
 bool checkpoint_is_of_another_run(const char *folder, checkpoint_t *ret_checkpoint);
 

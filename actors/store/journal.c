@@ -19,6 +19,7 @@
 #include "manifest.h"
 #include "meta.h"
 #include "recovery.h"
+#include "snapshot.h"
 #include "writer.h"
 
 enum {
@@ -46,8 +47,10 @@ struct journal {
     ledger_t ledger;
     writer_t writer;
     uint64_t segment_bytes;
-    uint64_t slack;    /* how far past its size a segment may go for records without elements */
-    uint64_t full_at;  /* the size, or more where one batch is larger: where the slack begins */
+    uint64_t slack;        /* how far past its size a segment may go for records without elements */
+    uint64_t full_at;      /* the size, or more where one batch is larger: where the slack begins */
+    uint64_t elements_end; /* where the segment's last record of elements ends, or its header */
+    snapshot_t snapshot;
     bool failed;       /* an append has failed: closing records only */
     bool gaps_unsaved; /* the manifest does not have them all */
     disk_t *disk;      /* borrowed */
@@ -134,7 +137,7 @@ static journal_t *journal_new(const char *folder, msg_manifest_t *manifest, int6
     must(snprintf(journal->folder, sizeof journal->folder, "%s", folder) < (int)sizeof journal->folder);
     journal->manifest = manifest;
     journal->writer.descriptor = -1;
-    journal->segment_bytes = (uint64_t)segment_bytes;
+    journal->segment_bytes = journal->snapshot.segment_bytes = (uint64_t)segment_bytes;
     msgpack_sbuffer_init(&journal->metas);
     ledger_init(&journal->ledger, manifest);
     journal->slack = 4096 + 4 * closing_cost(journal);
@@ -233,6 +236,12 @@ static void journal_unstage(journal_t *journal) {
     journal->staged_size = 0;
 }
 
+/* The segment's last record of elements, or its header, ends there. */
+static void journal_begin(journal_t *journal, uint64_t elements_end) {
+    journal->elements_end = elements_end;
+    journal->full_at = journal->segment_bytes > elements_end ? journal->segment_bytes : elements_end;
+}
+
 /* Writes the header into a segment just created. */
 static int journal_head(journal_t *journal, writer_t *writer, int64_t at, fault_t *why) {
     msg_segment_header_t header;
@@ -249,7 +258,8 @@ static int journal_head(journal_t *journal, writer_t *writer, int64_t at, fault_
     failed = journal_write(journal, writer, false, why);
     if (failed == 0) {
         ledger_segment(&journal->ledger, &staged->record);
-        journal->full_at = journal->segment_bytes > staged->record.size ? journal->segment_bytes : staged->record.size;
+        journal_begin(journal, staged->record.size);
+        snapshot_begin(&journal->snapshot, staged->record.size, staged->record.number + 1);
     }
     journal_unstage(journal);
     msgpack_sbuffer_destroy(&body);
@@ -299,6 +309,7 @@ static void journal_count(journal_t *journal, const staged_t *staged) {
 
     ledger_record(&journal->ledger, record, body, parts);
     if (record->kind == RECORD_GAP) journal_count_gap(journal, staged);
+    if (record->kind == RECORD_ELEMENTS) journal->elements_end = journal->ledger.totals.length;
     for (size_t i = 0; i < staged->metas_count; i++) {
         if (record->kind == RECORD_GAP)
             producers_gap(&journal->ledger.producers, record->stream, staged->metas[i].producer, staged->metas[i].seq);
@@ -307,13 +318,24 @@ static void journal_count(journal_t *journal, const staged_t *staged) {
     }
 }
 
+/* So that a restart need not read all of the segment. It says nothing of gaps: the manifest must have those before it. */
+static void journal_summarise(journal_t *journal) {
+    if (journal->ledger.totals.ended)
+        snapshot_drop(journal->folder);
+    else if (!journal->gaps_unsaved && journal->staged_count > 0)
+        snapshot_keep(&journal->snapshot, journal->folder, &journal->ledger, journal->staged[journal->staged_count - 1].record.size,
+                      journal->elements_end);
+}
+
 static int journal_commit(journal_t *journal, bool closes, fault_t *why) {
     int failed = journal_write(journal, &journal->writer, closes || journal->failed, why);
 
-    if (failed < 0)
+    if (failed < 0) {
         journal->failed = true;
-    else
+    } else {
         for (size_t i = 0; i < journal->staged_count; i++) journal_count(journal, &journal->staged[i]);
+        journal_summarise(journal);
+    }
     journal_unstage(journal);
     return failed;
 }
@@ -496,11 +518,13 @@ static int journal_mend(journal_t *journal, const recovery_t *found, fault_t *wh
         segment_path(journal->folder, found->dropped[i], path);
         if (unlink(path) < 0) return fault_errno(why, "cannot delete %s", path);
     }
+    if (!found->from_snapshot) snapshot_drop(journal->folder);
     if (writer_open(&journal->writer, journal->folder, found->segment, found->length, journal_room(journal), journal->slack, why) < 0)
         return -1;
     if (found->power_lost) checkpoint_write(journal->folder, &found->checkpoint, true, &ignored);
     if (found->length == 0) return journal_head(journal, &journal->writer, journal->manifest->recording.created, why);
-    journal->full_at = journal->segment_bytes > found->elements_end ? journal->segment_bytes : found->elements_end;
+    journal_begin(journal, found->elements_end);
+    snapshot_begin(&journal->snapshot, found->begin, found->begin_records);
     if (journal->ledger.totals.ended) writer_close(&journal->writer);
     return 0;
 }
@@ -524,12 +548,12 @@ journal_t *journal_open(const char *folder, int64_t segment_bytes, uint64_t *ret
 
     journal_t *journal = journal_new(folder, manifest, segment_bytes);
 
-    journal->gaps_unsaved = true; /* perhaps */
     if (recovery_run(folder, &journal->ledger, &found, why) < 0 || journal_mend(journal, &found, why) < 0 ||
         journal_leave_all(journal, why) < 0)
         journal_close(&journal);
     else
         *ret_torn = found.torn;
+    if (journal) journal->gaps_unsaved = found.gaps_differ;
     free(found.dropped);
     return journal;
 }

@@ -15,6 +15,7 @@
 #include "gap_body.h"
 #include "manifest.h"
 #include "segment.h"
+#include "snapshot.h"
 
 typedef struct scan {
     const char *folder;
@@ -159,10 +160,23 @@ static int scan_counts(scan_t *scan, uint64_t offset, const record_view_t *recor
     return size > 0 ? 1 : scan_judge(scan, offset, record->number + 1, why);
 }
 
-static int scan_records(scan_t *scan, fault_t *why) {
+/* Goes to where reading begins: in the first segment that is not behind its header where there is a snapshot. */
+static void scan_skip(scan_t *scan, bool is_first) {
+    recovery_t *out = scan->out;
+    const journal_totals_t *totals = &scan->ledger->totals;
+
+    out->elements_end = totals->length;
+    out->from_snapshot = is_first && !out->power_lost && !scan->ledger->manifest->has_digest &&
+                         snapshot_take(scan->folder, scan->segment, scan->size, scan->ledger, &out->elements_end);
+    if (out->from_snapshot) scan->elements_before = (int64_t)totals->elements;
+    out->begin = totals->length;
+    out->begin_records = totals->records;
+}
+
+static int scan_records(scan_t *scan, bool is_first, fault_t *why) {
     ledger_t *ledger = scan->ledger;
 
-    scan->out->elements_end = ledger->totals.length;
+    scan_skip(scan, is_first);
     while (ledger->totals.length < scan->size) {
         uint64_t offset = ledger->totals.length;
         record_view_t record;
@@ -253,7 +267,7 @@ static int scan_segment(scan_t *scan, uint64_t number, bool is_first, fault_t *w
     if (scan_open(scan, number, why) < 0 || (begun = scan_begin(scan, number, why)) < 0) return -1;
     if (begun == 0) return 0;
     scan->out->segment = number;
-    if (scan_records(scan, why) < 0) return -1;
+    if (scan_records(scan, is_first, why) < 0) return -1;
     scan->out->length = scan->ledger->totals.length;
     return scan->out->length == scan->size;
 }
@@ -276,7 +290,7 @@ static int scan_check_disk(scan_t *scan, int64_t next, fault_t *why) {
 
 static int scan_run(scan_t *scan, const uint64_t *numbers, size_t count, fault_t *why) {
     recovery_t *out = scan->out;
-    size_t first = 0, last;
+    size_t first = 0, last, gaps;
     int more = 1;
 
     if (scan_first(scan, numbers, count, &first, why) < 0) return -1;
@@ -295,7 +309,9 @@ static int scan_run(scan_t *scan, const uint64_t *numbers, size_t count, fault_t
     out->torn -= out->length;
     if (scan_check_disk(scan, last + 1 < count ? (int64_t)numbers[last + 1] : -1, why) < 0) return -1;
     /* A machine that dies can keep a manifest that is newer than the records: what it says of those is lost with them. */
-    ledger_gaps_drop(scan->ledger, scan->gaps_seen, scan->gaps_known, first == 0 ? -1 : scan->elements_before);
+    gaps = scan->ledger->gaps_count;
+    ledger_gaps_drop(scan->ledger, scan->gaps_seen, scan->gaps_known, first == 0 && !out->from_snapshot ? -1 : scan->elements_before);
+    out->gaps_differ = gaps != scan->gaps_known || gaps != scan->ledger->gaps_count;
     out->dropped_count = count - last - 1;
     out->dropped = malloc((out->dropped_count + 1) * sizeof *out->dropped);
     must(out->dropped);

@@ -6,11 +6,14 @@
 #include "ledger.h"
 
 typedef struct recovery {
-    uint64_t segment;      /* the number that names the last segment that counts; those after it hold nothing valid */
-    uint64_t length;       /* its bytes that count; 0: not even its header, and it is the first */
-    uint64_t elements_end; /* where its last record of elements ends, or its header */
-    uint64_t torn;         /* bytes behind those that count, in it and after it */
-    uint64_t *dropped;     /* segments to delete; free it */
+    uint64_t segment;              /* the number that names the last segment that counts; those after it hold nothing valid */
+    uint64_t length;               /* its bytes that count; 0: not even its header, and it is the first */
+    uint64_t elements_end;         /* where its last record of elements ends, or its header */
+    uint64_t torn;                 /* bytes behind those that count, in it and after it */
+    uint64_t begin, begin_records; /* where reading began in its last segment, and how many records there are before */
+    bool from_snapshot;            /* at a snapshot, not behind the header */
+    bool gaps_differ;              /* the manifest does not list those that there are */
+    uint64_t *dropped;             /* segments to delete; free it */
     size_t dropped_count;
     bool power_lost;         /* the machine has started anew since the checkpoint was written */
     checkpoint_t checkpoint; /* then: from here on it was read; no further than it goes */

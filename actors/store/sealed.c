@@ -27,6 +27,23 @@ void sealed_close(msgpack_sbuffer *file) {
     must(msgpack_sbuffer_write(file, (const char *)trailer, sizeof trailer) == 0);
 }
 
+int sealed_overwrite(const char *path, const msgpack_sbuffer *file, bool settle, fault_t *why) {
+    struct stat status;
+    int failed = -1, descriptor = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+
+    if (descriptor < 0) return fault_errno(why, "cannot create %s", path);
+    ssize_t written = pwrite(descriptor, file->data, file->size, 0);
+
+    if (written >= 0 && written < (ssize_t)file->size)
+        errno = ENOSPC;
+    else if (written >= 0 && fstat(descriptor, &status) == 0)
+        failed = (size_t)status.st_size > file->size ? ftruncate(descriptor, written) : 0;
+    if (failed == 0 && settle) failed = fsync(descriptor);
+    if (failed < 0) fault_errno(why, "cannot write %s", path);
+    close(descriptor);
+    return failed;
+}
+
 static int sealed_load(const char *path, uint8_t **ret_data, size_t *ret_size, fault_t *why) {
     uint8_t *data = NULL;
     size_t size = 0;

@@ -9,6 +9,9 @@
 
 /* Puts the checksum behind the map that `file` holds. */
 void sealed_close(msgpack_sbuffer *file);
+/* Writes over the file where it lies, or creates it. Who dies in between can leave what sealed_read refuses. `settle`: waits until the disk
+ * has its content. */
+int sealed_overwrite(const char *path, const msgpack_sbuffer *file, bool settle, fault_t *why);
 /* Reads a file and checks it. `ret_map` points into `ret_data`, which is to be freed. */
 int sealed_read(const char *path, uint8_t **ret_data, bytes_t *ret_map, fault_t *why);
 

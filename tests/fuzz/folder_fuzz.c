@@ -17,17 +17,19 @@
 #include "actors/store/manifest.h"
 #include "actors/store/meta.h"
 #include "actors/store/segment.h"
+#include "actors/store/snapshot.h"
 #include "actors/tape.h"
 #include "draw.h"
 #include "messages/text.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+enum { MANIFEST, SNAPSHOT, SEGMENTS }; /* the files: those from SEGMENTS on are segments */
 enum { SEGMENT_BYTES = 4096, FILES_MAX = 12, FILE_MAX = 16 * 1024, CHANGES_MAX = 64, EVENTS_MAX = 5000, STREAMS = 2, TAGS_MAX = 64 };
 #define START INT64_C(1700000000000000)
 
 typedef struct file {
-    uint64_t number; /* of a segment; the manifest is the first file */
+    uint64_t number; /* of a segment */
     bool there;
     size_t size;
     uint8_t data[FILE_MAX];
@@ -37,7 +39,8 @@ typedef struct recording {
     file_t files[FILES_MAX];
 } recording_t;
 
-static const char *const names[] = {"r", "RUNNING", "DONE", "FAILED", "a|00", "b|01", "a", "b", "msgpack", "beam-json", "", NULL};
+static char boot[SD_ID128_STRING_MAX]; /* of this run of the machine */
+static const char *const names[] = {"r", "RUNNING", "DONE", "FAILED", "a|00", "b|01", "a", "b", "msgpack", "beam-json", "", boot, NULL};
 static char data_folder[256], folder[512];
 static recording_t running, ended, here;
 
@@ -68,12 +71,12 @@ static void load(recording_t *recording) {
     fault_t why;
     char path[SEGMENT_PATH_SIZE];
     snprintf(path, sizeof path, "%s/" MANIFEST_FILE, folder);
-    file_load(&recording->files[0], path);
+    file_load(&recording->files[MANIFEST], path);
     must(segment_list(folder, &numbers, &count, &why) == 0 && count > 1 && count < FILES_MAX / 2);
     for (size_t i = 0; i < count; i++) {
         segment_path(folder, numbers[i], path);
-        recording->files[i + 1].number = numbers[i];
-        file_load(&recording->files[i + 1], path);
+        recording->files[SEGMENTS + i].number = numbers[i];
+        file_load(&recording->files[SEGMENTS + i], path);
     }
     free(numbers);
 }
@@ -86,9 +89,13 @@ static void append(journal_t *journal, uint32_t stream, uint64_t seq) {
     must(journal_elements(journal, stream, START + (int64_t)seq, 2, (bytes_t){elements, sizeof elements}, &meta, 1, &why) == 0);
 }
 
+/* The running recording's snapshot is one with records behind it. */
 static void fill(journal_t *journal) {
     fault_t why;
+    char path[SEGMENT_PATH_SIZE];
+    snprintf(path, sizeof path, "%s/" SNAPSHOT_FILE, folder);
     for (uint64_t seq = 1; seq <= 30; seq++) {
+        if (seq == 28) file_load(&running.files[SNAPSHOT], path);
         append(journal, seq % STREAMS, seq);
         if (seq % 7 == 0) must(journal_watermark(journal, 1, START + (int64_t)seq, (int64_t)seq, &why) == 0);
         if (seq % 11 == 0) must(journal_gap(journal, seq == 11 ? 0 : RECORD_STREAM_ALL, START + (int64_t)seq, "a hole", 5, &why) == 0);
@@ -131,6 +138,7 @@ static void prepare(void) {
     must(mkdir(folder, 0700) == 0);
     folder_recording_path(data_folder, "r", folder, sizeof folder);
     atexit(tidy);
+    must(checkpoint_run(boot));
     journal_t *journal = journal_create(folder, &manifest, START, SEGMENT_BYTES / 2, &why);
     must(journal);
     fill(journal);
@@ -202,21 +210,23 @@ static void move_record(draw_t *draw, file_t *file) {
     if (how % 4) file_splice(draw_file(draw), places[how % count], 0, (bytes_t){copy, size});
 }
 
-static void change_manifest(draw_t *draw) {
+/* Another map takes the place of the one in that file. */
+static void change_map(draw_t *draw, file_t *file, const record_class_t *map) {
     msgpack_sbuffer out;
     msgpack_packer packer;
     msgpack_sbuffer_init(&out);
     msgpack_packer_init(&packer, &out, msgpack_sbuffer_write);
-    draw_record(draw, RECORD_CLASS(manifest), &packer, 0, 5);
+    draw_record(draw, map, &packer, 0, 5);
     if (out.size + 5 < FILE_MAX) {
-        memcpy(here.files[0].data, out.data, out.size);
-        here.files[0].size = out.size + 5;
+        memcpy(file->data, out.data, out.size);
+        file->size = out.size + 5;
+        file->there = true;
     }
     msgpack_sbuffer_destroy(&out);
 }
 
 static void change(draw_t *draw) {
-    unsigned how = draw_byte(draw) % 12;
+    unsigned how = draw_byte(draw) % 13;
     file_t *file = draw_file(draw), *other = draw_file(draw);
     size_t at = (size_t)draw_whole(draw, 2) % (file->size + 1);
     switch (how) {
@@ -233,14 +243,22 @@ static void change(draw_t *draw) {
     case 10:
         if (at < file->size) file->data[at] = (uint8_t)draw_byte(draw);
         return;
-    default: change_manifest(draw);
+    case 11: change_map(draw, &here.files[MANIFEST], RECORD_CLASS(manifest)); return;
+    default: change_map(draw, &here.files[SNAPSHOT], RECORD_CLASS(snapshot));
     }
+}
+
+static void seal_map(file_t *file) {
+    if (file->size < 5) return;
+    uint8_t *trailer = file->data + file->size - 5;
+    uint32_t sum = checksum_of(0, file->data, file->size - 5);
+    trailer[0] = 0xce;
+    for (int byte = 0; byte < 4; byte++) trailer[1 + byte] = (uint8_t)(sum >> (24 - 8 * byte));
 }
 
 /* Makes the checksums right, of all but what is not there. */
 static void seal(void) {
-    file_t *manifest = &here.files[0];
-    for (size_t i = 1; i < FILES_MAX; i++) {
+    for (size_t i = SEGMENTS; i < FILES_MAX; i++) {
         size_t places[64], count = records_find(&here.files[i], places);
         for (size_t k = 0; k < count; k++) {
             record_view_t record;
@@ -250,11 +268,7 @@ static void seal(void) {
             for (int byte = 0; byte < 4; byte++) at[31 + byte] = (uint8_t)(sum >> (24 - 8 * byte));
         }
     }
-    if (manifest->size < 5) return;
-    uint8_t *trailer = manifest->data + manifest->size - 5;
-    uint32_t sum = checksum_of(0, manifest->data, manifest->size - 5);
-    trailer[0] = 0xce;
-    for (int byte = 0; byte < 4; byte++) trailer[1 + byte] = (uint8_t)(sum >> (24 - 8 * byte));
+    for (size_t i = 0; i < SEGMENTS; i++) seal_map(&here.files[i]);
 }
 
 static void put(void) {
@@ -265,7 +279,8 @@ static void put(void) {
         const file_t *file = &here.files[i];
         if (!file->there) continue;
         segment_path(folder, file->number, path);
-        if (i == 0) snprintf(path, sizeof path, "%s/" MANIFEST_FILE, folder);
+        if (i == MANIFEST) snprintf(path, sizeof path, "%s/" MANIFEST_FILE, folder);
+        if (i == SNAPSHOT) snprintf(path, sizeof path, "%s/" SNAPSHOT_FILE, folder);
         int descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
         must(descriptor >= 0 && write(descriptor, file->data, file->size) == (ssize_t)file->size);
         close(descriptor);

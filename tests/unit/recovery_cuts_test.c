@@ -1,9 +1,10 @@
 /* A recording with everything in it, cut at every byte of its last segment: three streams, two producers in one record, records of every
  * kind, gaps that the manifest has already and gaps that it does not have. What is found again must be what was there when the last whole
- * record had been appended, to the last field, whichever manifest the crash left behind. */
+ * record had been appended, to the last field, whichever manifest and whichever snapshot the crash left behind. */
 #include "store.h"
 
 #include "actors/store/record.h"
+#include "actors/store/snapshot.h"
 
 enum { SEGMENT_BYTES = 2200, MOMENTS_MAX = 200, TEXT_SIZE = 16384, ROUNDS = 8 };
 
@@ -13,11 +14,13 @@ typedef struct moment {
     char *said;
     uint8_t *manifest; /* the file as it was then */
     size_t manifest_size;
+    uint8_t *snapshot; /* likewise; NULL: there was none */
+    size_t snapshot_size;
 } moment_t;
 
 typedef struct story {
     store_t store;
-    char manifest[SEGMENT_PATH_SIZE], before[SEGMENT_PATH_SIZE], last[SEGMENT_PATH_SIZE];
+    char manifest[SEGMENT_PATH_SIZE], snapshot[SEGMENT_PATH_SIZE], before[SEGMENT_PATH_SIZE], last[SEGMENT_PATH_SIZE];
     moment_t moments[MOMENTS_MAX];
     size_t count;
     uint8_t *bytes, *bytes_before; /* of the last segment, and of the one before it */
@@ -67,6 +70,7 @@ static void story_note(story_t *story, const journal_t *journal) {
     moment->length = journal_totals(journal)->length;
     moment->said = said(journal);
     moment->manifest = file_read(story->manifest, &moment->manifest_size);
+    if (access(story->snapshot, F_OK) == 0) moment->snapshot = file_read(story->snapshot, &moment->snapshot_size);
 }
 
 /* One record of two producers, each with its own cursor. */
@@ -140,6 +144,7 @@ static void story_make(story_t *story) {
     *story = (story_t){0};
     store_make(&story->store, 3);
     snprintf(story->manifest, sizeof story->manifest, "%s/" MANIFEST_FILE, story->store.folder);
+    snprintf(story->snapshot, sizeof story->snapshot, "%s/" SNAPSHOT_FILE, story->store.folder);
 
     journal_t *journal = store_journal(&story->store, SEGMENT_BYTES);
 
@@ -167,6 +172,7 @@ static void story_end(story_t *story) {
     for (size_t i = 0; i < story->count; i++) {
         free(story->moments[i].said);
         free(story->moments[i].manifest);
+        free(story->moments[i].snapshot);
     }
     free(story->bytes);
     free(story->bytes_before);
@@ -246,6 +252,30 @@ static void story_cut(const story_t *story, size_t cut, const moment_t *manifest
     file_write(story->before, story->bytes_before, story->size_before);
     file_write(story->last, story->bytes, cut);
     file_write(story->manifest, manifest->manifest, manifest->manifest_size);
+    snapshot_drop(story->store.folder);
+}
+
+/* A process that dies leaves the snapshot that was there last, or the one before where it had not written the new one yet. */
+static void what_is_read_from_a_snapshot_on_is_what_was_there_then(void **state) {
+    story_t story;
+    size_t taken = 0;
+
+    (void)state;
+    story_make(&story);
+    for (size_t cut = 0; cut <= story.size; cut += 7) {
+        const moment_t *moment = moment_at(&story, cut), *of = moment;
+
+        for (int older = 0; older < 2; older++, of--) {
+            while (of > story.moments && !of->snapshot) of--;
+            if (of == story.moments) break;
+            story_cut(&story, cut, moment);
+            file_write(story.snapshot, of->snapshot, of->snapshot_size);
+            assert_recovers(&story, cut, moment);
+            taken++;
+        }
+    }
+    assert_true(taken > story.size / 7);
+    story_end(&story);
 }
 
 static void what_is_found_after_a_cut_at_any_byte_is_what_was_there_then(void **state) {
@@ -278,6 +308,7 @@ static void a_manifest_that_is_newer_than_what_is_left_tells_of_nothing_that_was
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_found_after_a_cut_at_any_byte_is_what_was_there_then),
+        cmocka_unit_test(what_is_read_from_a_snapshot_on_is_what_was_there_then),
         cmocka_unit_test(a_manifest_that_is_newer_than_what_is_left_tells_of_nothing_that_was_lost),
     };
 

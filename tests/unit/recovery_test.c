@@ -1,6 +1,7 @@
 #include "store.h"
 
 #include "actors/store/record.h"
+#include "actors/store/snapshot.h"
 #include "messages/codec.h"
 
 enum { SEGMENT_BYTES = 2048, STATES_MAX = 100 };
@@ -216,6 +217,7 @@ static size_t story_damage(const story_t *story, uint64_t from, uint64_t to) {
     uint64_t torn;
     size_t checked = 0;
 
+    snapshot_drop(story->store.folder); /* all of it is read */
     snprintf(text, sizeof text, "%s is damaged at byte %llu", strrchr(story->last, '/') + 1, (unsigned long long)from);
     for (size_t offset = from; offset < to; offset += 3, checked++) {
         file_flip(story->last, offset, (int)(offset % 8));
