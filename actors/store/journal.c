@@ -51,8 +51,8 @@ struct journal {
     uint64_t full_at;      /* the size, or more where one batch is larger: where the slack begins */
     uint64_t elements_end; /* where the segment's last record of elements ends, or its header */
     snapshot_t snapshot;
+    size_t gaps_saved; /* so many of the first gaps the manifest has; SIZE_MAX: it has some that there are not */
     bool failed;       /* an append has failed: closing records only */
-    bool gaps_unsaved; /* the manifest does not have them all */
     disk_t *disk;      /* borrowed */
     staged_t *staged;
     size_t staged_count, staged_room;
@@ -140,6 +140,7 @@ static journal_t *journal_new(const char *folder, msg_manifest_t *manifest, int6
     journal->segment_bytes = journal->snapshot.segment_bytes = (uint64_t)segment_bytes;
     msgpack_sbuffer_init(&journal->metas);
     ledger_init(&journal->ledger, manifest);
+    journal->gaps_saved = journal->ledger.gaps_count;
     journal->slack = 4096 + 4 * closing_cost(journal);
     return journal;
 }
@@ -149,7 +150,7 @@ void journal_close(journal_t **journal) {
 
     *journal = NULL;
     if (!old) return;
-    writer_close(&old->writer);
+    (old->ledger.totals.ended || old->failed ? writer_close : writer_leave)(&old->writer);
     ledger_fini(&old->ledger);
     manifest_free(&old->manifest);
     msgpack_sbuffer_destroy(&old->metas);
@@ -280,7 +281,7 @@ static int journal_roll(journal_t *journal, int64_t at, fault_t *why) {
     uint64_t segment = journal->ledger.totals.segment;
 
     /* what was said in this segment is not read again once there is another */
-    if (journal->gaps_unsaved && journal_save(journal, journal->manifest, why) < 0) return -1;
+    if (journal->gaps_saved != journal->ledger.gaps_count && journal_save(journal, journal->manifest, why) < 0) return -1;
     if (writer_create(&next, journal->folder, journal->ledger.totals.records, journal_room(journal), journal->slack, why) < 0) return -1;
     if (journal_head(journal, &next, at, why) < 0) {
         writer_abandon(&next);
@@ -298,7 +299,6 @@ static void journal_count_gap(journal_t *journal, const staged_t *staged) {
 
     must(gap_body_read(staged->rest, &what, &lost_us) == 0);
     ledger_gap(&journal->ledger, staged->record.stream, what, lost_us);
-    journal->gaps_unsaved = true;
 }
 
 /* What is staged is on its way to the disk: it counts from now on. */
@@ -318,13 +318,13 @@ static void journal_count(journal_t *journal, const staged_t *staged) {
     }
 }
 
-/* So that a restart need not read all of the segment. It says nothing of gaps: the manifest must have those before it. */
+/* So that a restart need not read all of the segment. */
 static void journal_summarise(journal_t *journal) {
     if (journal->ledger.totals.ended)
         snapshot_drop(journal->folder);
-    else if (!journal->gaps_unsaved && journal->staged_count > 0)
+    else if (journal->gaps_saved <= journal->ledger.gaps_count && journal->staged_count > 0)
         snapshot_keep(&journal->snapshot, journal->folder, &journal->ledger, journal->staged[journal->staged_count - 1].record.size,
-                      journal->elements_end);
+                      &(snapshot_place_t){journal->elements_end, journal->gaps_saved});
 }
 
 static int journal_commit(journal_t *journal, bool closes, fault_t *why) {
@@ -553,7 +553,7 @@ journal_t *journal_open(const char *folder, int64_t segment_bytes, uint64_t *ret
         journal_close(&journal);
     else
         *ret_torn = found.torn;
-    if (journal) journal->gaps_unsaved = found.gaps_differ;
+    if (journal) journal->gaps_saved = found.gaps_saved;
     free(found.dropped);
     return journal;
 }
@@ -577,7 +577,7 @@ int journal_save(journal_t *journal, const msg_manifest_t *manifest, fault_t *wh
     if (manifest_write(journal->folder, &whole, why) < 0) return -1;
     journal->manifest = manifest_copy(&whole);
     journal->ledger.manifest = journal->manifest;
-    journal->gaps_unsaved = false;
+    journal->gaps_saved = journal->ledger.gaps_count;
     manifest_free(&old);
     return 0;
 }

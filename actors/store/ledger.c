@@ -11,7 +11,8 @@
 #include "manifest.h"
 #include "meta.h"
 
-enum { GAPS_MAX = 1000 }; /* listed; the records have them all */
+enum { GAPS_MAX = 1000 };         /* listed; the records have them all */
+#define COUNT_MAX (INT64_MAX / 2) /* beyond what any recording has; adding to it does not overflow */
 
 static const char *ledger_tag(const ledger_t *ledger, uint32_t stream) {
     if (stream >= ledger->streams_count || ledger->manifest->recording.streams.items[stream].tags.count == 0) return NULL;
@@ -43,12 +44,12 @@ void ledger_init(ledger_t *ledger, const msg_manifest_t *manifest) {
     must(ledger->streams);
     for (size_t i = 0; i < ledger->streams_count; i++)
         ledger->streams[i] = (msg_stream_total_t){.has_elements = true, .has_bytes = true, .has_ended = true};
-    for (size_t i = 0; i < manifest->gaps.count; i++) {
-        const msg_gap_t *gap = &manifest->gaps.items[i];
+    for (size_t i = 0; i < manifest->gaps.count; i++) ledger_gap_load(ledger, &manifest->gaps.items[i]);
+}
 
-        ledger_gap_add(ledger, gap->has_tag ? gap->tag : NULL, (bytes_t){(const uint8_t *)gap->what, strlen(gap->what)}, gap->has_lost_us,
-                       gap->lost_us, gap->element);
-    }
+void ledger_gap_load(ledger_t *ledger, const msg_gap_t *gap) {
+    ledger_gap_add(ledger, gap->has_tag ? gap->tag : NULL, (bytes_t){(const uint8_t *)gap->what, strlen(gap->what)}, gap->has_lost_us,
+                   gap->lost_us, gap->element);
 }
 
 static void gap_free(const msg_gap_t *gap) {
@@ -83,6 +84,19 @@ void ledger_header(const ledger_t *ledger, msg_segment_header_t *ret_header) {
     ret_header->streams.items = ledger->streams;
     ret_header->producers.count = ledger->producers.count;
     ret_header->producers.items = ledger->producers.items;
+}
+
+const char *ledger_header_objection(const ledger_t *ledger, const msg_segment_header_t *header) {
+    if (strcmp(header->recording, ledger->manifest->recording.recording) != 0) return "it is of another recording";
+    if (header->streams.count != ledger->streams_count) return "it has not as many streams as the manifest";
+    if (header->elements > COUNT_MAX || header->bytes > COUNT_MAX) return "it tells of more than there can be";
+    for (size_t i = 0; i < header->streams.count; i++)
+        if (header->streams.items[i].elements > COUNT_MAX || header->streams.items[i].bytes > COUNT_MAX)
+            return "it tells of more than there can be";
+    for (size_t i = 0; i < header->producers.count; i++)
+        if ((uint64_t)header->producers.items[i].stream >= ledger->streams_count)
+            return "a producer's stream is not one of the recording's";
+    return NULL;
 }
 
 void ledger_load(ledger_t *ledger, const msg_segment_header_t *header) {
@@ -164,7 +178,7 @@ bool ledger_gap_is(const ledger_t *ledger, const msg_gap_t *gap, uint32_t stream
 int ledger_metas(ledger_t *ledger, const record_view_t *record) {
     meta_walk_t walk;
     journal_meta_t meta;
-    int more = meta_begin(&walk, record->meta);
+    int more = record->meta.size > 0 && record->stream >= ledger->streams_count ? -1 : meta_begin(&walk, record->meta);
 
     while (more >= 0 && (more = meta_next(&walk, &meta)) > 0) {
         if (record->kind == RECORD_GAP)

@@ -23,6 +23,8 @@ void ledger_fini(ledger_t *ledger); /* as {0} afterwards */
 
 /* The header of a segment that begins here. It borrows from the ledger. */
 void ledger_header(const ledger_t *ledger, msg_segment_header_t *ret_header);
+/* Why a header, of which format and digest are right, cannot be this recording's; NULL where it can. */
+const char *ledger_header_objection(const ledger_t *ledger, const msg_segment_header_t *header);
 /* Takes over what a header says of all before it. `header` must be of this recording. */
 void ledger_load(ledger_t *ledger, const msg_segment_header_t *header);
 /* Counts a segment's first record, whose number names the segment. */
@@ -35,6 +37,8 @@ void ledger_record(ledger_t *ledger, const record_view_t *record, const bytes_t 
 void ledger_gap(ledger_t *ledger, uint32_t stream, bytes_t what, int64_t lost_us);
 /* Of a record as it was read. -1 where it is no meta. */
 int ledger_metas(ledger_t *ledger, const record_view_t *record);
+/* One that is known as a manifest says it. */
+void ledger_gap_load(ledger_t *ledger, const msg_gap_t *gap);
 bool ledger_gap_is(const ledger_t *ledger, const msg_gap_t *gap, uint32_t stream, bytes_t what, int64_t lost_us);
 /* Of the first `count` gaps, forgets those not seen that come after more than `after` elements. */
 void ledger_gaps_drop(ledger_t *ledger, const bool *seen, size_t count, int64_t after);

@@ -95,6 +95,7 @@ static int scan_header(scan_t *scan, const record_view_t *record, fault_t *why) 
     msg_segment_header_t header;
     msgpack_zone *zone = msgpack_zone_new(8192);
     ledger_t *ledger = scan->ledger;
+    const char *objection;
     int failed;
 
     must(zone);
@@ -104,6 +105,8 @@ static int scan_header(scan_t *scan, const record_view_t *record, fault_t *why) 
                            ledger->manifest->recording.recording);
     if (failed == 0 && header.streams.count != ledger->streams_count)
         failed = fault_set(why, "%s has %zu streams, its manifest %zu", scan->path, header.streams.count, ledger->streams_count);
+    objection = failed == 0 ? ledger_header_objection(ledger, &header) : NULL;
+    if (objection) failed = fault_set(why, "%s is damaged: its header cannot be right: %s", scan->path, objection);
     if (failed == 0 && scan->begun && record->number != ledger->totals.segment &&
         ((uint64_t)header.bytes != ledger->totals.bytes || (uint64_t)header.elements != ledger->totals.elements))
         failed = fault_set(why, "%s is damaged: its header does not agree with the segments before it", scan->path);
@@ -164,11 +167,12 @@ static int scan_counts(scan_t *scan, uint64_t offset, const record_view_t *recor
 static void scan_skip(scan_t *scan, bool is_first) {
     recovery_t *out = scan->out;
     const journal_totals_t *totals = &scan->ledger->totals;
+    snapshot_place_t place = {.elements_end = totals->length};
 
-    out->elements_end = totals->length;
     out->from_snapshot = is_first && !out->power_lost && !scan->ledger->manifest->has_digest &&
-                         snapshot_take(scan->folder, scan->segment, scan->size, scan->ledger, &out->elements_end);
-    if (out->from_snapshot) scan->elements_before = (int64_t)totals->elements;
+                         snapshot_take(scan->folder, scan->segment, scan->size, scan->ledger, &place);
+    out->elements_end = place.elements_end;
+    for (size_t i = 0; i < place.gaps && i < scan->gaps_known; i++) scan->gaps_seen[i] = true;
     out->begin = totals->length;
     out->begin_records = totals->records;
 }
@@ -310,8 +314,8 @@ static int scan_run(scan_t *scan, const uint64_t *numbers, size_t count, fault_t
     if (scan_check_disk(scan, last + 1 < count ? (int64_t)numbers[last + 1] : -1, why) < 0) return -1;
     /* A machine that dies can keep a manifest that is newer than the records: what it says of those is lost with them. */
     gaps = scan->ledger->gaps_count;
-    ledger_gaps_drop(scan->ledger, scan->gaps_seen, scan->gaps_known, first == 0 && !out->from_snapshot ? -1 : scan->elements_before);
-    out->gaps_differ = gaps != scan->gaps_known || gaps != scan->ledger->gaps_count;
+    ledger_gaps_drop(scan->ledger, scan->gaps_seen, scan->gaps_known, first == 0 ? -1 : scan->elements_before);
+    out->gaps_saved = gaps == scan->ledger->gaps_count ? scan->gaps_known : SIZE_MAX;
     out->dropped_count = count - last - 1;
     out->dropped = malloc((out->dropped_count + 1) * sizeof *out->dropped);
     must(out->dropped);

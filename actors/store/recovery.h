@@ -12,7 +12,7 @@ typedef struct recovery {
     uint64_t torn;                 /* bytes behind those that count, in it and after it */
     uint64_t begin, begin_records; /* where reading began in its last segment, and how many records there are before */
     bool from_snapshot;            /* at a snapshot, not behind the header */
-    bool gaps_differ;              /* the manifest does not list those that there are */
+    size_t gaps_saved;             /* so many of the first gaps the manifest has; SIZE_MAX: it has some that there are not */
     uint64_t *dropped;             /* segments to delete; free it */
     size_t dropped_count;
     bool power_lost;         /* the machine has started anew since the checkpoint was written */

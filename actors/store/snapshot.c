@@ -35,7 +35,7 @@ static bool snapshot_is_due(const snapshot_t *snapshot, const journal_totals_t *
     return bytes >= snapshot->segment_bytes / OF_A_SEGMENT || records >= RECORDS_BETWEEN;
 }
 
-void snapshot_keep(snapshot_t *snapshot, const char *folder, const ledger_t *ledger, uint64_t last, uint64_t elements_end) {
+void snapshot_keep(snapshot_t *snapshot, const char *folder, const ledger_t *ledger, uint64_t last, const snapshot_place_t *place) {
     const journal_totals_t *totals = &ledger->totals;
     char path[SEGMENT_PATH_SIZE], run[SD_ID128_STRING_MAX];
     fault_t ignored;
@@ -48,9 +48,11 @@ void snapshot_keep(snapshot_t *snapshot, const char *folder, const ledger_t *led
         .segment = (int64_t)totals->segment,
         .length = (int64_t)totals->length,
         .last = (int64_t)(totals->length - last),
-        .elements_end = (int64_t)elements_end,
+        .elements_end = (int64_t)place->elements_end,
         .records = (int64_t)totals->records,
         .at = totals->at,
+        .gaps_saved = (int64_t)place->gaps,
+        .gaps = {ledger->gaps_count - place->gaps, ledger->gaps + place->gaps},
     };
     msgpack_sbuffer file;
 
@@ -73,21 +75,26 @@ static bool snapshot_fits(const msg_snapshot_t *message, const segment_t *segmen
 
     if ((uint64_t)message->segment != begin->segment || length > size || last >= length || last < begin->length) return false;
     if ((uint64_t)message->elements_end > length || (uint64_t)message->elements_end < begin->length) return false;
-    if (strcmp(header->recording, ledger->manifest->recording.recording) != 0 || header->streams.count != ledger->streams_count ||
-        header->digest.size != sizeof(digest_t) || (uint64_t)header->bytes != begin->bytes + (length - begin->length))
+    if (header->digest.size != sizeof(digest_t) || ledger_header_objection(ledger, header)) return false;
+    if ((uint64_t)header->bytes != begin->bytes + (length - begin->length) || (uint64_t)message->gaps_saved > ledger->gaps_count)
         return false;
     return segment_read(segment, last, length, true, &record) == (int64_t)(length - last) &&
            record.number + 1 == (uint64_t)message->records && record.at == message->at && record.kind != RECORD_ENDED;
 }
 
+/* A manifest that was saved later has more of the gaps, in the same order. */
 static void ledger_go_to(ledger_t *ledger, const msg_snapshot_t *message) {
+    size_t known = ledger->gaps_count;
+
+    for (size_t i = 0; i < message->gaps.count; i++)
+        if ((size_t)message->gaps_saved + i >= known) ledger_gap_load(ledger, &message->gaps.items[i]);
     ledger_load(ledger, &message->header);
     ledger->totals.length = (uint64_t)message->length;
     ledger->totals.records = (uint64_t)message->records;
     ledger->totals.at = message->at;
 }
 
-bool snapshot_take(const char *folder, const segment_t *segment, uint64_t size, ledger_t *ledger, uint64_t *ret_elements_end) {
+bool snapshot_take(const char *folder, const segment_t *segment, uint64_t size, ledger_t *ledger, snapshot_place_t *ret_place) {
     char path[SEGMENT_PATH_SIZE], run[SD_ID128_STRING_MAX];
     uint8_t *data = NULL;
     bytes_t map = {0};
@@ -106,7 +113,7 @@ bool snapshot_take(const char *folder, const segment_t *segment, uint64_t size, 
 
     if (fits) {
         ledger_go_to(ledger, &message);
-        *ret_elements_end = (uint64_t)message.elements_end;
+        *ret_place = (snapshot_place_t){(uint64_t)message.elements_end, (size_t)message.gaps_saved + message.gaps.count};
     }
     msgpack_zone_free(zone);
     free(data);

@@ -21,11 +21,14 @@ int writer_create(writer_t *writer, const char *folder, uint64_t number, uint64_
 }
 
 int writer_open(writer_t *writer, const char *folder, uint64_t number, uint64_t length, uint64_t room, uint64_t kept_back, fault_t *why) {
+    struct stat status;
+
     *writer = (writer_t){.descriptor = -1, .length = length, .reserved = length, .room = room, .kept_back = kept_back};
     segment_path(folder, number, writer->path);
     writer->descriptor = open(writer->path, O_RDWR | O_CLOEXEC);
     if (writer->descriptor < 0) return fault_errno(why, "cannot open %s", writer->path);
-    if (ftruncate(writer->descriptor, (off_t)length) < 0) {
+    if ((fstat(writer->descriptor, &status) < 0 || (uint64_t)status.st_size != length) &&
+        ftruncate(writer->descriptor, (off_t)length) < 0) {
         fault_errno(why, "cannot cut %s to %llu bytes", writer->path, (unsigned long long)length);
         close(writer->descriptor);
         writer->descriptor = -1;
@@ -93,6 +96,11 @@ fail:
     if (fallocate(writer->descriptor, FALLOC_FL_KEEP_SIZE, (off_t)writer->length, (off_t)writer->kept_back) == 0)
         writer->reserved += writer->kept_back;
     return -1;
+}
+
+void writer_leave(writer_t *writer) {
+    if (writer->descriptor >= 0) close(writer->descriptor);
+    writer->descriptor = -1;
 }
 
 void writer_close(writer_t *writer) {

@@ -21,6 +21,8 @@ int writer_create(writer_t *writer, const char *folder, uint64_t number, uint64_
 int writer_open(writer_t *writer, const char *folder, uint64_t number, uint64_t length, uint64_t room, uint64_t kept_back, fault_t *why);
 /* Appends `size` bytes in all; `parts` is used up. `closing`: use what is kept back. On failure the file is as it was. */
 int writer_append(writer_t *writer, struct iovec *parts, size_t count, size_t size, bool closing, fault_t *why);
+/* Somebody will open it and go on: what was set aside stays. Does not wait for a write of the disk that is under way, as cutting would. */
+void writer_leave(writer_t *writer);
 /* Gives back what was set aside and not used. */
 void writer_close(writer_t *writer);
 /* Deletes the file. */

@@ -465,6 +465,67 @@ static journal_t *reopened(store_t *store, journal_t *journal, int64_t segment_b
 }
 
 /* The manifest does not have them, or has them from when a segment was begun: none is lost, and none is doubled. */
+/* Puts another header before the records of the last segment. */
+static void story_head(const story_t *story, void (*change)(msg_segment_header_t *)) {
+    msgpack_zone *zone = msgpack_zone_new(1024);
+    msg_segment_header_t header;
+    record_view_t record;
+    refusal_t no;
+    msgpack_sbuffer body;
+    uint8_t head[RECORD_HEAD_SIZE], body_head[RECORD_OVERHEAD - RECORD_HEAD_SIZE];
+
+    assert_true(record_read((bytes_t){story->bytes, story->size}, true, &record) > 0);
+    assert_int_equal(record_decode(RECORD_CLASS(segment_header), "header", record.body, zone, &header, &no), 0);
+    change(&header);
+    msgpack_sbuffer_init(&body);
+    record_encode(RECORD_CLASS(segment_header), &header, &body);
+    bytes_t whole = {(const uint8_t *)body.data, body.size};
+    record_seal(&record, &whole, 1, head, body_head);
+
+    FILE *file = fopen(story->last, "wb");
+
+    assert_non_null(file);
+    fwrite(head, sizeof head, 1, file);
+    fwrite(body_head, sizeof body_head, 1, file);
+    fwrite(body.data, body.size, 1, file);
+    fwrite(story->bytes + story->header_size, story->size - story->header_size, 1, file);
+    fclose(file);
+    msgpack_sbuffer_destroy(&body);
+    msgpack_zone_free(zone);
+}
+
+static void as_it_was(msg_segment_header_t *header) {
+    (void)header;
+}
+
+static void producer_of_no_stream(msg_segment_header_t *header) {
+    header->producers.items[0].stream = 2;
+}
+
+static void more_than_there_can_be(msg_segment_header_t *header) {
+    header->streams.items[0].bytes = INT64_MAX;
+}
+
+static void a_header_that_cannot_be_right_is_damage(void **state) {
+    story_t story;
+    uint64_t torn;
+    fault_t why;
+
+    (void)state;
+    story_make(&story, false);
+    story_head(&story, as_it_was);
+    journal_t *journal = journal_open(story.store.folder, SEGMENT_BYTES, &torn, &why);
+    assert_non_null(journal);
+    journal_close(&journal);
+    story_head(&story, producer_of_no_stream);
+    assert_null(journal_open(story.store.folder, SEGMENT_BYTES, &torn, &why));
+    assert_non_null(strstr(why.text, "its header cannot be right: a producer's stream is not one of the recording's"));
+    story_head(&story, more_than_there_can_be);
+    assert_null(journal_open(story.store.folder, SEGMENT_BYTES, &torn, &why));
+    assert_non_null(strstr(why.text, "its header cannot be right: it tells of more than there can be"));
+    story_end(&story);
+}
+
 static void gaps_of_producers_are_found_again_wherever_they_are(void **state) {
     store_t store;
     fault_t why;
@@ -547,6 +608,7 @@ int main(void) {
         cmocka_unit_test(nothing_valid_can_follow_the_end),
         cmocka_unit_test(an_unknown_format_is_refused_by_its_number),
         cmocka_unit_test(a_segment_of_another_recording_is_refused),
+        cmocka_unit_test(a_header_that_cannot_be_right_is_damage),
         cmocka_unit_test(gaps_of_producers_are_found_again_wherever_they_are),
         cmocka_unit_test(the_batch_of_a_gap_is_known_in_the_next_segment),
         cmocka_unit_test(no_more_than_a_thousand_gaps_are_listed),

@@ -230,34 +230,77 @@ static void none_is_left_once_the_recording_has_ended(void **state) {
     store_remove(&story.store);
 }
 
-/* The manifest that is saved later has the gap; a snapshot between would hide it. */
-static void none_comes_while_the_manifest_lacks_a_gap(void **state) {
+static size_t story_gaps(journal_t *journal) {
+    size_t gaps;
+
+    journal_gaps(journal, &gaps);
+    return gaps;
+}
+
+static void story_gap(story_t *story, journal_t *journal) {
+    fault_t why;
+
+    ok(journal_gap_later(journal, 0, story->totals.at, "lost", -1, &why), why);
+    story->totals = *journal_totals(journal);
+}
+
+/* Until there is another. */
+static void story_go_on(story_t *story, journal_t *journal) {
+    uint64_t before = story_length(story);
+
+    while (story_length(story) == before) story_append(story, journal);
+}
+
+/* The first is in the manifest, the second in the snapshot alone, the third behind it. They look alike. */
+static void gaps_are_there_once_each_wherever_they_are_told_of(void **state) {
     story_t story;
     fault_t why;
-    size_t gaps;
 
     (void)state;
     journal_t *journal = story_make(&story, 1);
-    uint64_t first = story_length(&story);
-    ok(journal_gap_later(journal, 0, story.totals.at, "lost", -1, &why), why);
-    for (int i = 0; i < 2; i++) {
-        uint64_t begin = story.totals.length;
-        while (story.totals.length < begin + 2 * BETWEEN) story_append(&story, journal);
-        assert_int_equal(story_length(&story), first);
-        journal_close(&journal);
-        journal = story_open(&story);
-        assert_non_null(journal_gaps(journal, &gaps));
-        assert_int_equal(gaps, 1);
-    }
+    story_gap(&story, journal);
     ok(journal_save(journal, journal_manifest(journal), &why), why);
-    assert_int_equal(story_length(&story), first);
-    story_append(&story, journal);
-    assert_int_equal(story_length(&story), story.totals.length);
+    story_gap(&story, journal);
+    for (int round = 0; round < 2; round++) {
+        story_go_on(&story, journal);
+        story_gap(&story, journal);
+        for (int again = 0; again < 2; again++) {
+            journal_close(&journal);
+            journal = story_open(&story);
+            assert_is(&story, journal);
+            assert_int_equal(story_gaps(journal), 3 + round);
+        }
+    }
+    assert_true(story_has(&story));
+    ok(journal_save(journal, journal_manifest(journal), &why), why); /* later than the snapshot */
+    assert_int_equal(journal_manifest(journal)->gaps.count, 4);
+    story_gap(&story, journal);
     journal_close(&journal);
     journal = story_open(&story);
-    journal_gaps(journal, &gaps);
-    assert_int_equal(gaps, 1);
     assert_is(&story, journal);
+    assert_true(story_has(&story));
+    assert_int_equal(story_gaps(journal), 5);
+    journal_close(&journal);
+    store_remove(&story.store);
+}
+
+/* Two gaps that look alike with no element between them: one before the snapshot, one behind it. */
+static void a_gap_behind_it_is_not_taken_for_one_before_it(void **state) {
+    story_t story;
+    fault_t why;
+
+    (void)state;
+    journal_t *journal = story_make(&story, 1);
+    story_gap(&story, journal);
+    ok(journal_save(journal, journal_manifest(journal), &why), why);
+    uint64_t before = story_length(&story);
+    for (int64_t mark = 0; story_length(&story) == before; mark++)
+        ok(journal_watermark(journal, 0, story.totals.at, START + mark, &why), why);
+    story_gap(&story, journal);
+    journal_close(&journal);
+    journal = story_open(&story);
+    assert_true(story_has(&story));
+    assert_int_equal(story_gaps(journal), 2);
     journal_close(&journal);
     store_remove(&story.store);
 }
@@ -330,11 +373,29 @@ static void short_digest(msg_snapshot_t *snapshot) {
     snapshot->header.digest.size--;
 }
 
+static void stream_of_nobody(msg_snapshot_t *snapshot) {
+    snapshot->header.producers.items[0].stream = 2;
+}
+
+static void too_many_elements(msg_snapshot_t *snapshot) {
+    snapshot->header.elements = INT64_MAX;
+}
+
+static void too_many_of_a_stream(msg_snapshot_t *snapshot) {
+    snapshot->header.streams.items[1].elements = INT64_MAX;
+}
+
+static void gaps_of_nobody(msg_snapshot_t *snapshot) {
+    snapshot->gaps_saved = 1;
+}
+
 static void one_that_does_not_fit_is_as_good_as_none(void **state) {
     static void (*const changes[])(msg_snapshot_t *) = {
-        other_run,  other_format, other_segment,   behind_the_end,     within_a_record,     other_bytes,
-        other_time, other_number, last_at_the_end, last_in_the_header, elements_end_behind, elements_end_in_the_header,
-        other_last, short_digest, fewer_streams,   other_recording,
+        other_run,        other_format,       other_segment,        behind_the_end,
+        within_a_record,  other_bytes,        other_time,           other_number,
+        last_at_the_end,  last_in_the_header, elements_end_behind,  elements_end_in_the_header,
+        other_last,       short_digest,       fewer_streams,        other_recording,
+        stream_of_nobody, too_many_elements,  too_many_of_a_stream, gaps_of_nobody,
     };
     story_t story;
 
@@ -389,7 +450,8 @@ int main(void) {
         cmocka_unit_test(a_large_one_comes_seldom),
         cmocka_unit_test(what_the_end_costs_is_what_it_was),
         cmocka_unit_test(none_is_left_once_the_recording_has_ended),
-        cmocka_unit_test(none_comes_while_the_manifest_lacks_a_gap),
+        cmocka_unit_test(gaps_are_there_once_each_wherever_they_are_told_of),
+        cmocka_unit_test(a_gap_behind_it_is_not_taken_for_one_before_it),
         cmocka_unit_test(one_that_does_not_fit_is_as_good_as_none),
     };
 
