@@ -52,7 +52,7 @@ void snapshot_keep(snapshot_t *snapshot, const char *folder, const ledger_t *led
         .records = (int64_t)totals->records,
         .at = totals->at,
         .gaps_saved = (int64_t)place->gaps,
-        .gaps = {ledger->gaps_count - place->gaps, ledger->gaps + place->gaps},
+        .gaps = {ledger->gaps_count - place->gaps, ledger->gaps ? ledger->gaps + place->gaps : NULL},
     };
     msgpack_sbuffer file;
 

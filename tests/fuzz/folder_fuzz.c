@@ -12,6 +12,7 @@
 
 #include "../unit/rebooted.h"
 #include "actors/export.h"
+#include "actors/reel.h"
 #include "actors/replay.h"
 #include "actors/store/folder.h"
 #include "actors/store/manifest.h"
@@ -429,6 +430,10 @@ static void restart(draw_t *draw) {
 static void write_on(draw_t *draw) {
     fault_t why;
     uint64_t torn = 0, torn_again = 0;
+    reel_ledger_t held = {0};
+    reel_t *reel = reel_open(folder, START, 0, SEGMENT_BYTES, &held, &torn, &why);
+    must(reel || why.text[0]);
+    reel_close(&reel);
     journal_t *journal = journal_open(folder, SEGMENT_BYTES, &torn, &why);
     if (!journal) {
         said(&why);

@@ -33,7 +33,7 @@ FIGURES = {
     "sources": [f"sources.{kind}" for kind in ("file", "kafka", "mqtt", "nats", "redis", "zmq")],
     "restart": [f"restart.actor.{actor}" for actor in ("gateway", "catalog", "recorder", "job_supervisor", "pipeline_tracker",
                                                        "test_stream_server", "verifier", "librarian", "notifier", "syncer", "limiter",
-                                                       "signature_checker")] + ["restart.process"],
+                                                       "signature_checker", "recorder.writing")] + ["restart.process"],
 }
 FLAGS = {"recovery": ["--bytes", "10MB"], "scale": ["--bytes", "10MB"]}
 SERVERS = ("nats-server", "redis-server", "gnuplot")
