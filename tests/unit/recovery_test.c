@@ -1,5 +1,7 @@
 #include "store.h"
 
+#include "actors/store/gap_body.h"
+#include "actors/store/meta.h"
 #include "actors/store/record.h"
 #include "actors/store/snapshot.h"
 #include "messages/codec.h"
@@ -526,6 +528,44 @@ static void a_header_that_cannot_be_right_is_damage(void **state) {
     story_end(&story);
 }
 
+static void a_gap_of_all_streams_has_no_producer(void **state) {
+    story_t story;
+    uint64_t torn;
+    fault_t why;
+    msgpack_sbuffer meta, body;
+    uint8_t head[RECORD_HEAD_SIZE], body_head[RECORD_OVERHEAD - RECORD_HEAD_SIZE];
+    journal_meta_t producer = {.producer = "p", .seq = 21};
+
+    (void)state;
+    story_make(&story, false);
+    msgpack_sbuffer_init(&meta);
+    msgpack_sbuffer_init(&body);
+    meta_write(&producer, 1, &meta);
+    gap_body_pack("lost", -1, true, &body);
+    bytes_t whole = {(const uint8_t *)body.data, body.size};
+    record_view_t record = {.kind = RECORD_GAP,
+                            .number = story.states[story.count - 1].records,
+                            .stream = RECORD_STREAM_ALL,
+                            .at = START + 50,
+                            .meta = {(const uint8_t *)meta.data, meta.size}};
+    FILE *file = fopen(story.last, "ab");
+
+    assert_non_null(file);
+    for (int i = 0; i < 2; i++, record.number++) { /* the second, so that the first is no torn tail */
+        record_seal(&record, &whole, 1, head, body_head);
+        fwrite(head, sizeof head, 1, file);
+        fwrite(meta.data, meta.size, 1, file);
+        fwrite(body_head, sizeof body_head, 1, file);
+        fwrite(body.data, body.size, 1, file);
+    }
+    fclose(file);
+    assert_null(journal_open(story.store.folder, SEGMENT_BYTES, &torn, &why));
+    assert_non_null(strstr(why.text, "its meta cannot be read"));
+    msgpack_sbuffer_destroy(&meta);
+    msgpack_sbuffer_destroy(&body);
+    story_end(&story);
+}
+
 static void gaps_of_producers_are_found_again_wherever_they_are(void **state) {
     store_t store;
     fault_t why;
@@ -609,6 +649,7 @@ int main(void) {
         cmocka_unit_test(an_unknown_format_is_refused_by_its_number),
         cmocka_unit_test(a_segment_of_another_recording_is_refused),
         cmocka_unit_test(a_header_that_cannot_be_right_is_damage),
+        cmocka_unit_test(a_gap_of_all_streams_has_no_producer),
         cmocka_unit_test(gaps_of_producers_are_found_again_wherever_they_are),
         cmocka_unit_test(the_batch_of_a_gap_is_known_in_the_next_segment),
         cmocka_unit_test(no_more_than_a_thousand_gaps_are_listed),
