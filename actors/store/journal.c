@@ -2,25 +2,13 @@
  *
  * Two promises make it more than a write: no byte over a limit, so what an append will cost is known exactly before it is done; and a
  * recording can always be closed, so the records that close it never need a new segment, and their room on the disk is kept back. */
-#include "journal.h"
-
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "../../messages/codec.h"
-#include "checkpoint.h"
-#include "folder.h"
 #include "gap_body.h"
-#include "ledger.h"
-#include "manifest.h"
+#include "journal_state.h"
 #include "meta.h"
-#include "recovery.h"
-#include "snapshot.h"
-#include "writer.h"
 
 enum {
     WATERMARK_SIZE = 9, /* of its value, at most */
@@ -29,8 +17,7 @@ enum {
     HEADER_GROWTH = 64, /* what a stream's entry in a header can grow by, from its first watermark and longer numbers */
 };
 
-/* A record that will be written with others. */
-typedef struct staged {
+struct staged {
     record_view_t record; /* its meta lies at `meta_at` of the journal's */
     size_t meta_at;
     uint8_t head[RECORD_HEAD_SIZE], body_head[RECORD_OVERHEAD - RECORD_HEAD_SIZE];
@@ -39,28 +26,6 @@ typedef struct staged {
     bytes_t rest;                /* of the body: the caller's; of a gap: known when it is sealed */
     const journal_meta_t *metas; /* the caller's */
     size_t metas_count;
-} staged_t;
-
-struct journal {
-    char folder[SEGMENT_PATH_SIZE];
-    msg_manifest_t *manifest;
-    ledger_t ledger;
-    writer_t writer;
-    uint64_t segment_bytes;
-    uint64_t slack;        /* how far past its size a segment may go for records without elements */
-    uint64_t full_at;      /* the size, or more where one batch is larger: where the slack begins */
-    uint64_t elements_end; /* where the segment's last record of elements ends, or its header */
-    snapshot_t snapshot;
-    size_t gaps_saved; /* so many of the first gaps the manifest has; SIZE_MAX: it has some that there are not */
-    bool failed;       /* an append has failed: closing records only */
-    disk_t *disk;      /* borrowed */
-    staged_t *staged;
-    size_t staged_count, staged_room;
-    uint64_t staged_size;
-    msgpack_sbuffer metas; /* of all that is staged; behind a gap's stands its body */
-    struct iovec *pieces;
-    uint64_t *left; /* the segments that were left behind */
-    size_t left_count, left_room;
 };
 
 /* ---- sizes ---- */
@@ -129,42 +94,11 @@ uint64_t journal_closing_bytes(const journal_t *journal) {
     return closing_cost(journal) + header_size(journal) + journal->ledger.streams_count * HEADER_GROWTH + HEADER_GROWTH;
 }
 
-/* ---- life ---- */
-static journal_t *journal_new(const char *folder, msg_manifest_t *manifest, int64_t segment_bytes) {
-    journal_t *journal = calloc(1, sizeof *journal);
-
-    must(journal && segment_bytes > 0);
-    must(snprintf(journal->folder, sizeof journal->folder, "%s", folder) < (int)sizeof journal->folder);
-    journal->manifest = manifest;
-    journal->writer.descriptor = -1;
-    journal->segment_bytes = journal->snapshot.segment_bytes = (uint64_t)segment_bytes;
-    msgpack_sbuffer_init(&journal->metas);
-    ledger_init(&journal->ledger, manifest);
-    journal->gaps_saved = journal->ledger.gaps_count;
-    journal->slack = 4096 + 4 * closing_cost(journal);
-    return journal;
-}
-
-void journal_close(journal_t **journal) {
-    journal_t *old = *journal;
-
-    *journal = NULL;
-    if (!old) return;
-    (old->ledger.totals.ended || old->failed ? writer_close : writer_leave)(&old->writer);
-    ledger_fini(&old->ledger);
-    manifest_free(&old->manifest);
-    msgpack_sbuffer_destroy(&old->metas);
-    free(old->staged);
-    free(old->pieces);
-    free(old->left);
-    free(old);
-}
-
-static uint64_t journal_room(const journal_t *journal) {
+/* ---- appending ---- */
+uint64_t journal_room(const journal_t *journal) {
     return journal->segment_bytes + journal->slack;
 }
 
-/* ---- appending ---- */
 static struct iovec piece_of(const void *data, size_t size) {
     return (struct iovec){.iov_base = (void *)(uintptr_t)data, .iov_len = size};
 }
@@ -237,14 +171,12 @@ static void journal_unstage(journal_t *journal) {
     journal->staged_size = 0;
 }
 
-/* The segment's last record of elements, or its header, ends there. */
-static void journal_begin(journal_t *journal, uint64_t elements_end) {
+void journal_begin(journal_t *journal, uint64_t elements_end) {
     journal->elements_end = elements_end;
     journal->full_at = journal->segment_bytes > elements_end ? journal->segment_bytes : elements_end;
 }
 
-/* Writes the header into a segment just created. */
-static int journal_head(journal_t *journal, writer_t *writer, int64_t at, fault_t *why) {
+int journal_head(journal_t *journal, writer_t *writer, int64_t at, fault_t *why) {
     msg_segment_header_t header;
     msgpack_sbuffer body;
     int failed;
@@ -267,7 +199,7 @@ static int journal_head(journal_t *journal, writer_t *writer, int64_t at, fault_
     return failed;
 }
 
-static void journal_leave(journal_t *journal, uint64_t segment) {
+void journal_leave(journal_t *journal, uint64_t segment) {
     if (journal->left_count == journal->left_room) {
         journal->left_room = 2 * journal->left_room + 16;
         journal->left = realloc(journal->left, journal->left_room * sizeof journal->left[0]);
@@ -462,124 +394,6 @@ int journal_ended(journal_t *journal, int64_t at, fault_t *why) {
     record_view_t record = {.kind = RECORD_ENDED, .stream = RECORD_STREAM_ALL, .at = at};
 
     return journal_close_with(journal, &record, why);
-}
-
-/* ---- create, open, save ---- */
-/* `<parent>/.new-<id>` beside `<parent>/<id>`: what is half made is never seen under its name. */
-static int folder_names(const char *folder, char ret_parent[SEGMENT_PATH_SIZE], char ret_fresh[SEGMENT_PATH_SIZE], fault_t *why) {
-    const char *slash = strrchr(folder, '/');
-    size_t size = slash ? (size_t)(slash - folder) : 0;
-
-    if (!slash || size == 0 || slash[1] == 0 || strlen(folder) + 64 > SEGMENT_PATH_SIZE)
-        return fault_set(why, "cannot create the recording %s: that is no path that it could have", folder);
-    memcpy(ret_parent, folder, size);
-    ret_parent[size] = 0;
-    must(snprintf(ret_fresh, SEGMENT_PATH_SIZE, "%.*s/.new-%s", (int)size, folder, slash + 1) < SEGMENT_PATH_SIZE);
-    return 0;
-}
-
-journal_t *journal_create(const char *folder, const msg_manifest_t *manifest, int64_t now, int64_t segment_bytes, fault_t *why) {
-    char parent[SEGMENT_PATH_SIZE], fresh[SEGMENT_PATH_SIZE];
-    journal_t *journal = NULL;
-    fault_t without; /* a checkpoint it goes on, too */
-
-    if (folder_names(folder, parent, fresh, why) < 0 || folder_remove(fresh, why) < 0) return NULL;
-    if (mkdir(fresh, 0755) < 0) {
-        fault_errno(why, "cannot create the folder %s", fresh);
-        return NULL;
-    }
-    journal = journal_new(folder, manifest_copy(manifest), segment_bytes);
-    checkpoint_write(fresh, &(checkpoint_t){0}, true, &without);
-    if (manifest_write(fresh, manifest, why) < 0 ||
-        writer_create(&journal->writer, fresh, 0, journal_room(journal), journal->slack, why) < 0 ||
-        journal_head(journal, &journal->writer, now, why) < 0 || manifest_sync_folder(fresh, why) < 0)
-        goto fail;
-    if (rename(fresh, folder) < 0) {
-        fault_errno(why, "cannot create the recording %s", folder);
-        goto fail;
-    }
-    segment_path(folder, 0, journal->writer.path);
-    if (manifest_sync_folder(parent, why) == 0) return journal;
-    folder_remove(folder, &(fault_t){0});
-fail:
-    journal_close(&journal);
-    folder_remove(fresh, &(fault_t){0});
-    return NULL;
-}
-
-/* Makes the disk agree with what recovery found. Whoever dies in between leaves what recovery finds again: the checkpoint is renewed last. Where
- * that fails, it is read from there once more. */
-static int journal_mend(journal_t *journal, const recovery_t *found, fault_t *why) {
-    fault_t ignored;
-
-    for (size_t i = 0; i < found->dropped_count; i++) {
-        char path[SEGMENT_PATH_SIZE];
-
-        segment_path(journal->folder, found->dropped[i], path);
-        if (unlink(path) < 0) return fault_errno(why, "cannot delete %s", path);
-    }
-    if (!found->from_snapshot) snapshot_drop(journal->folder);
-    if (writer_open(&journal->writer, journal->folder, found->segment, found->length, journal_room(journal), journal->slack, why) < 0)
-        return -1;
-    if (found->power_lost) checkpoint_write(journal->folder, &found->checkpoint, true, &ignored);
-    if (found->length == 0) return journal_head(journal, &journal->writer, journal->manifest->recording.created, why);
-    journal_begin(journal, found->elements_end);
-    snapshot_begin(&journal->snapshot, found->begin, found->begin_records);
-    if (journal->ledger.totals.ended) writer_close(&journal->writer);
-    return 0;
-}
-
-/* Nobody knows what of them is on the disk. */
-static int journal_leave_all(journal_t *journal, fault_t *why) {
-    uint64_t *numbers;
-    size_t count;
-
-    if (segment_list(journal->folder, &numbers, &count, why) < 0) return -1;
-    for (size_t i = 0; i < count && numbers[i] < journal->ledger.totals.segment; i++) journal_leave(journal, numbers[i]);
-    free(numbers);
-    return 0;
-}
-
-journal_t *journal_open(const char *folder, int64_t segment_bytes, uint64_t *ret_torn, fault_t *why) {
-    msg_manifest_t *manifest = NULL;
-    recovery_t found = {0};
-
-    if (manifest_read(folder, &manifest, why) < 0) return NULL;
-
-    journal_t *journal = journal_new(folder, manifest, segment_bytes);
-
-    if (recovery_run(folder, &journal->ledger, &found, why) < 0 || journal_mend(journal, &found, why) < 0 ||
-        journal_leave_all(journal, why) < 0)
-        journal_close(&journal);
-    else
-        *ret_torn = found.torn;
-    if (journal) journal->gaps_saved = found.gaps_saved;
-    free(found.dropped);
-    return journal;
-}
-
-void journal_set_disk(journal_t *journal, disk_t *disk) {
-    journal->disk = disk;
-}
-
-const msg_manifest_t *journal_manifest(const journal_t *journal) {
-    return journal->manifest;
-}
-
-int journal_save(journal_t *journal, const msg_manifest_t *manifest, fault_t *why) {
-    msg_manifest_t whole = *manifest;
-    msg_manifest_t *old = journal->manifest;
-
-    must(manifest->recording.streams.count == journal->ledger.streams_count);
-    whole.has_gaps = true;
-    whole.gaps.count = journal->ledger.gaps_count;
-    whole.gaps.items = journal->ledger.gaps;
-    if (manifest_write(journal->folder, &whole, why) < 0) return -1;
-    journal->manifest = manifest_copy(&whole);
-    journal->ledger.manifest = journal->manifest;
-    journal->gaps_saved = journal->ledger.gaps_count;
-    manifest_free(&old);
-    return 0;
 }
 
 /* ---- state ---- */
