@@ -21,7 +21,7 @@
 
 enum {
     ROUND_MESSAGES = 128,      /* of one socket before the others get their turn */
-    ROUND_BYTES = 1024 * 1024, /* or as many bytes, whichever comes first: large batches take long */
+    ROUND_BYTES = 1024 * 1024, /* or as many bytes, in or out, whichever comes first: large batches take long */
     ROUNDS = 4,                /* before an actor that is always busy may settle all the same */
     CHILDREN_MAX = 1024,
 };
@@ -46,6 +46,7 @@ typedef struct carrier {
     door_t doors[DOORS_MAX];
     int descriptors[INLETS]; /* the sockets'; -1: none to read from */
     bool unread[INLETS];     /* something may be in it */
+    size_t moved;            /* bytes of bodies that came through the doors or went */
     child_t *children;       /* the supervisor's */
     size_t children_count;
 } carrier_t;
@@ -82,6 +83,7 @@ static void host_route(host_t *host, const char *to, frame_t *head, frame_t *mes
 static sent_t host_send(host_t *host, unsigned door, const peer_t *to, const prefix_t *prefix, frame_t *message, frame_t *body) {
     carrier_t *me = (carrier_t *)host;
     me->unread[door] = true;
+    if (body) me->moved += frame_bytes(body).size;
     return door_send(&me->doors[door], to, prefix, message, body);
 }
 
@@ -139,10 +141,10 @@ static void host_know(host_t *host, int64_t at, const names_t *users) {
 static const host_class_t host_class = {host_now,  host_ticks, host_route, host_send, host_dismiss, host_spawn,
                                         host_reap, host_hang,  host_crash, host_know, host_bound};
 
-static bool receive_door(carrier_t *me, unsigned number, size_t *bytes) {
+static bool receive_door(carrier_t *me, unsigned number) {
     door_message_t in;
     if (!door_receive(&me->doors[number], number, &in)) return false;
-    if (in.has_body) *bytes += frame_bytes(&in.body).size;
+    if (in.has_body) me->moved += frame_bytes(&in.body).size;
     if (in.unaddressed) {
         if (me->doors[number].kind != DOOR_PUBLISH) actor_count(me->actor, COUNTER_DROPPED, 1);
         return true;
@@ -154,9 +156,8 @@ static bool receive_door(carrier_t *me, unsigned number, size_t *bytes) {
 /* What has arrived on lines comes before what comes from the switchboard. A read that finds nothing is the only proof that nothing is left;
  * the descriptor may be late. */
 static void receive_lines(carrier_t *me) {
-    size_t bytes = 0;
     for (unsigned i = 0; i < DOORS_MAX; i++)
-        while (me->class->doors[i].kind == DOOR_LINE && actor_takes_peers(me->actor) && receive_door(me, i, &bytes)) me->unread[i] = true;
+        while (me->class->doors[i].kind == DOOR_LINE && actor_takes_peers(me->actor) && receive_door(me, i)) me->unread[i] = true;
 }
 
 /* [from, head, message, body?] */
@@ -198,19 +199,19 @@ static bool receive_news(carrier_t *me, unsigned door) {
     return true;
 }
 
-static bool receive(carrier_t *me, unsigned inlet, size_t *bytes) {
+static bool receive(carrier_t *me, unsigned inlet) {
     if (inlet >= MONITORS) return receive_news(me, inlet - MONITORS);
-    return inlet == SWITCHBOARD ? receive_message(me) : receive_door(me, inlet, bytes);
+    return inlet == SWITCHBOARD ? receive_message(me) : receive_door(me, inlet);
 }
 
 /* What is there now, but of no socket so much that the others would wait for long. */
 static void turn(carrier_t *me) {
     for (unsigned i = 0; i < INLETS; i++) {
-        size_t bytes = 0;
-        for (size_t n = 0; n < ROUND_MESSAGES && bytes < ROUND_BYTES && me->unread[i] && is_open(me, i) && !actor_has_left(me->actor);
+        me->moved = 0;
+        for (size_t n = 0; n < ROUND_MESSAGES && me->moved < ROUND_BYTES && me->unread[i] && is_open(me, i) && !actor_has_left(me->actor);
              n++) {
             me->unread[i] = false; /* beforehand: what handles the message may send */
-            if (receive(me, i, &bytes)) me->unread[i] = true;
+            if (receive(me, i)) me->unread[i] = true;
         }
     }
     if (actor_due(me->actor) <= clock_us(CLOCK_MONOTONIC)) actor_run_timers(me->actor);

@@ -387,6 +387,64 @@ static void a_source_inside_may_start_before_whom_it_speaks_to(void **test) {
     attach(&dealer_class, &router_class);
 }
 
+/* ---- rounds ---- */
+
+enum { BATCH_BYTES = 512 * 1024 };
+
+/* Sends whenever it is told that it may, and the first time waits then until that has been said often. */
+static int on_may_send(void *state, const envelope_t *in, fault_t *why) {
+    (void)in, (void)why;
+    static const uint8_t bytes[BATCH_BYTES];
+    echo_t *echo = state;
+    char byte;
+    frame_t body;
+    frame_copy_of(&body, (bytes_t){bytes, sizeof bytes});
+    msg_source_batch_t batch = {.has_source = true, .source = 1, .tag = "t", .seq = ++echo->seen};
+    actor_door_tell(echo->me, 0, MSG_SOURCE_BATCH, &batch, &body);
+    if (echo->seen == 1) must(read(descriptors[0], &byte, 1) == 1);
+    return 0;
+}
+
+static const actor_class_t sender_class = {
+    .name = "sender",
+    .doc = "Sends much for each little that it is told.",
+    .create = create_attaching,
+    .destroy = echo_destroy,
+    .takes = {[MSG_SOURCE_ACK] = on_may_send},
+    .sends = {MSG_SOURCE_ATTACH, MSG_SOURCE_BATCH},
+    .doors = {{DOOR_DEALER, ENDPOINT_INGEST, SCOPE_INGEST}},
+};
+
+/* However much there is to send at its door, it hears the supervisor after a round or two. */
+static void who_sends_much_for_little_hears_that_it_must_stop(void **test) {
+    (void)test;
+    enum { ACKS = 100, BATCHES_AT_MOST = 10 };
+    assert_int_equal(pipe(descriptors), 0);
+    void *router = zmq_socket(threads.network, ZMQ_ROUTER);
+    int patience = PATIENCE_MS;
+    zmq_setsockopt(router, ZMQ_RCVTIMEO, &patience, sizeof patience);
+    assert_int_equal(zmq_bind(router, "inproc://ingest"), 0);
+    pthread_t sender = start(&sender_class, "sender"), echo = start(&echo_class, "echo");
+    for (int ready = 0; ready < 2; ready++) socket_receive(supervisor);
+    received_t attached = socket_receive(router);
+    for (int64_t seq = 1; seq <= ACKS; seq++)
+        SEND(router, received_bytes(&attached, 0), pack("{sssisssi}", "op", "source.ack", "source", 1LL, "tag", "t", "seq", seq));
+    socket_receive(router); /* its first batch: it waits */
+    tell_actor("sender", MSG_ACTOR_STOP);
+    ping("echo");
+    expect("echo", MSG_ACTOR_PING); /* what the switchboard was given before this has arrived */
+    assert_int_equal(write(descriptors[1], "x", 1), 1);
+    expect("sender", MSG_ACTOR_STOPPED);
+    pthread_join(sender, NULL);
+    int batches = 1;
+    for (; socket_readable(router, 0); batches++) socket_receive(router);
+    assert_in_range(batches, 2, BATCHES_AT_MOST);
+    zmq_close(router);
+    stop(echo, "echo");
+    close(descriptors[0]);
+    close(descriptors[1]);
+}
+
 /* ---- lines ---- */
 
 /* Says on its line that it was asked once more, and only then answers. */
@@ -506,6 +564,7 @@ int main(void) {
         THREAD_TEST(a_thread_wakes_for_a_descriptor),
         THREAD_TEST(a_source_inside_speaks_through_its_door),
         THREAD_TEST(a_source_inside_may_start_before_whom_it_speaks_to),
+        THREAD_TEST(who_sends_much_for_little_hears_that_it_must_stop),
         THREAD_TEST(what_is_said_on_a_line_is_not_overtaken_by_what_it_led_to),
         THREAD_TEST(many_clients_at_once_each_get_their_own_answers),
     };
