@@ -240,6 +240,8 @@ class Feeding(LibraryTest):
         self.assertEqual(self.tell("flush", 5000), "0")
         second = self.drive()
         self.assertEqual(second.feed("shared", producer="one"), "0")
+        # The word of it goes another way than the second's answer, and may come later.
+        self.assertEqual(self.tell("over", 20000), "1")
         self.assertEqual(self.tell("flush", 5000), "1")
         self.assertEqual(self.counts(), (10, 10, "superseded"))
         second.tell("push", 5)
