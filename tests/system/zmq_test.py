@@ -430,7 +430,12 @@ class Losses(ZmqTest):
         self.assertEqual(numbers, sorted(set(numbers)))
         missing = [(int(words[-5]), int(words[-1])) for words in (gap["what"].split() for gap in gaps if "missing before" in gap["what"])]
         holes = [(after - before - 1, after) for before, after in zip(numbers, numbers[1:]) if after > before + 1]
-        self.assertEqual(missing, holes)
+        # Killed between a gap and the message after it, the next gap begins with that message: two gaps, one hole.
+        merged = []
+        for count, after in missing:
+            joins = merged and merged[-1][1] == after - count
+            merged.append((merged.pop()[0] + count, after) if joins else (count, after))
+        self.assertEqual(merged, holes)
         self.assertIn(len(missing), range(1, 5))  # one that was killed before it had recorded anything leaves its loss to the next
         self.assertEqual(len(numbers) + sum(count for count, _ in missing), sent + 1)
 
