@@ -115,9 +115,8 @@ class Showing(CliTest):
         self.addCleanup(engine.remove)
         for actor in ("syncer", "notifier"):
             engine.ask("chaos.fail", actor=actor)
-        wanted = {("syncer", 1, "running"), ("notifier", 1, "running")}
-        while not wanted <= {(one["name"], one["restarts"], one["state"]) for one in engine.ask("engine.actors")["actors"]}:
-            pass  # each answer takes its time
+            while (actor, 1, "running") not in {(one["name"], one["restarts"], one["state"]) for one in engine.ask("engine.actors")["actors"]}:
+                pass  # each answer takes its time
         text = self.done("--engine", engine.endpoints["commands"], "status")
         self.assertRegex(text, r"(?m)^syncer +running +1 ")
         self.assertRegex(text, r"(?m)^20\d\d-\d\d-\d\d \d\d:\d\d:\d\d  notifier +told to fail by chaos.fail$")

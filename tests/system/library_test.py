@@ -186,6 +186,7 @@ class Feeding(LibraryTest):
         for number in range(500):
             self.assertEqual(self.tell("text", number), "0")
         self.assertEqual(self.tell("done", 5000), "0")
+        self.engine.wait("now")
         described = self.engine.ask("recording.describe", pipeline="now")
         times = [element[1] for element in self.engine.elements(pipeline="now")]
         self.assertEqual(times, sorted(times))
