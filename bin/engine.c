@@ -43,12 +43,13 @@ static int complain(const fault_t *why, int status) {
     return status;
 }
 
-static void send_supervisor(engine_t *engine, head_kind_t kind, message_id_t id, const void *message) {
+static void send_supervisor(engine_t *engine, head_t what, const void *message) {
+    bool answers = what.kind == HEAD_ANSWER;
     msgpack_sbuffer out;
     msgpack_sbuffer_init(&out);
-    message_encode(id, message, false, (bytes_t){0}, &out);
+    message_encode(answers ? message_class(what.id)->answer : what.id, message, answers, (bytes_t){0}, &out);
     frame_t head;
-    head_encode(&(head_t){kind, id, 0}, &head);
+    head_encode(&what, &head);
     zmq_send(engine->post, supervisor_class.name, strlen(supervisor_class.name), ZMQ_SNDMORE);
     frame_send(&head, engine->post, ZMQ_SNDMORE);
     zmq_send(engine->post, out.data, out.size, 0);
@@ -58,7 +59,7 @@ static void send_supervisor(engine_t *engine, head_kind_t kind, message_id_t id,
 static void tell_supervisor_to_stop(engine_t *engine) {
     static const msg_actor_stop_t stop;
     engine->stopping = true;
-    send_supervisor(engine, HEAD_TELL, MSG_ACTOR_STOP, &stop);
+    send_supervisor(engine, (head_t){HEAD_TELL, MSG_ACTOR_STOP, 0}, &stop);
 }
 
 static void say_ready(const engine_t *engine) {
@@ -105,7 +106,7 @@ static void on_beat(engine_t *engine) {
         fprintf(stderr, "reprised: the engine ends: the supervisor has not answered for %d s\n", SILENCE_BEATS);
         _exit(EXIT_STATUS_HUNG);
     }
-    if (engine->silent == 1) send_supervisor(engine, HEAD_REQUEST, MSG_ACTOR_PING, &ask);
+    if (engine->silent == 1) send_supervisor(engine, (head_t){HEAD_REQUEST, MSG_ACTOR_PING, 0}, &ask);
 }
 
 /* True when the supervisor has left. */
@@ -119,6 +120,8 @@ static bool on_message(engine_t *engine) {
     must(head_decode(frame_bytes(&frames[1]), &head));
     if (head.kind == HEAD_ANSWER || head.kind == HEAD_REFUSAL)
         on_answer(engine, head.kind == HEAD_ANSWER);
+    else if (head.kind == HEAD_REQUEST) /* which the supervisor makes to be sure that what it told before has arrived */
+        send_supervisor(engine, (head_t){HEAD_ANSWER, head.id, head.number}, &(msg_ok_t){0});
     else if (head.id == MSG_ACTOR_READY)
         say_ready(engine);
     else if (head.id == MSG_ACTOR_FAILED)

@@ -162,12 +162,20 @@ static int on_stop(void *state, const envelope_t *in, fault_t *why) {
     return 0;
 }
 
+static int on_guard_told(void *state, const answer_t *answer, uint64_t ticket, fault_t *why) {
+    (void)answer, (void)why;
+    supervisor_t *s = state;
+    actor_answer(s->me, ticket, NULL);
+    stop_begin(s);
+    return 0;
+}
+
+/* First the guard is to know, who would start again one that is killed after this answer. What main is asked it hears after what it is told. */
 static int on_engine_stop(void *state, const envelope_t *in, fault_t *why) {
     (void)why;
     supervisor_t *s = state;
-    actor_tell(s->me, "main", MSG_ACTOR_STOP, &(msg_actor_stop_t){0}); /* the guard is to know, even if this ends in a crash */
-    actor_answer(s->me, in->ticket, NULL);
-    stop_begin(s);
+    actor_tell(s->me, "main", MSG_ACTOR_STOP, &(msg_actor_stop_t){0});
+    actor_ask(s->me, "main", MSG_ACTOR_PING, &(msg_actor_ping_t){0}, on_guard_told, in->ticket);
     return 0;
 }
 

@@ -191,10 +191,33 @@ static void one_that_does_not_leave_is_left(void **test) {
     stage_destroy(&stage);
 }
 
-static void engine_stop_is_answered_before_all_stop(void **test) {
+static void engine_stop_is_answered_when_the_guard_knows_and_before_all_stop(void **test) {
     (void)test;
     stage_t *stage = stage_serving();
-    stage_get(stage, "supervisor", MSG_ENGINE_STOP, &(msg_engine_stop_t){0});
+    said[0] = '\0';
+    stage_ask(stage, "somebody", "supervisor", MSG_ENGINE_STOP, &(msg_engine_stop_t){0});
+    stage_run(stage);
+    assert_non_null(stage_take(stage, "main", MSG_ACTOR_STOP));
+    const stage_message_t *question = stage_take(stage, "main", MSG_ACTOR_PING);
+    assert_non_null(question);
+    assert_null(stage_take(stage, "somebody", MSG_NONE));
+    assert_string_equal(said, "");
+    stage_answer(stage, question, &(msg_ok_t){0});
+    stage_run(stage);
+    assert_int_equal(stage_take(stage, "somebody", MSG_ENGINE_STOP)->head.kind, HEAD_ANSWER);
+    assert_string_equal(said, "-three -two -one ");
+    assert_non_null(stage_take(stage, "main", MSG_ACTOR_STOPPED));
+    stage_destroy(&stage);
+}
+
+static void engine_stop_is_obeyed_where_nobody_tells_the_guard(void **test) {
+    (void)test;
+    stage_t *stage = stage_serving();
+    stage_ask(stage, "somebody", "supervisor", MSG_ENGINE_STOP, &(msg_engine_stop_t){0});
+    stage_run(stage);
+    stage_refuse(stage, stage_take(stage, "main", MSG_ACTOR_PING), ERROR_UNAVAILABLE, "it is not there");
+    stage_run(stage);
+    assert_int_equal(stage_take(stage, "somebody", MSG_ENGINE_STOP)->head.kind, HEAD_ANSWER);
     assert_non_null(stage_take(stage, "main", MSG_ACTOR_STOPPED));
     stage_destroy(&stage);
 }
@@ -415,7 +438,8 @@ int main(void) {
         cmocka_unit_test(they_stop_in_the_reverse_order),
         cmocka_unit_test(an_engine_that_starts_can_be_stopped),
         cmocka_unit_test(one_that_does_not_leave_is_left),
-        cmocka_unit_test(engine_stop_is_answered_before_all_stop),
+        cmocka_unit_test(engine_stop_is_answered_when_the_guard_knows_and_before_all_stop),
+        cmocka_unit_test(engine_stop_is_obeyed_where_nobody_tells_the_guard),
         cmocka_unit_test(nobody_is_restarted_while_all_stop),
         cmocka_unit_test(a_source_is_started_once_and_its_starter_told_when_it_is_ready),
         cmocka_unit_test(a_source_that_nobody_knows_is_refused),
